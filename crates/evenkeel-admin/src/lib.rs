@@ -1,0 +1,1 @@
+//! Admin endpoints of Evenkeel: probes, metrics, read API.

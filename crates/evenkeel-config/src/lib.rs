@@ -1,0 +1,1 @@
+//! Wire types of Evenkeel: the configuration file.

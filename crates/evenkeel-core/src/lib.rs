@@ -1,0 +1,1 @@
+//! Selection, health and strategies of Evenkeel: pure, no I/O, no clock.

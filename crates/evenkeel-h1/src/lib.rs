@@ -1,0 +1,1 @@
+//! Strict sans-I/O HTTP/1.1 message framing.

@@ -1,0 +1,1 @@
+//! Data plane of Evenkeel: listeners, HTTP/1.1, pools, retries, drain.
