@@ -1,1 +1,33 @@
-//! Selection, health and strategies of Evenkeel: pure, no I/O, no clock.
+//! The pure heart of Evenkeel: instances, their shared statistics, immutable views, strategies that
+//! pick, leases that end with an outcome, and the state machine that turns evidence into views.
+//!
+//! Nothing here does I/O, spawns, reads a clock or asks the operating system for randomness: time is
+//! a [`Nanos`] argument, randomness a seeded [`Rng`]. The same events in the same order with the same
+//! seed give the same picks on every platform.
+
+mod event;
+mod health;
+mod instance;
+mod load;
+pub mod math;
+mod pick;
+mod rng;
+mod service;
+mod stats;
+pub mod strategy;
+#[doc(hidden)]
+pub mod testing;
+mod time;
+mod view;
+
+pub use event::{Event, EventKind};
+pub use health::{CheckFailure, CheckOutcome, CheckThresholds, EjectionSettings, InstanceState};
+pub use instance::{Instance, InstanceError, InstanceId, Weight};
+pub use load::{LoadBlock, LoadSlot, Loads};
+pub use pick::{Alarm, Lease, NoPick, Outcome, PickContext, PickRequest, Verdict};
+pub use rng::Rng;
+pub use service::{Evidence, ServiceSettings, ServiceState};
+pub use stats::Stats;
+pub use strategy::{Picker, Strategy, StrategyName};
+pub use time::Nanos;
+pub use view::{Candidates, Member, Slot, Status, View};

@@ -1,0 +1,84 @@
+//! The health of one instance: what active checks and request outcomes say, and for how long.
+
+use std::sync::Arc;
+
+use crate::Nanos;
+
+/// What operators see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum InstanceState {
+    /// Takes traffic.
+    Healthy,
+    /// Active checks failed.
+    Down,
+    /// Its requests failed; out until the given time.
+    Ejected {
+        /// When it returns.
+        until: Nanos,
+    },
+}
+
+impl InstanceState {
+    /// A word for tables, the API and metric labels.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Down => "down",
+            Self::Ejected { .. } => "ejected",
+        }
+    }
+}
+
+/// How many check results in a row change the state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckThresholds {
+    /// Failures until down. The very first check needs one.
+    pub unhealthy: u32,
+    /// Successes until healthy again.
+    pub healthy: u32,
+}
+
+impl Default for CheckThresholds {
+    fn default() -> Self {
+        Self {
+            unhealthy: 3,
+            healthy: 2,
+        }
+    }
+}
+
+/// When failing requests take an instance out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EjectionSettings {
+    /// Failures in a row that eject; 0 disables.
+    pub consecutive_failures: u32,
+    /// How long the first ejection lasts; each further one twice as long.
+    pub base: Nanos,
+    /// The longest ejection.
+    pub max: Nanos,
+}
+
+impl Default for EjectionSettings {
+    fn default() -> Self {
+        Self {
+            consecutive_failures: 5,
+            base: Nanos::from_secs(5),
+            max: Nanos::from_secs(300),
+        }
+    }
+}
+
+/// One check's result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CheckOutcome {
+    /// As expected.
+    Passed,
+    /// Not.
+    Failed(CheckFailure),
+}
+
+/// Why a check failed, in words: "connection refused", "status 503, expected 200-399".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckFailure(pub Arc<str>);

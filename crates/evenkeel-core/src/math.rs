@@ -1,0 +1,5 @@
+//! Small numeric pieces that several rooms use.
+
+mod histogram;
+
+pub use histogram::Histogram;

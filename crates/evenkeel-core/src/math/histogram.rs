@@ -1,0 +1,147 @@
+//! A lock-free latency histogram with bounded relative error.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::Nanos;
+
+/// Sub-buckets per power of two: 8, so a bucket is at most 12.5 % wide and its middle is within
+/// 6.25 % of any value in it.
+const SUB_BITS: u32 = 3;
+const SUB: u64 = 1 << SUB_BITS;
+/// Values are counted in units of 2^13 ns (8.2 µs), the resolution below which the network is noise.
+const UNIT_BITS: u32 = 13;
+/// Octaves above the linear range: the last bucket begins at about 137 s.
+const OCTAVES: u32 = 21;
+const BUCKETS: usize = ((OCTAVES + 1) << SUB_BITS) as usize;
+
+/// Counts of durations in log-linear buckets from 8 µs to 137 s; larger values land in the last.
+/// 704 bytes. Recording is one relaxed increment.
+#[derive(Debug)]
+pub struct Histogram {
+    buckets: [AtomicU32; BUCKETS],
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self {
+            buckets: [const { AtomicU32::new(0) }; BUCKETS],
+        }
+    }
+}
+
+impl Histogram {
+    /// Counts one duration.
+    #[inline]
+    pub fn record(&self, value: Nanos) {
+        self.buckets[bucket_of(value.0)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Recorded durations that are still remembered. O(buckets).
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.buckets
+            .iter()
+            .map(|b| u64::from(b.load(Ordering::Relaxed)))
+            .sum()
+    }
+
+    /// The `q`-quantile (`0.0..=1.0`), `None` when nothing was recorded. Within 6.25 % of the true
+    /// value above 65 µs, within 8 µs below. O(buckets).
+    #[must_use]
+    pub fn quantile(&self, q: f64) -> Option<Nanos> {
+        let total = self.count();
+        if total == 0 {
+            return None;
+        }
+        let rank = ((q.clamp(0.0, 1.0) * total as f64).ceil() as u64).clamp(1, total);
+        let mut seen = 0;
+        for (index, bucket) in self.buckets.iter().enumerate() {
+            seen += u64::from(bucket.load(Ordering::Relaxed));
+            if seen >= rank {
+                return Some(middle_of(index));
+            }
+        }
+        None
+    }
+
+    /// Recorded durations of at most `limit`, to within a bucket. O(buckets).
+    #[must_use]
+    pub fn count_at_most(&self, limit: Nanos) -> u64 {
+        let last = bucket_of(limit.0);
+        self.buckets[..last]
+            .iter()
+            .map(|b| u64::from(b.load(Ordering::Relaxed)))
+            .sum()
+    }
+
+    /// Forgets half of every bucket, so that quantiles follow the present. A record made meanwhile is
+    /// kept: only what was read is subtracted.
+    pub fn halve(&self) {
+        for bucket in &self.buckets {
+            let half = bucket.load(Ordering::Relaxed).div_ceil(2);
+            if half > 0 {
+                bucket.fetch_sub(half, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+#[inline]
+fn bucket_of(nanos: u64) -> usize {
+    let v = nanos >> UNIT_BITS;
+    if v < SUB {
+        return v as usize;
+    }
+    let octave = 63 - v.leading_zeros() - SUB_BITS;
+    let index = ((u64::from(octave) + 1) << SUB_BITS) + ((v >> octave) - SUB);
+    (index as usize).min(BUCKETS - 1)
+}
+
+fn middle_of(index: usize) -> Nanos {
+    let index = index as u64;
+    if index < SUB {
+        return Nanos((index << UNIT_BITS) + (1 << (UNIT_BITS - 1)));
+    }
+    let octave = (index >> SUB_BITS) - 1;
+    let low = (SUB + (index & (SUB - 1))) << octave;
+    let width = 1u64 << octave;
+    Nanos((low << UNIT_BITS) + (width << (UNIT_BITS - 1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_middle_of_a_bucket_is_within_the_stated_error() {
+        let mut nanos = 65_536u64;
+        while nanos < 100_000_000_000 {
+            let middle = middle_of(bucket_of(nanos)).0 as f64;
+            let error = (middle - nanos as f64).abs() / nanos as f64;
+            assert!(error <= 0.0626, "{nanos}: {middle}");
+            nanos += nanos / 7;
+        }
+    }
+
+    #[test]
+    fn quantiles_of_known_values() {
+        let h = Histogram::default();
+        assert_eq!(h.quantile(0.5), None);
+        for ms in 1..=100 {
+            h.record(Nanos::from_millis(ms));
+        }
+        let p50 = h.quantile(0.5).unwrap_or_default().as_secs_f64();
+        let p99 = h.quantile(0.99).unwrap_or_default().as_secs_f64();
+        assert!((0.046..0.054).contains(&p50), "{p50}");
+        assert!((0.092..0.106).contains(&p99), "{p99}");
+        h.halve();
+        assert_eq!(h.count(), 0, "single records are forgotten by halving up");
+    }
+
+    #[test]
+    fn huge_values_are_kept_in_the_last_bucket() {
+        let h = Histogram::default();
+        h.record(Nanos::MAX);
+        assert_eq!(h.count(), 1);
+    }
+}

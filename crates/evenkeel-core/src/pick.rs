@@ -1,0 +1,164 @@
+//! A pick, the lease it returns and the outcome that ends the lease.
+
+use std::sync::Arc;
+
+use crate::view::{Member, Slot};
+use crate::{Nanos, Rng};
+
+/// What a strategy may know of the request.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PickRequest<'a> {
+    /// Slots that were tried for this request already; avoided while another candidate exists.
+    pub tried: &'a [Slot],
+}
+
+/// The picking worker's own state.
+#[derive(Debug)]
+pub struct PickContext {
+    /// Draws for strategies that choose at random.
+    pub rng: Rng,
+    /// The time of this phase, read once by the driver.
+    pub now: Nanos,
+}
+
+impl PickContext {
+    /// A context whose draws `seed` determines.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self {
+            rng: Rng::new(seed),
+            now: Nanos::ZERO,
+        }
+    }
+}
+
+/// Why there is no lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoPick {
+    /// The service has no instances.
+    #[error("the service has no instances")]
+    Empty,
+    /// There are instances, but none may be used.
+    #[error("no instance of the service is eligible")]
+    NoneEligible,
+}
+
+/// What an ended request says about the instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It did its work; a client's fault (4xx) counts here too.
+    Success,
+    /// It failed: 5xx, connection refused or broken, time-out.
+    Failure,
+    /// Nothing: the client went away, or we gave up for reasons of our own.
+    Cancelled,
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// What it says about the instance.
+    pub verdict: Verdict,
+    /// From the pick to the response head, or to the failure; `None` when it says nothing (cancelled,
+    /// or never reached the instance).
+    pub response_time: Option<Nanos>,
+}
+
+impl Outcome {
+    /// The request says nothing about the instance.
+    pub const CANCELLED: Self = Self {
+        verdict: Verdict::Cancelled,
+        response_time: None,
+    };
+
+    /// A response with `status` after `response_time`. 5xx is a failure, all else a success.
+    #[must_use]
+    pub const fn from_status(status: u16, response_time: Nanos) -> Self {
+        let verdict = if status >= 500 {
+            Verdict::Failure
+        } else {
+            Verdict::Success
+        };
+        Self {
+            verdict,
+            response_time: Some(response_time),
+        }
+    }
+
+    /// No (whole) response: refused, reset, malformed or timed out after `elapsed`.
+    #[must_use]
+    pub const fn failed(elapsed: Nanos) -> Self {
+        Self {
+            verdict: Verdict::Failure,
+            response_time: Some(elapsed),
+        }
+    }
+}
+
+/// A crossing that only the writer of the service may judge: tell it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "the writer of the service must be told"]
+pub struct Alarm;
+
+/// The right to send one request to an instance. Counts as in flight until it ends, which it does
+/// exactly once: by [`Lease::finish`], or as cancelled when dropped.
+#[derive(Debug)]
+pub struct Lease {
+    member: Arc<Member>,
+    slot: Slot,
+    started: Nanos,
+    finished: bool,
+}
+
+impl Lease {
+    #[inline]
+    pub(crate) fn start(member: &Arc<Member>, slot: Slot, now: Nanos) -> Self {
+        member.load().start();
+        member.stats().on_start(now);
+        Self {
+            member: Arc::clone(member),
+            slot,
+            started: now,
+            finished: false,
+        }
+    }
+
+    /// The instance to send to.
+    #[inline]
+    #[must_use]
+    pub fn member(&self) -> &Arc<Member> {
+        &self.member
+    }
+
+    /// Its slot, for [`PickRequest::tried`].
+    #[inline]
+    #[must_use]
+    pub fn slot(&self) -> Slot {
+        self.slot
+    }
+
+    /// When it was picked.
+    #[inline]
+    #[must_use]
+    pub fn started(&self) -> Nanos {
+        self.started
+    }
+
+    /// Ends the lease. `Some` when the outcome completed a run of failures.
+    #[inline]
+    pub fn finish(mut self, outcome: &Outcome, now: Nanos) -> Option<Alarm> {
+        self.finished = true;
+        self.member.load().end();
+        self.member.stats().on_end(outcome, now).then_some(Alarm)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.member.load().end();
+            self.member.stats().on_end(&Outcome::CANCELLED, self.started);
+        }
+    }
+}

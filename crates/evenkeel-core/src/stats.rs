@@ -1,0 +1,196 @@
+//! What is known of an instance from its requests. Lives beside the instance, survives every rebuild
+//! of the view, shared by all workers.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use crate::math::Histogram;
+use crate::{Nanos, Outcome, Verdict};
+
+/// Weight of one sample in the smoothed success share: the memory is about the last 16 requests.
+const SCORE_GAIN: f32 = 1.0 / 16.0;
+/// Weight of one sample in the smoothed response time.
+const RESPONSE_GAIN: f64 = 1.0 / 8.0;
+
+/// Counters and estimates of one instance. All orderings are relaxed: every value stands alone, none
+/// guards other memory. Estimates are updated by load and store without a loop: when two workers
+/// update at once one sample is lost, which an estimate can bear and a counter could not.
+#[derive(Debug)]
+#[repr(align(128))]
+pub struct Stats {
+    picks: AtomicU64,
+    successes: AtomicU64,
+    failures: AtomicU64,
+    cancelled: AtomicU64,
+    last_used: AtomicU64,
+    /// Smoothed response time in ns; 0 means not measured yet.
+    response_time: AtomicU64,
+    /// When `response_time` was last updated.
+    response_time_at: AtomicU64,
+    consecutive_failures: AtomicU32,
+    /// Consecutive failures that raise an alarm; 0 disables.
+    alarm_at: AtomicU32,
+    /// Smoothed share of successes, as f32 bits.
+    score: AtomicU32,
+    response_times: Histogram,
+}
+
+impl Default for Stats {
+    fn default() -> Self {
+        Self {
+            picks: AtomicU64::new(0),
+            successes: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            cancelled: AtomicU64::new(0),
+            last_used: AtomicU64::new(0),
+            response_time: AtomicU64::new(0),
+            response_time_at: AtomicU64::new(0),
+            consecutive_failures: AtomicU32::new(0),
+            alarm_at: AtomicU32::new(0),
+            score: AtomicU32::new(1.0f32.to_bits()),
+            response_times: Histogram::default(),
+        }
+    }
+}
+
+impl Stats {
+    /// Counts a pick.
+    #[inline]
+    pub fn on_start(&self, now: Nanos) {
+        self.picks.fetch_add(1, Relaxed);
+        self.last_used.store(now.0, Relaxed);
+    }
+
+    /// Folds in how a request ended. True when this very outcome completed the run of failures that
+    /// raises an alarm (exactly one caller sees it).
+    #[inline]
+    pub fn on_end(&self, outcome: &Outcome, now: Nanos) -> bool {
+        if let Some(time) = outcome.response_time {
+            self.response_times.record(time);
+        }
+        match outcome.verdict {
+            Verdict::Cancelled => {
+                self.cancelled.fetch_add(1, Relaxed);
+                false
+            }
+            Verdict::Success => {
+                self.successes.fetch_add(1, Relaxed);
+                if self.consecutive_failures.load(Relaxed) != 0 {
+                    self.consecutive_failures.store(0, Relaxed);
+                }
+                self.fold_score(1.0);
+                if let Some(time) = outcome.response_time {
+                    self.fold_response_time(time, now);
+                }
+                false
+            }
+            Verdict::Failure => {
+                self.failures.fetch_add(1, Relaxed);
+                self.fold_score(0.0);
+                // A failure is never a good latency sample: it may raise the estimate, not lower it.
+                if let Some(time) = outcome.response_time
+                    && time.0 > self.response_time.load(Relaxed)
+                {
+                    self.fold_response_time(time, now);
+                }
+                let run = self.consecutive_failures.fetch_add(1, Relaxed).saturating_add(1);
+                run == self.alarm_at.load(Relaxed)
+            }
+        }
+    }
+
+    fn fold_score(&self, sample: f32) {
+        let old = f32::from_bits(self.score.load(Relaxed));
+        let new = if sample == 1.0 && old > 0.9999 {
+            1.0
+        } else {
+            old + (sample - old) * SCORE_GAIN
+        };
+        if new.to_bits() != old.to_bits() {
+            self.score.store(new.to_bits(), Relaxed);
+        }
+    }
+
+    fn fold_response_time(&self, time: Nanos, now: Nanos) {
+        let old = self.response_time.load(Relaxed);
+        let new = if old == 0 {
+            time.0.max(1)
+        } else {
+            ((old as f64 + (time.0 as f64 - old as f64) * RESPONSE_GAIN) as u64).max(1)
+        };
+        self.response_time.store(new, Relaxed);
+        self.response_time_at.store(now.0, Relaxed);
+    }
+
+    /// Consecutive failures that raise an alarm; 0 disables. Set by the writer.
+    pub fn set_alarm_at(&self, failures: u32) {
+        self.alarm_at.store(failures, Relaxed);
+    }
+
+    /// Starts the count of consecutive failures anew, when an instance returns.
+    pub fn forgive(&self) {
+        self.consecutive_failures.store(0, Relaxed);
+    }
+
+    /// Halves the memory of response times; called by the writer at a steady pace.
+    pub fn age(&self) {
+        self.response_times.halve();
+    }
+
+    /// Picks so far.
+    #[must_use]
+    pub fn picks(&self) -> u64 {
+        self.picks.load(Relaxed)
+    }
+
+    /// Requests that succeeded.
+    #[must_use]
+    pub fn successes(&self) -> u64 {
+        self.successes.load(Relaxed)
+    }
+
+    /// Requests that failed through the instance's fault.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Relaxed)
+    }
+
+    /// Requests that ended without saying anything about the instance.
+    #[must_use]
+    pub fn cancelled(&self) -> u64 {
+        self.cancelled.load(Relaxed)
+    }
+
+    /// When it was last picked; the origin when never.
+    #[must_use]
+    pub fn last_used(&self) -> Nanos {
+        Nanos(self.last_used.load(Relaxed))
+    }
+
+    /// Failures in a row up to now.
+    #[must_use]
+    pub fn consecutive_failures(&self) -> u32 {
+        self.consecutive_failures.load(Relaxed)
+    }
+
+    /// Smoothed response time and when it was last updated; `None` before the first sample.
+    #[inline]
+    #[must_use]
+    pub fn response_time(&self) -> Option<(Nanos, Nanos)> {
+        match self.response_time.load(Relaxed) {
+            0 => None,
+            nanos => Some((Nanos(nanos), Nanos(self.response_time_at.load(Relaxed)))),
+        }
+    }
+
+    /// Smoothed share of successes, `0.0..=1.0`; 1 before the first outcome.
+    #[must_use]
+    pub fn score(&self) -> f32 {
+        f32::from_bits(self.score.load(Relaxed))
+    }
+
+    /// Recent response times.
+    #[must_use]
+    pub fn response_times(&self) -> &Histogram {
+        &self.response_times
+    }
+}

@@ -1,0 +1,102 @@
+//! The strategy table: one file and one row per strategy.
+//!
+//! A strategy chooses among candidates and never decides eligibility. The slow half ([`Strategy`])
+//! builds a [`Picker`] for a view; the picker is what the hot path calls.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::view::{Candidates, Slot};
+use crate::{NoPick, PickContext, PickRequest};
+
+mod power_of_two;
+mod round_robin;
+
+/// Builds pickers. Slow path, in the writer of the service.
+pub trait Strategy: fmt::Debug + Send + Sync {
+    /// A picker over `candidates`. `seed` decides where cursors start, so that frequent rebuilds do
+    /// not favour the first instance.
+    fn build(&self, candidates: &Candidates, seed: u64) -> Box<dyn Picker>;
+}
+
+/// Picks from the candidates it was built with. Hot path: wait-free and without allocation.
+pub trait Picker: fmt::Debug + Send + Sync {
+    /// Chooses a slot.
+    ///
+    /// # Errors
+    /// [`NoPick::NoneEligible`] when there are no candidates.
+    fn pick(&self, request: &PickRequest<'_>, cx: &mut PickContext) -> Result<Slot, NoPick>;
+}
+
+macro_rules! strategies {
+    ($($name:ident => $type:path, $summary:literal;)+) => {
+        /// A row of the table.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[allow(non_camel_case_types, reason = "the variants are the names users write")]
+        #[non_exhaustive]
+        pub enum StrategyName {
+            $(#[doc = $summary] $name,)+
+        }
+
+        impl StrategyName {
+            /// All rows, in the order of the table.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// The name users write.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)+ }
+            }
+
+            /// What it does, in one sentence.
+            #[must_use]
+            pub const fn summary(self) -> &'static str {
+                match self { $(Self::$name => $summary,)+ }
+            }
+
+            /// The strategy itself, with default settings.
+            #[must_use]
+            pub fn strategy(self) -> Box<dyn Strategy> {
+                match self { $(Self::$name => Box::new(<$type>::default()),)+ }
+            }
+        }
+    };
+}
+
+strategies! {
+    round_robin => round_robin::RoundRobin, "each candidate in turn, whatever its weight";
+    power_of_two => power_of_two::PowerOfTwo, "two candidates drawn by weight, the one with fewer requests in flight per weight";
+}
+
+impl StrategyName {
+    /// The strategy of a service that names none.
+    pub const DEFAULT: Self = Self::power_of_two;
+}
+
+impl Default for StrategyName {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+impl fmt::Display for StrategyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// There is no such strategy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown strategy {0:?}")]
+pub struct UnknownStrategy(pub String);
+
+impl FromStr for StrategyName {
+    type Err = UnknownStrategy;
+    fn from_str(name: &str) -> Result<Self, UnknownStrategy> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|row| row.as_str() == name)
+            .ok_or_else(|| UnknownStrategy(name.to_owned()))
+    }
+}

@@ -1,0 +1,220 @@
+//! An immutable snapshot of one service, built by its writer and read by everyone.
+
+use std::sync::Arc;
+
+use crate::health::InstanceState;
+use crate::load::{LoadSlot, Loads};
+use crate::{Instance, Lease, Nanos, NoPick, PickContext, PickRequest, Picker, Stats, StrategyName};
+
+/// The place of an instance in its service. Stable while the instance is registered; reused only
+/// after it is gone and its last lease has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(pub u32);
+
+/// An instance with its counters.
+#[derive(Debug)]
+pub struct Member {
+    instance: Instance,
+    stats: Arc<Stats>,
+    load: LoadSlot,
+}
+
+impl Member {
+    /// Puts an instance beside its counters.
+    #[must_use]
+    pub fn new(instance: Instance, stats: Arc<Stats>, load: LoadSlot) -> Self {
+        Self {
+            instance,
+            stats,
+            load,
+        }
+    }
+
+    /// The instance as registered.
+    #[must_use]
+    pub fn instance(&self) -> &Instance {
+        &self.instance
+    }
+
+    /// What its requests showed.
+    #[must_use]
+    pub fn stats(&self) -> &Arc<Stats> {
+        &self.stats
+    }
+
+    /// Its requests in flight.
+    #[must_use]
+    pub fn load(&self) -> &LoadSlot {
+        &self.load
+    }
+}
+
+/// The health of one instance as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// Its state.
+    pub state: InstanceState,
+    /// Since when.
+    pub since: Nanos,
+    /// Why, in words and numbers.
+    pub reason: Arc<str>,
+}
+
+/// What strategies choose from: the slots that passed all stages, in slot order, with the members and
+/// loads they refer to.
+#[derive(Debug, Clone)]
+pub struct Candidates {
+    members: Arc<[Option<Arc<Member>>]>,
+    slots: Arc<[Slot]>,
+    loads: Loads,
+}
+
+impl Candidates {
+    /// `slots` must be ascending and refer to present members.
+    #[must_use]
+    pub fn new(members: Arc<[Option<Arc<Member>>]>, slots: Arc<[Slot]>, loads: Loads) -> Self {
+        debug_assert!(slots.is_sorted());
+        Self {
+            members,
+            slots,
+            loads,
+        }
+    }
+
+    /// The slots to choose from, ascending.
+    #[must_use]
+    pub fn slots(&self) -> &Arc<[Slot]> {
+        &self.slots
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Requests in flight, by slot.
+    #[must_use]
+    pub fn loads(&self) -> &Loads {
+        &self.loads
+    }
+
+    /// The member at `slot`.
+    #[inline]
+    #[must_use]
+    pub fn member(&self, slot: Slot) -> Option<&Arc<Member>> {
+        self.members.get(slot.0 as usize)?.as_ref()
+    }
+
+    /// Weights in the order of [`Self::slots`].
+    pub fn weights(&self) -> impl Iterator<Item = u32> + '_ {
+        self.slots
+            .iter()
+            .map(|slot| self.member(*slot).map_or(1, |m| m.instance().weight.get()))
+    }
+}
+
+/// The snapshot.
+#[derive(Debug)]
+pub struct View {
+    pub(crate) version: u64,
+    pub(crate) strategy: StrategyName,
+    pub(crate) candidates: Candidates,
+    pub(crate) statuses: Box<[Option<Status>]>,
+    pub(crate) picker: Box<dyn Picker>,
+    /// Why all instances are candidates although too few are healthy.
+    pub(crate) fallback: bool,
+}
+
+/// Draws from the strategy before any untried candidate is taken instead.
+const REDRAWS: usize = 3;
+
+impl View {
+    /// Picks an instance. Wait-free; no allocation.
+    ///
+    /// A slot in `request.tried` is avoided while another candidate exists: the strategy is asked
+    /// again a few times, then any untried candidate is drawn.
+    ///
+    /// # Errors
+    /// [`NoPick`] says why there is none.
+    #[inline]
+    pub fn pick(&self, request: &PickRequest<'_>, cx: &mut PickContext) -> Result<Lease, NoPick> {
+        let mut slot = self.picker.pick(request, cx)?;
+        if !request.tried.is_empty() {
+            slot = self.avoid_tried(slot, request, cx)?;
+        }
+        let member = self.candidates.member(slot).ok_or(NoPick::NoneEligible)?;
+        Ok(Lease::start(member, slot, cx.now))
+    }
+
+    #[cold]
+    fn avoid_tried(
+        &self,
+        first: Slot,
+        request: &PickRequest<'_>,
+        cx: &mut PickContext,
+    ) -> Result<Slot, NoPick> {
+        let mut slot = first;
+        for _ in 0..REDRAWS {
+            if !request.tried.contains(&slot) {
+                return Ok(slot);
+            }
+            slot = self.picker.pick(request, cx)?;
+        }
+        let slots = self.candidates.slots();
+        let start = cx.rng.below(slots.len() as u32) as usize;
+        let untried = slots[start..]
+            .iter()
+            .chain(&slots[..start])
+            .find(|s| !request.tried.contains(s));
+        Ok(untried.copied().unwrap_or(first))
+    }
+
+    /// Grows by one with every view of the service.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The strategy in force.
+    #[must_use]
+    pub fn strategy(&self) -> StrategyName {
+        self.strategy
+    }
+
+    /// What the strategy chooses from.
+    #[must_use]
+    pub fn candidates(&self) -> &Candidates {
+        &self.candidates
+    }
+
+    /// Whether too few instances are healthy and therefore all are candidates.
+    #[must_use]
+    pub fn is_fallback(&self) -> bool {
+        self.fallback
+    }
+
+    /// All members with their health, in slot order.
+    pub fn members(&self) -> impl Iterator<Item = (Slot, &Arc<Member>, &Status)> {
+        self.candidates
+            .members
+            .iter()
+            .zip(&self.statuses)
+            .enumerate()
+            .filter_map(|(slot, (member, status))| {
+                Some((Slot(slot as u32), member.as_ref()?, status.as_ref()?))
+            })
+    }
+
+    /// Whether `slot` is among the candidates. O(log n).
+    #[must_use]
+    pub fn is_candidate(&self, slot: Slot) -> bool {
+        self.candidates.slots.binary_search(&slot).is_ok()
+    }
+}
