@@ -1,1 +1,28 @@
 //! Wire types of Evenkeel: the configuration file.
+//!
+//! [`ConfigFile`] is the file as written, [`Config`] the same with every value present. Wire formats exist only here,
+//! and behaviour never does: nothing in this crate opens a socket or resolves a name.
+
+mod config;
+mod file;
+mod names;
+mod rules;
+mod settings;
+mod strategy;
+mod text;
+mod whole;
+
+pub use config::{Config, HealthCheck, InstanceConfig, Listener, Probe, Service};
+pub use file::{
+    ConfigFile, DefaultsFile, HealthCheckFile, HttpCheckFile, InstanceFile, ListenerFile, Protocol, Route,
+    ServiceFile, TcpCheckFile,
+};
+pub use settings::{
+    Admin, AdminFile, CircuitBreaker, CircuitBreakerFile, Health, HealthFile, Limits, LimitsFile,
+    ListenerTimeouts, ListenerTimeoutsFile, Pool, PoolFile, Retry, RetryFile, Timeouts, TimeoutsFile,
+};
+pub use strategy::StrategyText;
+pub use text::{
+    Address, Bind, Cidr, Count, CountLimit, DurationText, OrNone, Ratio, SizeLimit, SizeText, Statuses,
+};
+pub use whole::Whole;

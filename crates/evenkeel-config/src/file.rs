@@ -1,0 +1,307 @@
+//! The configuration file as written. Keys left out are `None`; [`Config`](crate::Config) has them all.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::rules;
+use crate::settings::{
+    AdminFile, CircuitBreakerFile, HealthFile, LimitsFile, ListenerTimeoutsFile, Overlay, PoolFile,
+    RetryFile, TimeoutsFile, overlay,
+};
+use crate::strategy::StrategyText;
+use crate::text::{Address, Bind, Cidr, DurationText, Ratio, Statuses};
+use crate::whole::Whole;
+
+/// Configuration of Evenkeel. YAML, of which JSON is a subset; unknown keys are errors.
+///
+/// Durations are written with their unit (`250ms`, `5s`, `1m30s`), sizes as `64KiB`, ratios as `0.5`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, garde::Validate)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub struct ConfigFile {
+    /// Threads that carry traffic. Default: one per processor core.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workers: Option<Whole<1, 1024>>,
+    /// The admin endpoint: probes, metrics and the read API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin: Option<AdminFile>,
+    /// After SIGTERM, how long running requests may take to finish.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = DurationText::secs(30)))]
+    pub drain_timeout: Option<DurationText>,
+    /// Networks of the proxies in front of this one. `X-Forwarded-*` from them is kept and appended to; from anyone
+    /// else it is overwritten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = serde_json::json!([])))]
+    pub trusted_proxies: Option<Vec<Cidr>>,
+    /// What a client may send.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<LimitsFile>,
+    /// Where clients connect.
+    #[garde(dive)]
+    pub listeners: Vec<ListenerFile>,
+    /// What requests are balanced over.
+    #[garde(dive)]
+    pub services: Vec<ServiceFile>,
+    /// Settings for every service that does not set them itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(dive)]
+    pub defaults: Option<DefaultsFile>,
+}
+
+/// An address that accepts clients.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, garde::Validate)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub struct ListenerFile {
+    /// Name of the listener, in logs and metrics. Unique.
+    #[garde(custom(rules::name))]
+    pub name: String,
+    /// Address and port to listen on. Port 0 lets the system choose; the log names the choice.
+    pub bind: Bind,
+    /// What clients speak.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = Protocol::Http))]
+    pub protocol: Option<Protocol>,
+    /// How long a client may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeouts: Option<ListenerTimeoutsFile>,
+    /// Which service gets a request; the first route that matches. May be left out when there is one service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(dive)]
+    pub routes: Option<Vec<Route>>,
+}
+
+/// What clients of a listener speak.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// HTTP/1.1 (and HTTP/1.0).
+    #[default]
+    Http,
+}
+
+/// Sends requests to a service. Conditions left out match every request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, garde::Validate)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub struct Route {
+    /// Host of the request, without port: a name, or `*.example.com` for all names below a domain. Case does not
+    /// matter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(custom(rules::host))]
+    pub host: Option<String>,
+    /// Start of the path, in whole segments: `/v2` matches `/v2` and `/v2/users`, not `/v20`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(custom(rules::path_prefix))]
+    pub path_prefix: Option<String>,
+    /// Name of the service that gets the request.
+    pub service: String,
+}
+
+/// The settings of a service, declared once for services and for `defaults`.
+macro_rules! service_settings {
+    ($( $(#[doc = $doc:expr])* $(#[garde($garde:ident)])? $(#[schemars($($schemars:tt)+)])? $key:ident: $ty:ty, )+) => {
+        /// A service: instances which all answer the same requests.
+        #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, garde::Validate)]
+        #[serde(deny_unknown_fields)]
+        #[garde(allow_unvalidated)]
+        pub struct ServiceFile {
+            /// Name of the service, in routes, logs, metrics and the API. Unique.
+            #[garde(custom(rules::name))]
+            pub name: String,
+            $(
+                $(#[doc = $doc])*
+                #[serde(default, skip_serializing_if = "Option::is_none")]
+                $(#[garde($garde)])?
+                $(#[schemars($($schemars)+)])?
+                pub $key: Option<$ty>,
+            )+
+            /// The instances, at least one.
+            #[garde(dive)]
+            pub instances: Vec<InstanceFile>,
+        }
+
+        /// Settings for every service that does not set them itself.
+        #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, garde::Validate)]
+        #[serde(deny_unknown_fields)]
+        #[garde(allow_unvalidated)]
+        pub struct DefaultsFile {
+            $(
+                $(#[doc = $doc])*
+                #[serde(default, skip_serializing_if = "Option::is_none")]
+                $(#[garde($garde)])?
+                $(#[schemars($($schemars)+)])?
+                pub $key: Option<$ty>,
+            )+
+        }
+    };
+}
+
+service_settings! {
+    /// How an instance is chosen: a name, or `{ name: NAME }` with settings of that strategy.
+    #[schemars(extend("default" = StrategyText::default()))]
+    strategy: StrategyText,
+    /// Active checks of the instances. Off unless given here or in `defaults`.
+    #[garde(dive)]
+    health_check: HealthCheckFile,
+    /// How the health of the instances decides who gets requests.
+    health: HealthFile,
+    /// Passive ejection of an instance whose requests fail. Always on.
+    circuit_breaker: CircuitBreakerFile,
+    /// Further tries of a request on other instances, when that is safe.
+    retry: RetryFile,
+    /// How long an instance may take.
+    timeouts: TimeoutsFile,
+    /// Connections to the instances.
+    pool: PoolFile,
+}
+
+impl ServiceFile {
+    /// The service with `defaults` for the keys it leaves out.
+    pub(crate) fn with(self, defaults: DefaultsFile) -> Self {
+        Self {
+            name: self.name,
+            strategy: self.strategy.or(defaults.strategy),
+            health_check: overlay(self.health_check, defaults.health_check),
+            health: overlay(self.health, defaults.health),
+            circuit_breaker: overlay(self.circuit_breaker, defaults.circuit_breaker),
+            retry: overlay(self.retry, defaults.retry),
+            timeouts: overlay(self.timeouts, defaults.timeouts),
+            pool: overlay(self.pool, defaults.pool),
+            instances: self.instances,
+        }
+    }
+}
+
+/// Active checks: each instance is asked at an interval; exactly one of `http` and `tcp` says how.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, garde::Validate)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub struct HealthCheckFile {
+    /// Check with a GET request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(dive)]
+    pub http: Option<HttpCheckFile>,
+    /// Check that a connection is accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcp: Option<TcpCheckFile>,
+    /// Port to check, when it is not the instance's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<Whole<1, 65535>>,
+    /// Time between two checks of an instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = HealthCheckFile::INTERVAL))]
+    pub interval: Option<DurationText>,
+    /// How long a check may take before it counts as failed. Not above `interval`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = HealthCheckFile::TIMEOUT))]
+    pub timeout: Option<DurationText>,
+    /// Failed checks in a row that make an instance unhealthy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = HealthCheckFile::UNHEALTHY))]
+    pub unhealthy_threshold: Option<Whole<1, 1000>>,
+    /// Passed checks in a row that make it healthy again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = HealthCheckFile::HEALTHY))]
+    pub healthy_threshold: Option<Whole<1, 1000>>,
+    /// Random share of the interval added to or taken from each pause, so that checks do not march in step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = HealthCheckFile::JITTER))]
+    pub jitter: Option<Ratio>,
+}
+
+impl HealthCheckFile {
+    pub(crate) const INTERVAL: DurationText = DurationText::secs(5);
+    pub(crate) const TIMEOUT: DurationText = DurationText::secs(1);
+    pub(crate) const UNHEALTHY: Whole<1, 1000> = Whole::clamped(3);
+    pub(crate) const HEALTHY: Whole<1, 1000> = Whole::clamped(2);
+    pub(crate) const JITTER: Ratio = Ratio(0.1);
+}
+
+impl Overlay for HealthCheckFile {
+    /// A kind given above replaces the kind below: the two exclude each other.
+    fn over(self, below: Self) -> Self {
+        let (http, tcp) = match (self.http, self.tcp) {
+            (None, None) => (below.http, below.tcp),
+            kind => kind,
+        };
+        Self {
+            http,
+            tcp,
+            port: self.port.or(below.port),
+            interval: self.interval.or(below.interval),
+            timeout: self.timeout.or(below.timeout),
+            unhealthy_threshold: self.unhealthy_threshold.or(below.unhealthy_threshold),
+            healthy_threshold: self.healthy_threshold.or(below.healthy_threshold),
+            jitter: self.jitter.or(below.jitter),
+        }
+    }
+}
+
+/// A check with a GET request.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, garde::Validate)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub struct HttpCheckFile {
+    /// Path to ask for, with its query if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(custom(rules::path))]
+    #[schemars(extend("default" = HttpCheckFile::PATH))]
+    pub path: Option<String>,
+    /// `Host` of the request. Default: the instance's address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(custom(rules::check_host))]
+    pub host: Option<String>,
+    /// Status codes of a healthy instance: numbers and ranges.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(custom(rules::not_empty))]
+    #[schemars(extend("default" = HttpCheckFile::statuses()))]
+    pub expected_statuses: Option<Vec<Statuses>>,
+}
+
+impl HttpCheckFile {
+    pub(crate) const PATH: &'static str = "/";
+
+    pub(crate) fn statuses() -> Vec<Statuses> {
+        vec![Statuses(200..=399)]
+    }
+}
+
+/// A check that a connection is accepted. Has no settings: `tcp: {}`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TcpCheckFile {}
+
+/// One place where a service runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, garde::Validate)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub struct InstanceFile {
+    /// Name of the instance, unique in its service. Default: its address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(custom(rules::id))]
+    pub id: Option<String>,
+    /// IP address or DNS name, and port. Names are resolved at start and at reload.
+    pub address: Address,
+    /// Share of requests relative to the other instances, for strategies that weigh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = 1))]
+    pub weight: Option<Whole<1, 65535>>,
+    /// Priority group: 0 is the first choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = 0))]
+    pub priority: Option<Whole<0, 255>>,
+    /// Region the instance runs in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Zone in its region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// Labels of your own, shown by the API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = serde_json::json!({})))]
+    pub metadata: Option<BTreeMap<String, String>>,
+}

@@ -1,0 +1,182 @@
+//! Groups of settings, each declared once and present twice: as written in the file, where every key may be left out,
+//! and resolved, where every key has a value.
+//!
+//! The declaration carries the key, its documentation, its type in the file, its type for the program and its default;
+//! the schema, the documentation and the merge with `defaults` follow from it. Settings which are not implemented are
+//! absent, so that the file never promises what the program does not do.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::text::Count;
+use crate::text::{Bind, CountLimit, DurationText, Ratio, SizeLimit, SizeText};
+use crate::whole::Whole;
+
+/// A group of settings in which every key may be left out.
+pub(crate) trait Overlay {
+    /// These settings, and `below` for the keys they leave out.
+    fn over(self, below: Self) -> Self;
+}
+
+/// Lays an optional group over another.
+pub(crate) fn overlay<T: Overlay>(above: Option<T>, below: Option<T>) -> Option<T> {
+    match (above, below) {
+        (Some(above), Some(below)) => Some(above.over(below)),
+        (above, below) => above.or(below),
+    }
+}
+
+macro_rules! settings {
+    ($(
+        $(#[doc = $group_doc:expr])*
+        $file:ident => $plain:ident {
+            $( $(#[doc = $doc:expr])* $key:ident: $text:ty => $value:ty = $default:expr, )+
+        }
+    )+) => {$(
+        $(#[doc = $group_doc])*
+        #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct $file {$(
+            $(#[doc = $doc])*
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            #[schemars(extend("default" = std::convert::identity::<$text>($default)))]
+            pub $key: Option<$text>,
+        )+}
+
+        $(#[doc = $group_doc])*
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct $plain {$(
+            $(#[doc = $doc])*
+            pub $key: $value,
+        )+}
+
+        impl Overlay for $file {
+            fn over(self, below: Self) -> Self {
+                Self { $($key: self.$key.or(below.$key),)+ }
+            }
+        }
+
+        impl From<$file> for $plain {
+            fn from(file: $file) -> Self {
+                Self { $($key: file.$key.unwrap_or($default).into(),)+ }
+            }
+        }
+
+        impl From<&$plain> for $file {
+            fn from(plain: &$plain) -> Self {
+                Self { $($key: Some(plain.$key.into()),)+ }
+            }
+        }
+
+        impl Default for $plain {
+            fn default() -> Self {
+                $file::default().into()
+            }
+        }
+    )+};
+}
+
+settings! {
+    /// The admin endpoint: probes, metrics and the read API.
+    AdminFile => Admin {
+        /// Address and port of the admin endpoint. Port 0 lets the system choose; the log names the choice.
+        listen: Bind => SocketAddr = Bind::loopback(9901),
+    }
+
+    /// What a client may send. A request above a limit is answered with 400, 413, 414 or 431.
+    LimitsFile => Limits {
+        /// Bytes of a message head: request line or status line, and all fields.
+        head: SizeText => u64 = SizeText(32 << 10),
+        /// Number of header fields in a message.
+        fields: Whole<1, 10_000> => usize = Whole::clamped(100),
+        /// Bytes of a request body, or `none`.
+        body: SizeLimit => Option<u64> = SizeLimit::none(),
+        /// Bytes of one chunk-size line with its extensions.
+        chunk_line: SizeText => u64 = SizeText(1 << 10),
+        /// Bytes of the trailer section.
+        trailers: SizeText => u64 = SizeText(8 << 10),
+        /// Client connections open at the same time, over all listeners of the process.
+        connections: Whole<1, 10_000_000> => usize = Whole::clamped(100_000),
+    }
+
+    /// How long a client may take.
+    ListenerTimeoutsFile => ListenerTimeouts {
+        /// From the first byte of a request to the end of its head. Then 408.
+        client_header: DurationText => Duration = DurationText::secs(10),
+        /// How long a connection may stay open between requests.
+        client_idle: DurationText => Duration = DurationText::secs(60),
+        /// Longest pause between two pieces of a body, in either direction.
+        body_idle: DurationText => Duration = DurationText::secs(30),
+    }
+
+    /// How the health of the instances decides who gets requests.
+    HealthFile => Health {
+        /// With fewer healthy instances than this, requests go to all instances and the fallback is counted.
+        min_healthy_instances: Whole<0, 1_000_000> => u32 = Whole::clamped(1),
+    }
+
+    /// Passive ejection of an instance whose requests fail. Always on.
+    CircuitBreakerFile => CircuitBreaker {
+        /// Failures in a row (connection errors, timeouts, 5xx) that eject an instance.
+        consecutive_errors: Whole<1, 1_000_000> => u32 = Whole::clamped(5),
+        /// How long the first ejection lasts; each further one in a row lasts twice as long.
+        base_ejection: DurationText => Duration = DurationText::secs(5),
+        /// Longest ejection: the upper bound of the doubling.
+        recovery_window: DurationText => Duration = DurationText::secs(300),
+    }
+
+    /// Further tries of a request on other instances, when that is safe.
+    RetryFile => Retry {
+        /// Further tries after the first, each on another instance; 0 switches retries off.
+        attempts: Whole<0, 10> => u32 = Whole::clamped(2),
+        /// Retries allowed as a share of requests.
+        budget: Ratio => f64 = Ratio(0.2),
+    }
+
+    /// How long an instance may take.
+    TimeoutsFile => Timeouts {
+        /// To accept a connection.
+        connect: DurationText => Duration = DurationText::secs(1),
+        /// From the request sent to the head of the response. Then 504.
+        response: DurationText => Duration = DurationText::secs(30),
+        /// How long an unused connection is kept for the next request. Below the instances' own idle timeout.
+        idle: DurationText => Duration = DurationText::secs(60),
+        /// Longest pause between two pieces of a body, in either direction.
+        body_idle: DurationText => Duration = DurationText::secs(30),
+    }
+
+    /// Connections to the instances. Every worker has its own pool.
+    PoolFile => Pool {
+        /// Open connections to one instance, per worker, or `none`.
+        connections_per_instance: CountLimit => Option<u32> = CountLimit::at(1024),
+        /// Unused connections kept to one instance, per worker.
+        idle_per_instance: Whole<0, 100_000> => u32 = Whole::clamped(64),
+    }
+}
+
+impl Bind {
+    /// A port of this machine's loopback address, for defaults.
+    const fn loopback(port: u16) -> Self {
+        Self(SocketAddr::new(
+            std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+            port,
+        ))
+    }
+}
+
+impl SizeLimit {
+    /// No limit, for defaults.
+    const fn none() -> Self {
+        Self(None)
+    }
+}
+
+impl CountLimit {
+    /// A limit, for defaults; `n` is not zero.
+    const fn at(n: u32) -> Self {
+        Self(Some(Count(n)))
+    }
+}

@@ -1,0 +1,619 @@
+//! Values written as text: durations, sizes, ratios, addresses, networks.
+//!
+//! Each type accepts exactly the spellings it prints, refuses everything else with the remedy, and is valid once it
+//! exists (a duration is never zero, a ratio never outside 0..=1), so nothing behind it checks again.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::de::{self, Deserialize, Deserializer};
+use serde::ser::{Serialize, Serializer};
+
+/// The longest duration accepted, one year: long enough for everything, short enough that no clock overflows.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Gives a type with `FromStr` and `Display` its form in the file and in the schema.
+macro_rules! textual {
+    ($type:ident, $schema_type:tt, $($key:literal: $value:expr),+) => {
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Text;
+                impl de::Visitor<'_> for Text {
+                    type Value = $type;
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str($type::EXPECTED)
+                    }
+                    fn visit_str<E: de::Error>(self, text: &str) -> Result<$type, E> {
+                        text.parse().map_err(E::custom)
+                    }
+                }
+                deserializer.deserialize_str(Text)
+            }
+        }
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+        impl schemars::JsonSchema for $type {
+            fn inline_schema() -> bool {
+                true
+            }
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($type).into()
+            }
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": $schema_type, $($key: $value),+ })
+            }
+        }
+    };
+}
+
+/// A duration longer than zero: `250ms`, `5s`, `1m30s`, `1h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DurationText(pub Duration);
+
+impl DurationText {
+    const EXPECTED: &'static str = "a duration with its unit, such as `250ms`, `5s` or `1m30s`";
+
+    /// A duration of whole milliseconds, for defaults; `ms` is not zero.
+    pub(crate) const fn millis(ms: u64) -> Self {
+        Self(Duration::from_millis(ms))
+    }
+
+    /// A duration of whole seconds, for defaults; `s` is not zero.
+    pub(crate) const fn secs(s: u64) -> Self {
+        Self(Duration::from_secs(s))
+    }
+}
+
+impl FromStr for DurationText {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+                format!("`{text}` has no unit: write `{text}s` for seconds or `{text}ms` for milliseconds")
+            } else {
+                format!("`{text}` is not a duration: write {}", Self::EXPECTED)
+            }
+        };
+        let mut rest = text;
+        let mut total = Duration::ZERO;
+        while !rest.is_empty() {
+            let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+            let (number, tail) = rest.split_at(digits);
+            let letters = tail.bytes().take_while(u8::is_ascii_alphabetic).count();
+            let (unit, tail) = tail.split_at(letters);
+            let unit_ms: u64 = match unit {
+                "ms" => 1,
+                "s" => 1000,
+                "m" => 60_000,
+                "h" => 3_600_000,
+                "d" => 86_400_000,
+                _ => return Err(wrong()),
+            };
+            let ms = number
+                .parse::<u64>()
+                .ok()
+                .and_then(|n| n.checked_mul(unit_ms))
+                .ok_or_else(wrong)?;
+            total = total.saturating_add(Duration::from_millis(ms));
+            rest = tail;
+        }
+        match total {
+            _ if text.is_empty() => Err(wrong()),
+            Duration::ZERO => Err(format!(
+                "`{text}` is no time at all: the shortest duration is `1ms`"
+            )),
+            _ if total > LONGEST => Err(format!("`{text}` is too long: the longest duration is `365d`")),
+            _ => Ok(Self(total)),
+        }
+    }
+}
+
+impl fmt::Display for DurationText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = self.0.as_millis();
+        match ms {
+            _ if ms % 1000 != 0 => write!(f, "{ms}ms"),
+            _ if ms % 3_600_000 == 0 => write!(f, "{}h", ms / 3_600_000),
+            _ if ms % 60_000 == 0 && ms > 300_000 => write!(f, "{}m", ms / 60_000),
+            _ => write!(f, "{}s", ms / 1000),
+        }
+    }
+}
+
+impl From<DurationText> for Duration {
+    fn from(text: DurationText) -> Self {
+        text.0
+    }
+}
+
+impl From<Duration> for DurationText {
+    fn from(duration: Duration) -> Self {
+        Self(duration)
+    }
+}
+
+textual!(DurationText, "string", "pattern": r"^([0-9]+(ms|s|m|h|d))+$", "x-expects": "duration", "examples": ["250ms", "5s", "1m30s"]);
+
+/// A number of bytes: `512`, `64KiB`, `10MiB`, `1GiB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SizeText(pub u64);
+
+impl SizeText {
+    const EXPECTED: &'static str = "a size such as `512`, `64KiB` or `10MiB`";
+}
+
+impl FromStr for SizeText {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at(digits);
+        let shift = match unit {
+            "" | "B" => 0,
+            "KiB" => 10,
+            "MiB" => 20,
+            "GiB" => 30,
+            "K" | "k" | "KB" | "kB" | "kb" => {
+                return Err(format!(
+                    "`{text}` is ambiguous: write `{number}KiB` (1024 bytes each)"
+                ));
+            }
+            "M" | "MB" | "Mb" => {
+                return Err(format!(
+                    "`{text}` is ambiguous: write `{number}MiB` (1024 KiB each)"
+                ));
+            }
+            "G" | "GB" | "Gb" => {
+                return Err(format!(
+                    "`{text}` is ambiguous: write `{number}GiB` (1024 MiB each)"
+                ));
+            }
+            _ => return Err(format!("`{text}` is not a size: write {}", Self::EXPECTED)),
+        };
+        match number.parse::<u64>().ok().and_then(|n| n.checked_mul(1 << shift)) {
+            None if number.is_empty() => Err(format!("`{text}` is not a size: write {}", Self::EXPECTED)),
+            None => Err(format!("`{text}` is too large")),
+            Some(0) => Err(format!("`{text}` would allow nothing: the smallest size is `1`")),
+            Some(bytes) => Ok(Self(bytes)),
+        }
+    }
+}
+
+impl fmt::Display for SizeText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            n if n % (1 << 30) == 0 => write!(f, "{}GiB", n >> 30),
+            n if n % (1 << 20) == 0 => write!(f, "{}MiB", n >> 20),
+            n if n % (1 << 10) == 0 => write!(f, "{}KiB", n >> 10),
+            n => write!(f, "{n}"),
+        }
+    }
+}
+
+impl From<SizeText> for u64 {
+    fn from(text: SizeText) -> Self {
+        text.0
+    }
+}
+
+impl From<u64> for SizeText {
+    fn from(bytes: u64) -> Self {
+        Self(bytes)
+    }
+}
+
+textual!(SizeText, ["string", "integer"], "pattern": "^[0-9]+(B|KiB|MiB|GiB)?$", "minimum": 1, "x-expects": "size", "examples": ["64KiB", "10MiB"]);
+
+/// A limit that can be switched off: `none`, or a value of `T`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OrNone<T>(pub Option<T>);
+
+impl<T: FromStr<Err = String>> FromStr for OrNone<T> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => Ok(Self(None)),
+            _ => text
+                .parse()
+                .map(|value| Self(Some(value)))
+                .map_err(|e| format!("{e}, or `none` for no limit")),
+        }
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for OrNone<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            None => f.write_str("none"),
+            Some(value) => value.fmt(f),
+        }
+    }
+}
+
+/// A number of bytes, or `none`.
+pub type SizeLimit = OrNone<SizeText>;
+
+impl SizeLimit {
+    const EXPECTED: &'static str = "a size such as `10MiB`, or `none`";
+}
+
+impl From<SizeLimit> for Option<u64> {
+    fn from(limit: SizeLimit) -> Self {
+        limit.0.map(u64::from)
+    }
+}
+
+impl From<Option<u64>> for SizeLimit {
+    fn from(limit: Option<u64>) -> Self {
+        Self(limit.map(SizeText))
+    }
+}
+
+textual!(SizeLimit, ["string", "integer"], "pattern": "^(none|[0-9]+(B|KiB|MiB|GiB)?)$", "minimum": 1, "x-expects": "size or `none`");
+
+/// A whole number of one or more, for limits that can be `none`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count(pub u32);
+
+impl FromStr for Count {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(0) => Err("`0` would allow nothing: write a whole number from 1".to_owned()),
+            Ok(n) => Ok(Self(n)),
+            Err(_) => Err(format!("`{text}` is not a whole number from 1 to {}", u32::MAX)),
+        }
+    }
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A whole number, or `none`.
+pub type CountLimit = OrNone<Count>;
+
+impl CountLimit {
+    const EXPECTED: &'static str = "a whole number from 1, or `none`";
+}
+
+impl From<CountLimit> for Option<u32> {
+    fn from(limit: CountLimit) -> Self {
+        limit.0.map(|count| count.0)
+    }
+}
+
+impl From<Option<u32>> for CountLimit {
+    fn from(limit: Option<u32>) -> Self {
+        Self(limit.map(Count))
+    }
+}
+
+textual!(CountLimit, ["string", "integer"], "pattern": "^(none|[0-9]+)$", "minimum": 1, "x-expects": "number or `none`");
+
+/// A share between 0 and 1, such as `0.2`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ratio(pub f64);
+
+impl Ratio {
+    const EXPECTED: &'static str = "a ratio from 0 to 1, such as `0.2`";
+}
+
+impl FromStr for Ratio {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(percent) = text.strip_suffix('%').and_then(|p| p.trim().parse::<f64>().ok()) {
+            return Err(format!("`{text}` is a percentage: write `{}`", percent / 100.0));
+        }
+        match text.parse::<f64>() {
+            Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(Self(ratio)),
+            _ => Err(format!("`{text}` is not {}", Self::EXPECTED)),
+        }
+    }
+}
+
+impl fmt::Display for Ratio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl From<Ratio> for f64 {
+    fn from(ratio: Ratio) -> Self {
+        ratio.0
+    }
+}
+
+impl From<f64> for Ratio {
+    fn from(ratio: f64) -> Self {
+        Self(ratio)
+    }
+}
+
+textual!(Ratio, ["number", "string"], "minimum": 0, "maximum": 1, "x-expects": "ratio");
+
+/// An IP address and port to listen on; port 0 lets the system choose one, which the log names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bind(pub SocketAddr);
+
+impl Bind {
+    const EXPECTED: &'static str = "an IP address and a port, such as `127.0.0.1:8080` or `[::]:8080`";
+}
+
+impl FromStr for Bind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse().map(Self).map_err(|_| match text.strip_prefix(':') {
+            Some(port) if port.parse::<u16>().is_ok() => {
+                format!("`{text}` names no address: write `0.0.0.0{text}` for all interfaces or `127.0.0.1{text}` for this machine only")
+            }
+            _ => format!("`{text}` is not an address to listen on: write {}", Self::EXPECTED),
+        })
+    }
+}
+
+impl fmt::Display for Bind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl From<Bind> for SocketAddr {
+    fn from(bind: Bind) -> Self {
+        bind.0
+    }
+}
+
+impl From<SocketAddr> for Bind {
+    fn from(address: SocketAddr) -> Self {
+        Self(address)
+    }
+}
+
+textual!(Bind, "string", "x-expects": "address", "examples": ["127.0.0.1:8080", "[::]:8080"]);
+
+/// Where an instance is: an IP address with a port, or a DNS name with a port, which the caller resolves.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// An address that needs no resolution.
+    Socket(SocketAddr),
+    /// A DNS name.
+    Name {
+        /// The name, in lower case, without a dot at its end.
+        host: String,
+        /// The port, never 0.
+        port: u16,
+    },
+}
+
+impl Address {
+    const EXPECTED: &'static str =
+        "`host:port`, such as `10.0.0.7:9001`, `[fd00::7]:9001` or `web-1.internal:9001`";
+
+    /// The port, never 0.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        match self {
+            Self::Socket(address) => address.port(),
+            Self::Name { port, .. } => *port,
+        }
+    }
+
+    /// The IP address, when no resolution is needed.
+    #[must_use]
+    pub fn socket(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Socket(address) => Some(*address),
+            Self::Name { .. } => None,
+        }
+    }
+}
+
+/// RFC 1123 host names, and `_` as used in service names.
+fn is_host_name(name: &str) -> bool {
+    let label = |l: &str| {
+        (1..=63).contains(&l.len())
+            && !l.starts_with('-')
+            && !l.ends_with('-')
+            && l.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    // A name whose last label is a number is a mistyped IPv4 address (RFC 3696 §2).
+    name.len() <= 253
+        && name.split('.').all(label)
+        && !name
+            .rsplit('.')
+            .next()
+            .is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()))
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not an address: write {}", Self::EXPECTED);
+        if let Some((scheme, rest)) = text.split_once("://") {
+            return Err(format!(
+                "`{text}` is a URL: write `{}`, without `{scheme}://`",
+                rest.trim_end_matches('/')
+            ));
+        }
+        if text.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv6()) {
+            return Err(format!(
+                "`{text}` has no port: write `[{text}]:80` with the port the instance listens on"
+            ));
+        }
+        let Some((host, port)) = text.rsplit_once(':') else {
+            return Err(format!(
+                "`{text}` has no port: write `{text}:80` with the port the instance listens on"
+            ));
+        };
+        let port: u16 = port
+            .parse()
+            .map_err(|_| format!("`{port}` is not a port: write a number from 1 to 65535"))?;
+        if port == 0 {
+            return Err("port 0 cannot be connected to: write a number from 1 to 65535".to_owned());
+        }
+        if let Ok(address) = text.parse() {
+            return Ok(Self::Socket(address));
+        }
+        let host = host.strip_suffix('.').unwrap_or(host);
+        if is_host_name(host) {
+            Ok(Self::Name {
+                host: host.to_ascii_lowercase(),
+                port,
+            })
+        } else {
+            Err(wrong())
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(address) => address.fmt(f),
+            Self::Name { host, port } => write!(f, "{host}:{port}"),
+        }
+    }
+}
+
+textual!(Address, "string", "x-expects": "address", "examples": ["10.0.0.7:9001", "web-1.internal:9001"]);
+
+/// A network in CIDR notation, `10.0.0.0/8`; a single address is a network of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Cidr {
+    address: IpAddr,
+    prefix: u8,
+}
+
+impl Cidr {
+    const EXPECTED: &'static str = "a network such as `10.0.0.0/8`, or a single IP address";
+
+    /// Whether `ip` lies in the network; an IPv4 address mapped into IPv6 counts as the IPv4 address it is.
+    #[must_use]
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        match (self.address, ip.to_canonical()) {
+            (IpAddr::V4(net), IpAddr::V4(ip)) => {
+                (net.to_bits() ^ ip.to_bits())
+                    .checked_shr(32 - u32::from(self.prefix))
+                    .unwrap_or(0)
+                    == 0
+            }
+            (IpAddr::V6(net), IpAddr::V6(ip)) => {
+                (net.to_bits() ^ ip.to_bits())
+                    .checked_shr(128 - u32::from(self.prefix))
+                    .unwrap_or(0)
+                    == 0
+            }
+            _ => false,
+        }
+    }
+
+    /// The same prefix with all host bits cleared.
+    fn network(address: IpAddr, prefix: u8) -> IpAddr {
+        match address {
+            IpAddr::V4(ip) => {
+                IpAddr::V4((ip.to_bits() & u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0)).into())
+            }
+            IpAddr::V6(ip) => IpAddr::V6(
+                (ip.to_bits() & u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0)).into(),
+            ),
+        }
+    }
+}
+
+impl FromStr for Cidr {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not {}", Self::EXPECTED);
+        let (address, prefix) = match text.split_once('/') {
+            None => (text, None),
+            Some((address, prefix)) => (address, Some(prefix)),
+        };
+        let address: IpAddr = address.parse().map_err(|_| wrong())?;
+        let longest = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = match prefix {
+            None => longest,
+            Some(digits) => digits.parse().ok().filter(|p| *p <= longest).ok_or_else(|| {
+                format!(
+                    "`{text}` has no valid prefix length: write a number from 0 to {longest} after the `/`"
+                )
+            })?,
+        };
+        let network = Self::network(address, prefix);
+        if network == address {
+            Ok(Self { address, prefix })
+        } else {
+            Err(format!(
+                "`{text}` has bits set behind its prefix: write `{network}/{prefix}` for the network or `{address}` for the one address"
+            ))
+        }
+    }
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+textual!(Cidr, "string", "x-expects": "network", "examples": ["10.0.0.0/8", "192.168.1.7"]);
+
+/// Status codes: one, `204`, or a range with both ends, `200-399`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statuses(pub RangeInclusive<u16>);
+
+impl Statuses {
+    const EXPECTED: &'static str = "a status code such as `200`, or a range such as `200-399`";
+}
+
+impl FromStr for Statuses {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let code = |digits: &str| {
+            digits
+                .trim()
+                .parse::<u16>()
+                .ok()
+                .filter(|code| (100..=599).contains(code))
+        };
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        match (code(first), code(last)) {
+            (Some(first), Some(last)) if first <= last => Ok(Self(first..=last)),
+            (Some(first), Some(last)) => Err(format!("`{text}` is an empty range: write `{last}-{first}`")),
+            _ => Err(format!(
+                "`{text}` is not {} (codes go from 100 to 599)",
+                Self::EXPECTED
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Statuses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (first, last) = (self.0.start(), self.0.end());
+        if first == last {
+            write!(f, "{first}")
+        } else {
+            write!(f, "{first}-{last}")
+        }
+    }
+}
+
+textual!(Statuses, ["integer", "string"], "minimum": 100, "maximum": 599, "pattern": "^[1-5][0-9][0-9](-[1-5][0-9][0-9])?$", "x-expects": "status code or range");
