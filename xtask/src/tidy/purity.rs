@@ -1,0 +1,221 @@
+//! The pure crates do no I/O, read no clock and ask the operating system for no randomness.
+//!
+//! Checked twice: no crate that could do so is in their trees of normal dependencies, and no such name
+//! stands in their sources outside tests. Their `clippy.toml` catches the rest while typing.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde_json::Value;
+
+use super::edges::folder;
+use super::{Finding, Tree, code};
+
+/// Crates that are pure, the simulator included as soon as it exists.
+const PURE: &[&str] = &["evenkeel-core", "evenkeel-h1", "evenkeel-sim"];
+/// Crates that bring a runtime, a clock, sockets or randomness of the operating system.
+const BANNED: &[&str] = &[
+    "async-std",
+    "axum",
+    "chrono",
+    "fastrand",
+    "getrandom",
+    "hyper",
+    "jiff",
+    "libc",
+    "mio",
+    "rand",
+    "rustix",
+    "smol",
+    "socket2",
+    "time",
+    "tokio",
+];
+/// Names refused in the sources, with what to do instead.
+const NAMES: &[(&str, &str)] = &[
+    ("Instant", TIME),
+    ("SystemTime", TIME),
+    ("thread::sleep", "nothing here waits: return what is due and when"),
+    (
+        "thread::spawn",
+        "nothing here runs by itself: the runtime crate drives it",
+    ),
+    ("TcpStream", IO),
+    ("TcpListener", IO),
+    ("UdpSocket", IO),
+    ("std::fs", IO),
+    ("std::env", IO),
+    ("std::process", IO),
+    ("RandomState", RANDOM),
+    ("HashMap::new", RANDOM),
+    ("HashSet::new", RANDOM),
+    ("HashMap::with_capacity", RANDOM),
+    ("HashSet::with_capacity", RANDOM),
+    ("Mutex", LOCK),
+    ("RwLock", LOCK),
+    ("Condvar", LOCK),
+];
+const TIME: &str = "time is an argument: take `Nanos`";
+const IO: &str = "I/O belongs to the runtime, proxy or cli crate: take bytes or values";
+const RANDOM: &str = "randomness is a seeded value: use a sorted map, or a hasher with a fixed seed";
+const LOCK: &str = "use atomics here, or a snapshot in the runtime crate";
+
+pub(super) fn check(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for name in PURE {
+        findings.extend(trees(tree, name));
+        findings.extend(sources(tree, &format!("{}/src/", folder(name))));
+    }
+    findings
+}
+
+/// Banned crates in the normal dependency tree of `name`, each with the way it came in.
+fn trees(tree: &Tree, name: &str) -> Vec<Finding> {
+    let manifest = format!("{}/Cargo.toml", folder(name));
+    let packages: BTreeMap<&str, &str> = items(&tree.metadata["packages"])
+        .filter_map(|package| Some((package["id"].as_str()?, package["name"].as_str()?)))
+        .collect();
+    let nodes: BTreeMap<&str, &Value> = items(&tree.metadata["resolve"]["nodes"])
+        .filter_map(|node| Some((node["id"].as_str()?, node)))
+        .collect();
+    let Some(start) = packages.iter().find(|(_, of)| **of == name).map(|(id, _)| *id) else {
+        return Vec::new();
+    };
+    let mut came_from: BTreeMap<&str, &str> = BTreeMap::from([(start, start)]);
+    let mut queue = VecDeque::from([start]);
+    let mut findings = Vec::new();
+    while let Some(id) = queue.pop_front() {
+        let crate_name = packages.get(id).copied().unwrap_or(id);
+        if BANNED.contains(&crate_name) {
+            let mut way = vec![crate_name];
+            let mut at = id;
+            while at != start {
+                at = came_from[at];
+                way.push(packages.get(at).copied().unwrap_or(at));
+            }
+            way.reverse();
+            findings.push(Finding::new(
+                &manifest,
+                tree.line_of(&manifest, way.get(1).copied().unwrap_or(crate_name)),
+                format!(
+                    "`{name}` is pure but depends on `{crate_name}` ({}); drop the dependency or the feature that \
+                     brings it",
+                    way.join(" -> ")
+                ),
+            ));
+            continue;
+        }
+        let dependencies = nodes
+            .get(id)
+            .map(|node| items(&node["deps"]))
+            .into_iter()
+            .flatten();
+        for dependency in dependencies.filter(|of| items(&of["dep_kinds"]).any(|kind| kind["kind"].is_null()))
+        {
+            let Some(to) = dependency["pkg"].as_str() else {
+                continue;
+            };
+            came_from.entry(to).or_insert_with(|| {
+                queue.push_back(to);
+                id
+            });
+        }
+    }
+    findings
+}
+
+fn items(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
+}
+
+/// Refused names in the sources under `folder`.
+fn sources(tree: &Tree, folder: &str) -> Vec<Finding> {
+    let files: Vec<_> = tree
+        .files
+        .iter()
+        .filter(|file| file.is_rust() && file.path.starts_with(folder))
+        .collect();
+    let blanked: Vec<String> = files.iter().map(|file| code::blank(&file.text)).collect();
+    let mut of_tests = Vec::new();
+    for (file, code) in files.iter().zip(&blanked) {
+        for module in code::test_modules(code) {
+            let stem = module_folder(&file.path);
+            of_tests.push((format!("{stem}/{module}.rs"), format!("{stem}/{module}/")));
+        }
+    }
+    let mut findings = Vec::new();
+    for (file, code) in files.iter().zip(&blanked) {
+        if of_tests
+            .iter()
+            .any(|(path, below)| file.path == *path || file.path.starts_with(below))
+        {
+            continue;
+        }
+        for (index, line) in code::without_tests(code).lines().enumerate() {
+            for (name, remedy) in NAMES.iter().filter(|(name, _)| code::has_word(line, name)) {
+                findings.push(Finding::new(
+                    &file.path,
+                    index + 1,
+                    format!("`{name}` in a pure crate; {remedy}"),
+                ));
+            }
+        }
+    }
+    findings
+}
+
+/// The folder that holds the modules declared in `path`.
+fn module_folder(path: &str) -> &str {
+    match path.rsplit_once('/') {
+        Some((folder, "lib.rs" | "main.rs" | "mod.rs")) => folder,
+        _ => path.trim_end_matches(".rs"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::tests::tree;
+    use super::*;
+
+    #[test]
+    fn a_runtime_in_the_tree_is_found_with_its_way() {
+        let mut tree = tree(&[("crates/evenkeel-h1/Cargo.toml", "[dependencies]\na = 1\n")]);
+        let node = |id: &str, to: &str, kind: Option<&str>| json!({ "id": id, "deps": [{ "pkg": to, "dep_kinds": [{ "kind": kind }] }] });
+        tree.metadata = json!({
+            "packages": [
+                { "id": "h1", "name": "evenkeel-h1" }, { "id": "a", "name": "a" }, { "id": "t", "name": "tokio" },
+                { "id": "c", "name": "evenkeel-core" },
+            ],
+            "resolve": { "nodes": [node("h1", "a", None), node("a", "t", None), node("c", "t", Some("dev"))] },
+        });
+        let found = check(&tree);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(
+            found[0]
+                .to_string()
+                .starts_with("crates/evenkeel-h1/Cargo.toml:2:")
+        );
+        assert!(found[0].text.contains("(evenkeel-h1 -> a -> tokio)"));
+    }
+
+    #[test]
+    fn a_clock_in_the_source_is_found_and_tests_are_free() {
+        let tree = tree(&[
+            (
+                "crates/evenkeel-core/src/lib.rs",
+                "mod a;\n// Instant::now\n#[cfg(test)]\nmod proof;\n",
+            ),
+            (
+                "crates/evenkeel-core/src/a.rs",
+                "use std::time::Instant;\nuse std::sync::{Arc, Mutex};\n",
+            ),
+            ("crates/evenkeel-core/src/proof.rs", "use std::time::Instant;\n"),
+            ("crates/evenkeel-proxy/src/a.rs", "use std::time::Instant;\n"),
+        ]);
+        let found: Vec<String> = check(&tree).iter().map(ToString::to_string).collect();
+        assert_eq!(found.len(), 2, "{found:#?}");
+        assert!(found[0].starts_with("crates/evenkeel-core/src/a.rs:1: `Instant` in a pure crate"));
+        assert!(found[1].starts_with("crates/evenkeel-core/src/a.rs:2: `Mutex` in a pure crate"));
+    }
+}
