@@ -9,8 +9,13 @@ use std::str::FromStr;
 use crate::view::{Candidates, Slot};
 use crate::{NoPick, PickContext, PickRequest};
 
+mod least_connections;
+mod least_response_time;
 mod power_of_two;
+mod random;
 mod round_robin;
+mod weighted_random;
+mod weighted_round_robin;
 
 /// Builds pickers. Slow path, in the writer of the service.
 pub trait Strategy: fmt::Debug + Send + Sync {
@@ -65,7 +70,12 @@ macro_rules! strategies {
 
 strategies! {
     round_robin => round_robin::RoundRobin, "each candidate in turn, whatever its weight";
+    weighted_round_robin => weighted_round_robin::WeightedRoundRobin, "each candidate in turn, as often as its weight, exactly and without bursts";
+    random => random::Random, "a candidate at random, whatever its weight";
+    weighted_random => weighted_random::WeightedRandom, "a candidate at random, as likely as its weight";
+    least_connections => least_connections::LeastConnections, "the candidate with the fewest requests in flight per weight";
     power_of_two => power_of_two::PowerOfTwo, "two candidates drawn by weight, the one with fewer requests in flight per weight";
+    least_response_time => least_response_time::LeastResponseTime, "the candidate with the shortest expected time to a successful response";
 }
 
 impl StrategyName {

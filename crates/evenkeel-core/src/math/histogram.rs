@@ -134,8 +134,18 @@ mod tests {
         let p99 = h.quantile(0.99).unwrap_or_default().as_secs_f64();
         assert!((0.046..0.054).contains(&p50), "{p50}");
         assert!((0.092..0.106).contains(&p99), "{p99}");
+    }
+
+    #[test]
+    fn halving_keeps_half_and_forgets_single_records() {
+        let h = Histogram::default();
+        h.record(Nanos::from_millis(1));
+        for _ in 0..5 {
+            h.record(Nanos::from_millis(100));
+        }
         h.halve();
-        assert_eq!(h.count(), 0, "single records are forgotten by halving up");
+        assert_eq!(h.count(), 2);
+        assert_eq!(h.count_at_most(Nanos::from_millis(10)), 0);
     }
 
     #[test]

@@ -1,5 +1,8 @@
-//! Each candidate in turn. One cursor is shared by all workers, so that few requests over many
-//! workers are still spread evenly.
+//! Each candidate in turn.
+//!
+//! One cursor is shared by all workers, so that few requests over many workers are still spread
+//! evenly; a cursor per worker would be a few nanoseconds cheaper and send the first request of every
+//! worker wherever its cursor happens to stand.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,35 +10,61 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam_utils::CachePadded;
 
 use super::{Picker, Strategy};
+use crate::math::Divisor;
 use crate::view::{Candidates, Slot};
 use crate::{NoPick, PickContext, PickRequest, Rng};
 
 /// The strategy.
 #[derive(Debug, Default)]
-pub struct RoundRobin;
+pub(super) struct RoundRobin;
 
 impl Strategy for RoundRobin {
     fn build(&self, candidates: &Candidates, seed: u64) -> Box<dyn Picker> {
-        let start = Rng::new(seed).below(candidates.len() as u32);
-        Box::new(Cursor {
-            next: CachePadded::new(AtomicU64::new(start.into())),
-            slots: candidates.slots().clone(),
-        })
+        Box::new(Cycle::new(candidates.slots().clone(), seed))
     }
 }
 
+/// Walks a fixed sequence of slots for ever, from a place that the seed decides.
 #[derive(Debug)]
-struct Cursor {
-    next: CachePadded<AtomicU64>,
+pub(super) struct Cycle {
+    ticket: Ticket,
+    length: Divisor,
     slots: Arc<[Slot]>,
 }
 
-impl Picker for Cursor {
-    fn pick(&self, _request: &PickRequest<'_>, _cx: &mut PickContext) -> Result<Slot, NoPick> {
-        if self.slots.is_empty() {
-            return Err(NoPick::NoneEligible);
+impl Cycle {
+    pub(super) fn new(slots: Arc<[Slot]>, seed: u64) -> Self {
+        let length = slots.len() as u32;
+        Self {
+            ticket: Ticket::new(Rng::new(seed).below(length).into()),
+            length: Divisor::new(length),
+            slots,
         }
-        let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        Ok(self.slots[(turn % self.slots.len() as u64) as usize])
+    }
+}
+
+impl Picker for Cycle {
+    fn pick(&self, _request: &PickRequest<'_>, _cx: &mut PickContext) -> Result<Slot, NoPick> {
+        let (_, place) = self.length.div_rem(self.ticket.take());
+        self.slots
+            .get(place as usize)
+            .copied()
+            .ok_or(NoPick::NoneEligible)
+    }
+}
+
+/// Consecutive numbers, each given out once, shared by all workers. 64 bits last for centuries.
+#[derive(Debug)]
+pub(super) struct Ticket(CachePadded<AtomicU64>);
+
+impl Ticket {
+    pub(super) const fn new(first: u64) -> Self {
+        Self(CachePadded::new(AtomicU64::new(first)))
+    }
+
+    /// The next number. Relaxed: only its uniqueness matters, it guards no other memory.
+    #[inline]
+    pub(super) fn take(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed)
     }
 }

@@ -1,0 +1,37 @@
+//! A candidate at random, every one as likely as any other.
+//!
+//! Nothing is shared between workers, so this is the cheapest pick; its price is the variance of
+//! chance: after k picks each, instances differ by about √k.
+
+use std::sync::Arc;
+
+use super::{Picker, Strategy};
+use crate::view::{Candidates, Slot};
+use crate::{NoPick, PickContext, PickRequest};
+
+/// The strategy.
+#[derive(Debug, Default)]
+pub(super) struct Random;
+
+impl Strategy for Random {
+    fn build(&self, candidates: &Candidates, _seed: u64) -> Box<dyn Picker> {
+        Box::new(Even {
+            slots: candidates.slots().clone(),
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Even {
+    slots: Arc<[Slot]>,
+}
+
+impl Picker for Even {
+    fn pick(&self, _request: &PickRequest<'_>, cx: &mut PickContext) -> Result<Slot, NoPick> {
+        let index = cx.rng.below(self.slots.len() as u32);
+        self.slots
+            .get(index as usize)
+            .copied()
+            .ok_or(NoPick::NoneEligible)
+    }
+}

@@ -1,0 +1,31 @@
+//! A candidate at random, as likely as its weight: one draw from an alias table.
+
+use super::{Picker, Strategy};
+use crate::math::Alias;
+use crate::view::{Candidates, Slot};
+use crate::{NoPick, PickContext, PickRequest};
+
+/// The strategy.
+#[derive(Debug, Default)]
+pub(super) struct WeightedRandom;
+
+impl Strategy for WeightedRandom {
+    fn build(&self, candidates: &Candidates, _seed: u64) -> Box<dyn Picker> {
+        let slots = candidates.slots().iter().map(|slot| slot.0);
+        Box::new(ByWeight {
+            table: Alias::new(slots.zip(candidates.weights())),
+        })
+    }
+}
+
+#[derive(Debug)]
+struct ByWeight {
+    table: Alias,
+}
+
+impl Picker for ByWeight {
+    fn pick(&self, _request: &PickRequest<'_>, cx: &mut PickContext) -> Result<Slot, NoPick> {
+        let bits = cx.rng.next_u64();
+        self.table.draw(bits).map(Slot).ok_or(NoPick::NoneEligible)
+    }
+}
