@@ -1,0 +1,125 @@
+//! One check of one address.
+
+use std::io;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::pin::pin;
+
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper::client::conn::http1;
+use hyper::header::{CONNECTION, HOST, USER_AGENT};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::spec::{CheckKind, CheckSettings};
+
+/// The largest response head that is read.
+const HEAD_LIMIT: usize = 16 * 1024;
+
+/// How a check ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// As expected.
+    Passed,
+    /// Not; in words.
+    Failed(String),
+    /// Not within the time.
+    TimedOut(String),
+    /// It could not be made, for a reason on this side.
+    Hindered(String),
+}
+
+/// Checks `address`, or the configured port on it. Takes at most the configured time.
+pub(crate) async fn probe(settings: &CheckSettings, mut address: SocketAddr) -> Answer {
+    if let Some(port) = settings.port {
+        address.set_port(port);
+    }
+    let attempt = async {
+        let stream = TcpStream::connect(address).await.map_err(|e| connect_error(&e))?;
+        match &settings.kind {
+            CheckKind::Tcp => Ok(()),
+            CheckKind::Http { path, host, expected } => {
+                let host = host.clone().unwrap_or_else(|| address.to_string());
+                let status = status(stream, path, &host).await.map_err(Answer::Failed)?;
+                if expected.iter().any(|range| range.contains(&status.as_u16())) {
+                    Ok(())
+                } else {
+                    Err(Answer::Failed(unexpected(status, expected)))
+                }
+            }
+        }
+    };
+    match timeout(settings.timeout, attempt).await {
+        Ok(Ok(())) => Answer::Passed,
+        Ok(Err(answer)) => answer,
+        Err(_) => Answer::TimedOut(format!("no answer within {:?}", settings.timeout)),
+    }
+}
+
+/// The status of `GET path`. The body is not read; the connection ends with the check.
+async fn status(stream: TcpStream, path: &str, host: &str) -> Result<StatusCode, String> {
+    let request = Request::get(path)
+        .header(HOST, host)
+        .header(USER_AGENT, "evenkeel-check")
+        .header(CONNECTION, "close")
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| format!("the check's request is not valid: {error}"))?;
+    let (mut sender, connection) = http1::Builder::new()
+        .max_buf_size(HEAD_LIMIT)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| http_error(&error))?;
+    let mut response = pin!(sender.send_request(request));
+    let answer = tokio::select! {
+        answer = &mut response => answer,
+        // The connection is done: whatever it read has been handed over.
+        _ = connection => response.await,
+    };
+    answer
+        .map(|answer| answer.status())
+        .map_err(|error| http_error(&error))
+}
+
+fn unexpected(status: StatusCode, expected: &[RangeInclusive<u16>]) -> String {
+    let ranges: Vec<_> = expected
+        .iter()
+        .map(|range| match (range.start(), range.end()) {
+            (start, end) if start == end => start.to_string(),
+            (start, end) => format!("{start}-{end}"),
+        })
+        .collect();
+    format!("status {}, expected {}", status.as_u16(), ranges.join(", "))
+}
+
+fn connect_error(error: &io::Error) -> Answer {
+    // Linux: ENOMEM, ENFILE, EMFILE, EADDRNOTAVAIL, ENOBUFS.
+    if matches!(error.raw_os_error(), Some(12 | 23 | 24 | 99 | 105)) {
+        return Answer::Hindered(error.to_string());
+    }
+    Answer::Failed(io_error(error))
+}
+
+fn io_error(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".into(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => "connection reset".into(),
+        io::ErrorKind::HostUnreachable => "host unreachable".into(),
+        io::ErrorKind::NetworkUnreachable => "network unreachable".into(),
+        io::ErrorKind::TimedOut => "connecting timed out".into(),
+        _ => error.to_string(),
+    }
+}
+
+fn http_error(error: &hyper::Error) -> String {
+    let source = std::error::Error::source(error);
+    if let Some(io) = source.and_then(|source| source.downcast_ref::<io::Error>()) {
+        return format!("{} before the response", io_error(io));
+    }
+    if error.is_parse() {
+        return format!("unusable answer: {error}");
+    }
+    "connection closed before the response".into()
+}

@@ -1,0 +1,282 @@
+//! What a service's requests did, as cumulative counters.
+//!
+//! Recording is a few relaxed increments. Every thread counts in a shard of its own (as long as there
+//! are no more threads than shards), so workers do not pass a cache line to and fro; a snapshot adds
+//! the shards up. Relaxed suffices: each counter stands alone and only ever grows.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+use crossbeam_utils::CachePadded;
+use evenkeel_core::Nanos;
+
+/// Threads that count without sharing a line; more of them share, and stay exact.
+const SHARDS: usize = 16;
+
+/// Upper bounds of the histogram's buckets in seconds. Those from 5 ms are the boundaries that
+/// OpenTelemetry's HTTP conventions fix; below them a proxy needs finer ones.
+const BOUNDS: [f64; 17] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+];
+/// [`BOUNDS`] in nanoseconds.
+const BOUNDS_NANOS: [u64; BOUNDS.len()] = [
+    500_000,
+    1_000_000,
+    2_500_000,
+    5_000_000,
+    10_000_000,
+    25_000_000,
+    50_000_000,
+    75_000_000,
+    100_000_000,
+    250_000_000,
+    500_000_000,
+    750_000_000,
+    1_000_000_000,
+    2_500_000_000,
+    5_000_000_000,
+    7_500_000_000,
+    10_000_000_000,
+];
+
+/// Statuses of locally made errors that are counted one by one; any other counts under 0.
+pub const LOCAL_ERRORS: [u16; 9] = [400, 408, 413, 414, 431, 502, 503, 504, 0];
+
+/// Why a request was sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RetryReason {
+    /// The connection could not be made.
+    Connect,
+    /// A kept connection turned out to be closed before anything was answered on it.
+    StaleConnection,
+    /// The connection ended before the first byte of the response.
+    NoResponse,
+}
+
+impl RetryReason {
+    /// All reasons.
+    pub const ALL: [Self; 3] = [Self::Connect, Self::StaleConnection, Self::NoResponse];
+
+    /// A word for metric labels.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::StaleConnection => "stale_connection",
+            Self::NoResponse => "no_response",
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    classes: [AtomicU64; 5],
+    /// One more than bounds: the last holds what is slower than all of them.
+    buckets: [AtomicU64; BOUNDS.len() + 1],
+    nanos: AtomicU64,
+}
+
+/// Counters of one service. They survive every change of its settings and instances.
+#[derive(Debug, Default)]
+pub struct ServiceMetrics {
+    shards: [CachePadded<Shard>; SHARDS],
+    rare: CachePadded<Rare>,
+    fallback_picks: CachePadded<AtomicU64>,
+}
+
+/// Counters that move when something goes wrong; shared by all threads.
+#[derive(Debug, Default)]
+struct Rare {
+    retries: [AtomicU64; RetryReason::ALL.len()],
+    local_errors: [AtomicU64; LOCAL_ERRORS.len()],
+    no_picks: AtomicU64,
+    checks_passed: AtomicU64,
+    checks_failed: AtomicU64,
+}
+
+impl ServiceMetrics {
+    /// Counts a response that was relayed with `status`, and how long it took from the request's
+    /// arrival to the response's end. A status outside 100..=599 counts with the class next to it.
+    #[inline]
+    pub fn record_response(&self, status: u16, duration: Nanos) {
+        let shard = &self.shards[shard_of_thread()];
+        let class = usize::from(status / 100).clamp(1, 5) - 1;
+        shard.classes[class].fetch_add(1, Relaxed);
+        let bucket = BOUNDS_NANOS.partition_point(|bound| *bound < duration.0);
+        shard.buckets[bucket].fetch_add(1, Relaxed);
+        shard.nanos.fetch_add(duration.0, Relaxed);
+    }
+
+    /// Counts a request that is sent again.
+    pub fn record_retry(&self, reason: RetryReason) {
+        self.rare.retries[reason as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Counts an error response made here.
+    pub fn record_local_error(&self, status: u16) {
+        let known = LOCAL_ERRORS.iter().position(|s| *s == status);
+        self.rare.local_errors[known.unwrap_or(LOCAL_ERRORS.len() - 1)].fetch_add(1, Relaxed);
+    }
+
+    /// Counts a request that found no instance.
+    pub fn record_no_pick(&self) {
+        self.rare.no_picks.fetch_add(1, Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn record_fallback_pick(&self) {
+        self.fallback_picks.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn record_check(&self, passed: bool) {
+        let counter = if passed {
+            &self.rare.checks_passed
+        } else {
+            &self.rare.checks_failed
+        };
+        counter.fetch_add(1, Relaxed);
+    }
+
+    /// All counters now. They are read one after the other, while others count on.
+    #[must_use]
+    pub fn snapshot(&self) -> MetricsSnapshot {
+        let sum = |of: &dyn Fn(&Shard) -> &AtomicU64| -> u64 {
+            self.shards.iter().map(|shard| of(shard).load(Relaxed)).sum()
+        };
+        let mut count = 0;
+        let buckets = std::array::from_fn(|i| {
+            count += sum(&|shard| &shard.buckets[i]);
+            (BOUNDS[i], count)
+        });
+        count += sum(&|shard| &shard.buckets[BOUNDS.len()]);
+        MetricsSnapshot {
+            responses: std::array::from_fn(|i| sum(&|shard| &shard.classes[i])),
+            durations: DurationSnapshot {
+                buckets,
+                count,
+                sum_seconds: Nanos(sum(&|shard| &shard.nanos)).as_secs_f64(),
+            },
+            retries: std::array::from_fn(|i| (RetryReason::ALL[i], self.rare.retries[i].load(Relaxed))),
+            local_errors: std::array::from_fn(|i| (LOCAL_ERRORS[i], self.rare.local_errors[i].load(Relaxed))),
+            no_picks: self.rare.no_picks.load(Relaxed),
+            fallback_picks: self.fallback_picks.load(Relaxed),
+            checks_passed: self.rare.checks_passed.load(Relaxed),
+            checks_failed: self.rare.checks_failed.load(Relaxed),
+        }
+    }
+}
+
+/// The shard of the calling thread: threads take them in turn.
+#[inline]
+fn shard_of_thread() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static SHARD: Cell<usize> = const { Cell::new(usize::MAX) };
+    }
+    SHARD.with(|shard| {
+        if shard.get() == usize::MAX {
+            shard.set(NEXT.fetch_add(1, Relaxed) % SHARDS);
+        }
+        shard.get() % SHARDS
+    })
+}
+
+/// The counters of a service at one time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricsSnapshot {
+    /// Relayed responses by class, 1xx first.
+    pub responses: [u64; 5],
+    /// How long they took.
+    pub durations: DurationSnapshot,
+    /// Requests sent again, by reason.
+    pub retries: [(RetryReason, u64); RetryReason::ALL.len()],
+    /// Error responses made here, by status; 0 stands for any other.
+    pub local_errors: [(u16, u64); LOCAL_ERRORS.len()],
+    /// Requests that found no instance.
+    pub no_picks: u64,
+    /// Picks made while too few instances were healthy and all were used.
+    pub fallback_picks: u64,
+    /// Active checks that passed.
+    pub checks_passed: u64,
+    /// Active checks that failed.
+    pub checks_failed: u64,
+}
+
+/// A histogram in the shape Prometheus wants.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DurationSnapshot {
+    /// Upper bound in seconds and how many took at most that long; cumulative.
+    pub buckets: [(f64, u64); BOUNDS.len()],
+    /// All of them; the value of the bucket without a bound.
+    pub count: u64,
+    /// Their sum in seconds.
+    pub sum_seconds: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_agree() {
+        for (seconds, nanos) in BOUNDS.iter().zip(BOUNDS_NANOS) {
+            assert_eq!((seconds * 1e9).round() as u64, nanos);
+        }
+    }
+
+    #[test]
+    fn a_duration_on_a_bound_belongs_to_it() {
+        let metrics = ServiceMetrics::default();
+        metrics.record_response(200, Nanos::from_millis(5));
+        metrics.record_response(503, Nanos(5_000_001));
+        metrics.record_response(404, Nanos::from_secs(60));
+        let snapshot = metrics.snapshot();
+        assert_eq!(snapshot.responses, [0, 1, 0, 1, 1]);
+        let at_most = |bound: f64| {
+            snapshot
+                .durations
+                .buckets
+                .iter()
+                .find(|b| b.0 == bound)
+                .map(|b| b.1)
+        };
+        assert_eq!(at_most(0.0025), Some(0));
+        assert_eq!(at_most(0.005), Some(1));
+        assert_eq!(at_most(0.01), Some(2));
+        assert_eq!(at_most(10.0), Some(2));
+        assert_eq!(snapshot.durations.count, 3);
+        assert!((snapshot.durations.sum_seconds - 60.010_000_001).abs() < 1e-6);
+    }
+
+    #[test]
+    fn threads_add_up() {
+        let metrics = ServiceMetrics::default();
+        std::thread::scope(|scope| {
+            for _ in 0..2 * SHARDS {
+                scope.spawn(|| {
+                    for _ in 0..1000 {
+                        metrics.record_response(200, Nanos::from_millis(1));
+                    }
+                });
+            }
+        });
+        assert_eq!(metrics.snapshot().durations.count, 2000 * SHARDS as u64);
+    }
+
+    #[test]
+    fn rare_things_are_counted_by_kind() {
+        let metrics = ServiceMetrics::default();
+        for reason in RetryReason::ALL {
+            metrics.record_retry(reason);
+        }
+        metrics.record_local_error(502);
+        metrics.record_local_error(418);
+        metrics.record_no_pick();
+        let snapshot = metrics.snapshot();
+        assert_eq!(snapshot.retries, RetryReason::ALL.map(|r| (r, 1)));
+        let errors: Vec<_> = snapshot.local_errors.iter().filter(|e| e.1 > 0).collect();
+        assert_eq!(errors, [&(502, 1), &(0, 1)]);
+        assert_eq!(snapshot.no_picks, 1);
+    }
+}
