@@ -12,7 +12,7 @@ pub struct Event {
     pub at: Nanos,
     /// In which service.
     pub service: Arc<str>,
-    /// To which instance, if to one.
+    /// To which instance, if to exactly one.
     pub instance: Option<InstanceId>,
     /// What.
     pub kind: EventKind,
@@ -28,12 +28,16 @@ pub enum EventKind {
     Registered,
     /// An instance was deregistered.
     Deregistered,
+    /// Weight, priority or labels of an instance changed.
+    Changed,
     /// Active checks failed often enough.
     CheckedDown,
     /// Active checks succeeded often enough.
     CheckedUp,
     /// Its requests failed; it gets none for a while.
     Ejected,
+    /// Its requests fail, but too few others work to do without it.
+    EjectionWithheld,
     /// The time of an ejection is over.
     Returned,
     /// Too few healthy instances: all are used.
@@ -43,15 +47,31 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// All kinds.
+    pub const ALL: &'static [Self] = &[
+        Self::Registered,
+        Self::Deregistered,
+        Self::Changed,
+        Self::CheckedDown,
+        Self::CheckedUp,
+        Self::Ejected,
+        Self::EjectionWithheld,
+        Self::Returned,
+        Self::FallbackBegan,
+        Self::FallbackEnded,
+    ];
+
     /// A short past-tense word, also used as a metric label.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Registered => "registered",
             Self::Deregistered => "deregistered",
+            Self::Changed => "changed",
             Self::CheckedDown => "down",
             Self::CheckedUp => "up",
             Self::Ejected => "ejected",
+            Self::EjectionWithheld => "ejection_withheld",
             Self::Returned => "returned",
             Self::FallbackBegan => "fallback_began",
             Self::FallbackEnded => "fallback_ended",
@@ -65,5 +85,35 @@ impl fmt::Display for Event {
             Some(id) => write!(f, "{id} {}: {}", self.kind.as_str(), self.reason),
             None => write!(f, "{} {}: {}", self.service, self.kind.as_str(), self.reason),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_kinds_are_listed_in_order_under_distinct_names() {
+        for (index, kind) in EventKind::ALL.iter().enumerate() {
+            assert_eq!(*kind as usize, index, "{kind:?}");
+        }
+        let mut names: Vec<_> = EventKind::ALL.iter().map(|k| k.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), EventKind::ALL.len());
+    }
+
+    #[test]
+    fn an_event_reads_as_a_line() {
+        let mut event = Event {
+            at: Nanos::ZERO,
+            service: "web".into(),
+            instance: InstanceId::new("web-4").ok(),
+            kind: EventKind::Ejected,
+            reason: "5 requests failed in a row".into(),
+        };
+        assert_eq!(event.to_string(), "web-4 ejected: 5 requests failed in a row");
+        event.instance = None;
+        assert_eq!(event.to_string(), "web ejected: 5 requests failed in a row");
     }
 }

@@ -1,6 +1,14 @@
 //! The health of one instance: what active checks and request outcomes say, and for how long.
+//!
+//! Two independent judges can take an instance out. Checks ([`checks`]) ask "does it answer its health
+//! path", requests ([`ejection`]) ask "does it do its work"; neither overrules the other, because a
+//! server may answer its health path while failing every request. Decisions that need the other
+//! instances (how many may be out at once) are not taken here but by the service.
 
 use std::sync::Arc;
+
+pub(crate) mod checks;
+pub(crate) mod ejection;
 
 use crate::Nanos;
 
@@ -54,9 +62,9 @@ impl Default for CheckThresholds {
 pub struct EjectionSettings {
     /// Failures in a row that eject; 0 disables.
     pub consecutive_failures: u32,
-    /// How long the first ejection lasts; each further one twice as long.
+    /// How long the first ejection lasts, give or take a tenth; each further one twice as long.
     pub base: Nanos,
-    /// The longest ejection.
+    /// No ejection is longer.
     pub max: Nanos,
 }
 
@@ -82,3 +90,21 @@ pub enum CheckOutcome {
 /// Why a check failed, in words: "connection refused", "status 503, expected 200-399".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckFailure(pub Arc<str>);
+
+/// Since when something is so, and why.
+#[derive(Debug, Clone)]
+pub(crate) struct Mark {
+    pub(crate) since: Nanos,
+    pub(crate) reason: Arc<str>,
+}
+
+impl Mark {
+    pub(crate) fn new(since: Nanos, reason: Arc<str>) -> Self {
+        Self { since, reason }
+    }
+
+    /// Follows a clock that stepped `back`.
+    pub(crate) fn shift(&mut self, back: Nanos) {
+        self.since = self.since.since(back);
+    }
+}

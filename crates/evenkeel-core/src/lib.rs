@@ -26,7 +26,7 @@ pub use instance::{Instance, InstanceError, InstanceId, Weight};
 pub use load::{LoadBlock, LoadSlot, Loads};
 pub use pick::{Alarm, Lease, NoPick, Outcome, PickContext, PickRequest, Verdict};
 pub use rng::Rng;
-pub use service::{Evidence, ServiceSettings, ServiceState};
+pub use service::{Evidence, ServiceCounters, ServiceSettings, ServiceState};
 pub use stats::Stats;
 pub use strategy::{Picker, Strategy, StrategyName};
 pub use time::Nanos;

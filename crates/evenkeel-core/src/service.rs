@@ -1,10 +1,39 @@
 //! The state machine of one service. Its writer owns it, feeds it evidence in order and publishes the
 //! views it builds; nobody else changes anything.
+//!
+//! Evidence comes in by [`ServiceState::apply`], time by [`ServiceState::tick`]; both are pure
+//! functions of their arguments and of the counters beside the instances. Outcomes of requests are not
+//! sent here: workers fold them into [`crate::Stats`], and the state machine looks at those on every
+//! tick and on an alarm. A clock that steps back is followed: everything remembered moves with it, so
+//! that what was left of an ejection is still left.
+//!
+//! Absent on purpose: slow start, scores as weights, draining and localities; each is one more stage
+//! in `stages`.
 
 use std::sync::Arc;
 
-use crate::health::{CheckOutcome, CheckThresholds, EjectionSettings};
-use crate::{Event, Instance, InstanceError, InstanceId, Nanos, StrategyName, View};
+use crate::health::checks::CheckChange;
+use crate::health::{CheckOutcome, CheckThresholds, EjectionSettings, Mark};
+use crate::{
+    Candidates, Event, EventKind, Instance, InstanceError, InstanceId, Nanos, Rng, StrategyName, View,
+};
+
+mod entry;
+mod journal;
+mod passive;
+mod slots;
+mod stages;
+
+pub use journal::ServiceCounters;
+
+use journal::Journal;
+use slots::Slots;
+
+/// How often runs of failures and slots to reuse are looked at when nothing else calls. An alarm tells
+/// of a new run at once; the look finds ejections that were withheld, and probations that ended.
+const LOOK: Nanos = Nanos::from_secs(1);
+/// How often the memory of response times is halved: quantiles then speak of the last half minute.
+const AGE: Nanos = Nanos::from_secs(10);
 
 /// Settings of a service that the core needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +46,8 @@ pub struct ServiceSettings {
     pub checks: Option<CheckThresholds>,
     /// Passive ejection.
     pub ejection: EjectionSettings,
-    /// Fewer healthy instances than this, and all are used.
+    /// Fewer healthy instances than this, and all are used. 0 counts as 1, more than there are
+    /// instances as all of them. No ejection goes below it.
     pub min_healthy: u32,
 }
 
@@ -41,11 +71,20 @@ pub enum Evidence {
 #[derive(Debug)]
 pub struct ServiceState {
     settings: ServiceSettings,
+    slots: Slots,
+    journal: Journal,
+    rng: Rng,
     view: Arc<View>,
+    now: Nanos,
+    next_look: Nanos,
+    next_age: Nanos,
+    /// When the next ejection ends.
+    next_return: Nanos,
 }
 
 impl ServiceState {
-    /// A service with its first instances.
+    /// A service with its first instances. `seed` decides everything random: where cursors start, how
+    /// ejection lengths vary. The first instances are no events: nothing was before them. O(n log n).
     ///
     /// # Errors
     /// When two instances share an id.
@@ -55,13 +94,29 @@ impl ServiceState {
         seed: u64,
         now: Nanos,
     ) -> Result<Self, InstanceError> {
-        let _ = (&instances, seed, now);
-        let _ = settings;
-        Err(InstanceError::EmptyId)
+        let mut slots = Slots::default();
+        slots.replace(instances, now)?;
+        let journal = Journal::new(Arc::clone(&settings.name));
+        let mut rng = Rng::new(seed);
+        let view = build(&settings, &slots, &journal, &mut rng, 1).0;
+        let mut state = Self {
+            settings,
+            slots,
+            journal,
+            rng,
+            view: Arc::new(view),
+            now,
+            next_look: now + LOOK,
+            next_age: now + AGE,
+            next_return: Nanos::MAX,
+        };
+        state.arm();
+        Ok(state)
     }
 
-    /// Replaces settings and instances; what is known of an instance that stays (same id and address)
-    /// is kept.
+    /// Replaces settings and instances. What is known of an instance that stays (same id and address)
+    /// is kept: slot, counters, health. A changed address is another instance. Where checks or
+    /// ejection are switched off, what they took out returns. O(n log n).
     ///
     /// # Errors
     /// When two instances share an id; nothing changed then.
@@ -71,27 +126,83 @@ impl ServiceState {
         instances: Vec<Instance>,
         now: Nanos,
     ) -> Result<(), InstanceError> {
-        let _ = (settings, instances, now);
+        let mut changed = self.follow(now);
+        let replaced = self.slots.replace(instances, self.now)?;
+        self.journal.rename(&settings.name);
+        changed |= !replaced.is_empty();
+        changed |= settings.strategy != self.settings.strategy;
+        changed |= settings.min_healthy != self.settings.min_healthy;
+        for (kind, which) in [
+            (EventKind::Deregistered, replaced.deregistered),
+            (EventKind::Registered, replaced.registered),
+            (EventKind::Changed, replaced.changed),
+        ] {
+            self.journal.several(now, kind, which);
+        }
+        self.settings = settings;
+        changed |= self.release_unjudged();
+        self.arm();
+        if changed {
+            self.rebuild();
+        }
         Ok(())
     }
 
-    /// Takes in one piece of evidence.
+    /// Takes in one piece of evidence. O(log n) without a transition, O(n) with one or on an alarm.
     pub fn apply(&mut self, evidence: Evidence, now: Nanos) {
-        let _ = (evidence, now);
+        self.apply_all([evidence], now);
     }
 
-    /// Does what time demands: ends ejections, ages response times, reuses slots.
+    /// Takes in several pieces of evidence in order and builds at most one view from them: what a
+    /// writer with a backlog calls, so that a hundred transitions do not cost a hundred rebuilds.
+    pub fn apply_all(&mut self, evidence: impl IntoIterator<Item = Evidence>, now: Nanos) {
+        let mut changed = self.follow(now);
+        let mut alarm = false;
+        for evidence in evidence {
+            match evidence {
+                Evidence::Alarm => alarm = true,
+                Evidence::Check {
+                    id,
+                    observed,
+                    outcome,
+                } => changed |= self.on_check(&id, observed, &outcome),
+            }
+        }
+        changed |= alarm && self.look();
+        if changed {
+            self.rebuild();
+        }
+    }
+
+    /// Does what time demands: ends ejections, ages response times, reuses slots, looks at runs of
+    /// failures. O(n).
     pub fn tick(&mut self, now: Nanos) {
-        let _ = now;
+        let mut changed = self.follow(now);
+        changed |= self.end_ejections();
+        changed |= self.look();
+        if now >= self.next_age {
+            self.next_age = now + AGE;
+            for (_, entry) in self.slots.iter_mut() {
+                entry.member.stats().age();
+            }
+        }
+        self.slots.reclaim();
+        self.next_look = now + LOOK;
+        if changed {
+            self.rebuild();
+        }
     }
 
-    /// When [`Self::tick`] should be called at the latest.
+    /// When [`Self::tick`] should be called at the latest. Calling it earlier does no harm.
     #[must_use]
     pub fn next_deadline(&self) -> Nanos {
-        Nanos::MAX
+        if self.slots.len() == 0 && !self.slots.has_retired() {
+            return Nanos::MAX;
+        }
+        self.next_look.min(self.next_return)
     }
 
-    /// The current view. A new `Arc` after a change, the same otherwise.
+    /// The current view. A new `Arc` after a change that readers can see, the same otherwise.
     #[must_use]
     pub fn view(&self) -> &Arc<View> {
         &self.view
@@ -105,6 +216,166 @@ impl ServiceState {
 
     /// Transitions since the last call.
     pub fn take_events(&mut self) -> Vec<Event> {
-        Vec::new()
+        self.journal.take()
     }
+
+    /// How often each kind of event happened; every view has them too.
+    #[must_use]
+    pub fn counters(&self) -> &Arc<ServiceCounters> {
+        self.journal.counters()
+    }
+
+    /// Takes over the driver's time. True when the clock stepped back and remembered times moved.
+    fn follow(&mut self, now: Nanos) -> bool {
+        let back = self.now.since(now);
+        self.now = now;
+        if back == Nanos::ZERO {
+            return false;
+        }
+        for (_, entry) in self.slots.iter_mut() {
+            entry.shift(back);
+        }
+        self.next_look = self.next_look.since(back);
+        self.next_age = self.next_age.since(back);
+        self.next_return = self.next_return.since(back);
+        true
+    }
+
+    fn on_check(&mut self, id: &InstanceId, observed: Nanos, outcome: &CheckOutcome) -> bool {
+        let (Some(thresholds), Some(entry)) = (self.settings.checks, self.slots.by_id(id)) else {
+            return false;
+        };
+        let change = entry.checks.observe(outcome, observed, thresholds, self.now);
+        let (kind, reason) = match change {
+            None => return false,
+            Some(CheckChange::Down(reason)) => (EventKind::CheckedDown, reason),
+            Some(CheckChange::Up(reason)) => {
+                entry.healthy = Mark::new(self.now, Arc::clone(&reason));
+                entry.ejection.calm_from(self.now);
+                if entry.ejection.until().is_none() {
+                    // Failures from the time it was down are no evidence against it now.
+                    entry.member.stats().forgive();
+                }
+                (EventKind::CheckedUp, reason)
+            }
+        };
+        self.journal.instance(self.now, id, kind, reason);
+        true
+    }
+
+    /// Lets instances return whose time is over.
+    fn end_ejections(&mut self) -> bool {
+        let settings = &self.settings.ejection;
+        let mut changed = false;
+        for (_, entry) in self.slots.iter_mut() {
+            let successes = entry.member.stats().successes();
+            if entry.ejection.end_when_due(successes, self.now) {
+                entry.member.stats().forgive();
+                let length = entry.ejection.length().as_secs_f64();
+                let reason: Arc<str> = format!("{length:.1} s of ejection are over").into();
+                entry.healthy = Mark::new(self.now, Arc::clone(&reason));
+                let id = &entry.member.instance().id;
+                self.journal.instance(self.now, id, EventKind::Returned, reason);
+                entry.arm(settings);
+                changed = true;
+            } else if entry.checks.down().is_none() && entry.ejection.settle(successes, settings, self.now) {
+                entry.arm(settings);
+            }
+        }
+        changed
+    }
+
+    /// Lets instances return that were taken out by a judge who is no longer asked.
+    fn release_unjudged(&mut self) -> bool {
+        let mut changed = false;
+        let checks_off = self.settings.checks.is_none();
+        let ejection_off = self.settings.ejection.consecutive_failures == 0;
+        for (_, entry) in self.slots.iter_mut() {
+            let mut back = None;
+            if ejection_off && entry.ejection.reset() {
+                back = Some((EventKind::Returned, "ejection was switched off"));
+            }
+            if checks_off && entry.checks.reset(self.now) {
+                back = Some((EventKind::CheckedUp, "checks were switched off"));
+            }
+            if let Some((kind, reason)) = back {
+                entry.member.stats().forgive();
+                entry.healthy = Mark::new(self.now, reason.into());
+                let id = &entry.member.instance().id;
+                self.journal.instance(self.now, id, kind, reason.into());
+                changed = true;
+            }
+        }
+        changed
+    }
+
+    fn look(&mut self) -> bool {
+        passive::look(
+            &mut self.slots,
+            &self.settings,
+            &mut self.journal,
+            &mut self.rng,
+            self.now,
+        )
+    }
+
+    fn arm(&mut self) {
+        for (_, entry) in self.slots.iter_mut() {
+            entry.arm(&self.settings.ejection);
+        }
+    }
+
+    /// Publishes what changed as the next view.
+    fn rebuild(&mut self) {
+        let version = self.view.version + 1;
+        let (view, staged) = build(&self.settings, &self.slots, &self.journal, &mut self.rng, version);
+        let (n, healthy, wanted) = (self.slots.len(), staged.healthy, staged.wanted);
+        match (self.view.fallback, view.fallback) {
+            (false, true) => self.journal.service(
+                self.now,
+                EventKind::FallbackBegan,
+                format!("{healthy} of {n} instances are healthy, at least {wanted} must be: all are used"),
+            ),
+            (true, false) => self.journal.service(
+                self.now,
+                EventKind::FallbackEnded,
+                format!("{healthy} of {n} instances are healthy"),
+            ),
+            _ => {}
+        }
+        let returns = self.slots.iter().filter_map(|(_, entry)| entry.ejection.until());
+        self.next_return = returns.min().unwrap_or(Nanos::MAX);
+        self.view = Arc::new(view);
+    }
+}
+
+fn build(
+    settings: &ServiceSettings,
+    slots: &Slots,
+    journal: &Journal,
+    rng: &mut Rng,
+    version: u64,
+) -> (View, stages::Staged) {
+    let staged = stages::stage(slots, settings.min_healthy);
+    let candidates = Candidates::new(
+        Arc::clone(slots.members()),
+        Arc::clone(&staged.slots),
+        slots.loads().clone(),
+    );
+    let seed = rng.next_u64();
+    let picker = if slots.len() == 0 {
+        Box::new(stages::NoInstances)
+    } else {
+        settings.strategy.strategy().build(&candidates, seed)
+    };
+    let view = View {
+        version,
+        strategy: settings.strategy,
+        candidates,
+        statuses: slots.statuses(),
+        picker,
+        fallback: staged.fallback,
+        counters: Arc::clone(journal.counters()),
+    };
+    (view, staged)
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::health::InstanceState;
 use crate::load::{LoadSlot, Loads};
+use crate::service::ServiceCounters;
 use crate::{Instance, Lease, Nanos, NoPick, PickContext, PickRequest, Picker, Stats, StrategyName};
 
 /// The place of an instance in its service. Stable while the instance is registered; reused only
@@ -128,8 +129,9 @@ pub struct View {
     pub(crate) candidates: Candidates,
     pub(crate) statuses: Box<[Option<Status>]>,
     pub(crate) picker: Box<dyn Picker>,
-    /// Why all instances are candidates although too few are healthy.
+    /// Whether all instances are candidates because too few are healthy.
     pub(crate) fallback: bool,
+    pub(crate) counters: Arc<ServiceCounters>,
 }
 
 /// Draws from the strategy before any untried candidate is taken instead.
@@ -198,6 +200,12 @@ impl View {
     #[must_use]
     pub fn is_fallback(&self) -> bool {
         self.fallback
+    }
+
+    /// What happened to the service so far; shared by all its views, so always current.
+    #[must_use]
+    pub fn counters(&self) -> &ServiceCounters {
+        &self.counters
     }
 
     /// All members with their health, in slot order.

@@ -1,0 +1,78 @@
+//! One instance with all that its service's writer knows of it.
+
+use std::sync::Arc;
+
+use crate::health::checks::Checks;
+use crate::health::ejection::Ejection;
+use crate::health::{InstanceState, Mark};
+use crate::{EjectionSettings, Instance, Member, Nanos, Status};
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) member: Arc<Member>,
+    pub(super) checks: Checks,
+    pub(super) ejection: Ejection,
+    /// Since when and why it is healthy, when nothing speaks against it.
+    pub(super) healthy: Mark,
+    /// It fails, may not be ejected, and that was said.
+    pub(super) withheld: bool,
+}
+
+impl Entry {
+    pub(super) fn new(member: Member, now: Nanos) -> Self {
+        Self {
+            member: Arc::new(member),
+            checks: Checks::new(now),
+            ejection: Ejection::default(),
+            healthy: Mark::new(now, "registered".into()),
+            withheld: false,
+        }
+    }
+
+    /// The same instance with other weight, priority or labels.
+    pub(super) fn update(&mut self, instance: Instance) {
+        let stats = Arc::clone(self.member.stats());
+        self.member = Arc::new(Member::new(instance, stats, self.member.load().clone()));
+    }
+
+    /// Checks outrank ejection: what does not answer need not be judged by its answers.
+    pub(super) fn state(&self) -> InstanceState {
+        if self.checks.down().is_some() {
+            return InstanceState::Down;
+        }
+        match self.ejection.until() {
+            Some(until) => InstanceState::Ejected { until },
+            None => InstanceState::Healthy,
+        }
+    }
+
+    pub(super) fn is_healthy(&self) -> bool {
+        matches!(self.state(), InstanceState::Healthy)
+    }
+
+    pub(super) fn status(&self) -> Status {
+        let marks = [self.checks.down(), self.ejection.mark()];
+        let mark = marks.into_iter().flatten().next().unwrap_or(&self.healthy);
+        Status {
+            state: self.state(),
+            since: mark.since,
+            reason: Arc::clone(&mark.reason),
+        }
+    }
+
+    /// Whether its last request succeeded, or it had none, and it owes no proof.
+    pub(super) fn works(&self) -> bool {
+        self.is_healthy() && !self.ejection.on_probation() && self.member.stats().consecutive_failures() == 0
+    }
+
+    /// Tells the workers how long a run of failures is worth an alarm.
+    pub(super) fn arm(&self, settings: &EjectionSettings) {
+        self.member.stats().set_alarm_at(self.ejection.limit(settings));
+    }
+
+    pub(super) fn shift(&mut self, back: Nanos) {
+        self.checks.shift(back);
+        self.ejection.shift(back);
+        self.healthy.shift(back);
+    }
+}

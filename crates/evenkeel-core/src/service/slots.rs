@@ -1,0 +1,199 @@
+//! Membership: which instance has which slot, and when a slot may be given away again.
+//!
+//! An instance keeps its slot, counters and health as long as its id and address stay. What has left
+//! may still be held by an old view or a lease; all versions of a member share one `Arc<Stats>`, so
+//! the slot is free when the writer is the last to hold that.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::entry::Entry;
+use crate::{Instance, InstanceError, InstanceId, Loads, Member, Nanos, Slot, Stats, Status};
+
+/// All slots of a service.
+#[derive(Debug, Default)]
+pub(super) struct Slots {
+    entries: Vec<Option<Entry>>,
+    by_id: BTreeMap<InstanceId, Slot>,
+    /// Left, but perhaps still held by a view or a lease.
+    retired: Vec<(Slot, Arc<Stats>)>,
+    /// Held by nobody; the lowest is given away first.
+    free: BTreeSet<Slot>,
+    loads: Loads,
+    members: Arc<[Option<Arc<Member>>]>,
+}
+
+/// What a replacement did, each with a reason.
+#[derive(Debug, Default)]
+pub(super) struct Replaced {
+    pub(super) registered: Vec<(InstanceId, Arc<str>)>,
+    pub(super) deregistered: Vec<(InstanceId, Arc<str>)>,
+    pub(super) changed: Vec<(InstanceId, Arc<str>)>,
+}
+
+impl Replaced {
+    pub(super) fn is_empty(&self) -> bool {
+        self.registered.is_empty() && self.deregistered.is_empty() && self.changed.is_empty()
+    }
+}
+
+impl Slots {
+    /// How many instances there are.
+    pub(super) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Whether a slot waits for its last lease or view.
+    pub(super) fn has_retired(&self) -> bool {
+        !self.retired.is_empty()
+    }
+
+    /// Health by slot.
+    pub(super) fn statuses(&self) -> Box<[Option<Status>]> {
+        let entries = self.entries.iter();
+        entries.map(|entry| entry.as_ref().map(Entry::status)).collect()
+    }
+
+    /// Members by slot; shared by the views until membership changes.
+    pub(super) fn members(&self) -> &Arc<[Option<Arc<Member>>]> {
+        &self.members
+    }
+
+    pub(super) fn loads(&self) -> &Loads {
+        &self.loads
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Slot, &Entry)> {
+        let slots = self.entries.iter().enumerate();
+        slots.filter_map(|(slot, entry)| Some((Slot(slot as u32), entry.as_ref()?)))
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (Slot, &mut Entry)> {
+        let slots = self.entries.iter_mut().enumerate();
+        slots.filter_map(|(slot, entry)| Some((Slot(slot as u32), entry.as_mut()?)))
+    }
+
+    pub(super) fn get_mut(&mut self, slot: Slot) -> Option<&mut Entry> {
+        self.entries.get_mut(slot.0 as usize)?.as_mut()
+    }
+
+    pub(super) fn by_id(&mut self, id: &InstanceId) -> Option<&mut Entry> {
+        let slot = *self.by_id.get(id)?;
+        self.get_mut(slot)
+    }
+
+    /// Puts `instances` in the place of the present ones. O(n log n).
+    ///
+    /// # Errors
+    /// When two share an id; nothing changed then.
+    pub(super) fn replace(
+        &mut self,
+        instances: Vec<Instance>,
+        now: Nanos,
+    ) -> Result<Replaced, InstanceError> {
+        let mut wanted = BTreeMap::new();
+        for (index, instance) in instances.iter().enumerate() {
+            if wanted.insert(&instance.id, index).is_some() {
+                return Err(InstanceError::DuplicateId(instance.id.clone()));
+            }
+        }
+        let mut replaced = Replaced::default();
+        let mut kept = vec![false; instances.len()];
+        for slot in 0..self.entries.len() {
+            let Some(entry) = &mut self.entries[slot] else {
+                continue;
+            };
+            let old = entry.member.instance();
+            let index = wanted.get(&old.id).copied();
+            match index.map(|index| (index, &instances[index])) {
+                Some((index, new)) if new.address == old.address => {
+                    kept[index] = true;
+                    if new != old {
+                        let change = (new.id.clone(), differences(old, new));
+                        replaced.changed.push(change);
+                        entry.update(new.clone());
+                    }
+                }
+                new => {
+                    let reason = match new {
+                        Some((_, new)) => format!("moved from {} to {}", old.address, new.address),
+                        None => format!("was at {}", old.address),
+                    };
+                    replaced.deregistered.push((old.id.clone(), reason.into()));
+                    self.retire(Slot(slot as u32));
+                }
+            }
+        }
+        drop(wanted);
+        self.reclaim();
+        let fresh = instances.into_iter().zip(kept).filter(|(_, kept)| !kept);
+        for (instance, _) in fresh {
+            let reason = format!("at {}", instance.address);
+            replaced.registered.push((instance.id.clone(), reason.into()));
+            self.place(instance, now);
+        }
+        if !replaced.is_empty() {
+            let members = self.entries.iter();
+            self.members = members
+                .map(|entry| entry.as_ref().map(|entry| Arc::clone(&entry.member)))
+                .collect();
+        }
+        Ok(replaced)
+    }
+
+    fn place(&mut self, instance: Instance, now: Nanos) {
+        let slot = self.free.pop_first().unwrap_or_else(|| {
+            self.entries.push(None);
+            Slot(self.entries.len() as u32 - 1)
+        });
+        let room = self.entries.len().next_power_of_two();
+        self.loads = self.loads.with_room_for(room);
+        let Some(load) = self.loads.slot(slot.0) else {
+            unreachable!("room was made for all slots");
+        };
+        debug_assert_eq!(load.get(), 0, "a slot is given away only without leases");
+        self.by_id.insert(instance.id.clone(), slot);
+        let member = Member::new(instance, Arc::default(), load);
+        self.entries[slot.0 as usize] = Some(Entry::new(member, now));
+    }
+
+    fn retire(&mut self, slot: Slot) {
+        if let Some(entry) = self.entries[slot.0 as usize].take() {
+            self.by_id.remove(&entry.member.instance().id);
+            self.retired.push((slot, Arc::clone(entry.member.stats())));
+        }
+    }
+
+    /// Frees the slots of retired members that nobody holds any more.
+    pub(super) fn reclaim(&mut self) {
+        let free = &mut self.free;
+        self.retired.retain_mut(|(slot, stats)| {
+            // `get_mut` acquires what the last holder released: its lease's final count included.
+            let held = Arc::get_mut(stats).is_none();
+            if !held {
+                free.insert(*slot);
+            }
+            held
+        });
+        while let Some(None) = self.entries.last() {
+            if !self.free.remove(&Slot(self.entries.len() as u32 - 1)) {
+                break;
+            }
+            self.entries.pop();
+        }
+    }
+}
+
+fn differences(old: &Instance, new: &Instance) -> Arc<str> {
+    let mut parts = Vec::new();
+    if old.weight != new.weight {
+        parts.push(format!("weight {} to {}", old.weight.get(), new.weight.get()));
+    }
+    if old.priority != new.priority {
+        parts.push(format!("priority {} to {}", old.priority, new.priority));
+    }
+    if (&old.region, &old.zone, &old.metadata) != (&new.region, &new.zone, &new.metadata) {
+        parts.push("labels".into());
+    }
+    parts.join(", ").into()
+}

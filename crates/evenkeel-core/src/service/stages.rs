@@ -1,0 +1,57 @@
+//! From instances to candidates: checks, ejections, priorities, and the fallback to all.
+
+use std::sync::Arc;
+
+use super::slots::Slots;
+use crate::{NoPick, PickContext, PickRequest, Picker, Slot};
+
+/// What the stages left.
+#[derive(Debug)]
+pub(super) struct Staged {
+    /// The candidates, ascending.
+    pub(super) slots: Arc<[Slot]>,
+    /// Instances that neither checks nor requests speak against, in all priorities.
+    pub(super) healthy: usize,
+    /// How many of those are wanted.
+    pub(super) wanted: usize,
+    /// Too few are healthy, so all are candidates.
+    pub(super) fallback: bool,
+}
+
+/// The healthy instances of the first priority that has one; all instances when fewer than
+/// `min_healthy` are healthy. A minimum above the number of instances means all of them, one of 0
+/// means 1: traffic for which there is an instance is never refused. O(n).
+pub(super) fn stage(slots: &Slots, min_healthy: u32) -> Staged {
+    let healthy = slots.iter().filter(|(_, entry)| entry.is_healthy()).count();
+    let wanted = wanted(slots.len(), min_healthy);
+    let fallback = healthy < wanted;
+    let first = slots
+        .iter()
+        .filter(|(_, entry)| entry.is_healthy())
+        .map(|(_, entry)| entry.member.instance().priority)
+        .min();
+    let chosen = slots.iter().filter(|(_, entry)| {
+        fallback || (entry.is_healthy() && Some(entry.member.instance().priority) == first)
+    });
+    Staged {
+        slots: chosen.map(|(slot, _)| slot).collect(),
+        healthy,
+        wanted,
+        fallback,
+    }
+}
+
+/// Healthy instances that a service of `members` wants at least.
+pub(super) fn wanted(members: usize, min_healthy: u32) -> usize {
+    (min_healthy.max(1) as usize).min(members)
+}
+
+/// The picker of a service without instances: says so.
+#[derive(Debug)]
+pub(super) struct NoInstances;
+
+impl Picker for NoInstances {
+    fn pick(&self, _request: &PickRequest<'_>, _cx: &mut PickContext) -> Result<Slot, NoPick> {
+        Err(NoPick::Empty)
+    }
+}
