@@ -81,7 +81,7 @@ pub enum RequestError {
     /// Too many empty lines before the request line.
     #[error("more than two empty lines before the request line")]
     LeadingEmptyLines,
-    /// The target has a byte that is not visible ASCII, or a fragment.
+    /// A target other than a path has a byte that is not visible ASCII, or a fragment.
     #[error("the request target has a byte that does not belong there")]
     TargetByte,
     /// The target is in no form the method allows.

@@ -27,7 +27,8 @@ pub struct RequestHead {
     pub method_span: Span,
     /// The target as it was sent.
     pub target: Span,
-    /// Path and query of the target. Not always what to send; see [`RequestHead::origin_target`].
+    /// Path and query of the target, without a fragment, which no client may send and whose meaning to
+    /// a server is anyone's guess. Not always what to send; see [`RequestHead::origin_target`].
     pub path_and_query: Span,
     /// The effective host: the authority of an absolute-form or authority-form target, which replaces
     /// Host (RFC 9112 §3.2.2), else the value of Host; empty for an HTTP/1.0 request without any.
@@ -205,15 +206,9 @@ impl RequestHead {
     /// Splits the target by its form and the method (RFC 9112 §3.2).
     fn split_target(&mut self, buf: &[u8]) -> Result<(), RequestError> {
         let target = self.target.of(buf);
-        // No early exit: the compiler turns this into wide compares. httparse refuses controls and SP.
-        if target
-            .iter()
-            .fold(false, |bad, b| bad | (*b >= 0x80) | (*b == b'#'))
-        {
-            return Err(RequestError::TargetByte);
-        }
         if self.method == Method::Connect {
-            let has_port = memchr::memrchr(b':', target).is_some_and(|colon| colon + 1 < target.len());
+            // The port is mandatory; the last colon of a bracketed address does not count.
+            let has_port = target.last().is_some_and(u8::is_ascii_digit) && target.contains(&b':');
             if !has_port || !is_host_and_port(target) {
                 return Err(RequestError::TargetForm);
             }
@@ -225,7 +220,18 @@ impl RequestHead {
             return Ok(());
         }
         self.path_and_query = self.target;
-        if target.first() == Some(&b'/') || (target == b"*" && self.method == Method::Options) {
+        if target.first() == Some(&b'/') {
+            if let Some(fragment) = memchr(b'#', target) {
+                self.path_and_query.end = self.target.start + fragment as u32;
+            }
+            return Ok(());
+        }
+        // Only a path may have raw bytes beyond ASCII: refusing them would break clients that every
+        // other proxy serves, and no recipient ends a line or a target at one.
+        if target.iter().any(|b| *b >= 0x80 || *b == b'#') {
+            return Err(RequestError::TargetByte);
+        }
+        if target == b"*" && self.method == Method::Options {
             return Ok(());
         }
         let scheme = [&b"http://"[..], b"https://"]
@@ -297,11 +303,11 @@ fn skip_empty_lines(buf: &[u8]) -> Result<Option<usize>, RequestError> {
     }
 }
 
-/// Whether the value follows the colon after at most one SP and ends the line: the only spelling of
+/// Whether only SP stands between the colon and the value, and nothing behind the value: a spelling of
 /// `Transfer-Encoding` that no recipient is known to read differently.
 fn is_plainly_spaced(field: &Field, buf: &[u8]) -> bool {
     let between = &buf[field.name.end as usize + 1..field.value.start as usize];
-    matches!(between, b"" | b" ") && field.value.end + 2 == field.line.end
+    between.iter().all(|b| *b == b' ') && field.value.end + 2 == field.line.end
 }
 
 /// Says in our words what httparse stumbled over.
@@ -318,14 +324,21 @@ fn explain(error: httparse::Error, head: &[u8]) -> RequestError {
     }
 }
 
-/// Whether the request line ends in something of the form of a version.
+/// Whether the request line ends in something of the form of a version, but not one we speak (then the
+/// fault lies before it).
 fn names_a_version(head: &[u8]) -> bool {
     let line = head
         .split(|b| matches!(b, b'\r' | b'\n'))
         .next()
         .unwrap_or_default();
     let last = line.rsplit(|b| *b == b' ').next().unwrap_or_default();
-    matches!(last, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit())
+    match last {
+        b"HTTP/1.0" | b"HTTP/1.1" => false,
+        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] => {
+            major.is_ascii_digit() && minor.is_ascii_digit()
+        }
+        _ => false,
+    }
 }
 
 #[cfg(test)]
