@@ -23,6 +23,8 @@ mod journal;
 mod passive;
 mod slots;
 mod stages;
+#[cfg(test)]
+mod tests;
 
 pub use journal::ServiceCounters;
 
@@ -80,6 +82,8 @@ pub struct ServiceState {
     next_age: Nanos,
     /// When the next ejection ends.
     next_return: Nanos,
+    /// Readers would see a difference.
+    dirty: bool,
 }
 
 impl ServiceState {
@@ -109,6 +113,7 @@ impl ServiceState {
             next_look: now + LOOK,
             next_age: now + AGE,
             next_return: Nanos::MAX,
+            dirty: false,
         };
         state.arm();
         Ok(state)
@@ -126,12 +131,10 @@ impl ServiceState {
         instances: Vec<Instance>,
         now: Nanos,
     ) -> Result<(), InstanceError> {
-        let mut changed = self.follow(now);
-        let replaced = self.slots.replace(instances, self.now)?;
+        self.follow(now);
+        let replaced = self.slots.replace(instances, now)?;
+        self.dirty |= !replaced.is_empty() || settings.strategy != self.settings.strategy;
         self.journal.rename(&settings.name);
-        changed |= !replaced.is_empty();
-        changed |= settings.strategy != self.settings.strategy;
-        changed |= settings.min_healthy != self.settings.min_healthy;
         for (kind, which) in [
             (EventKind::Deregistered, replaced.deregistered),
             (EventKind::Registered, replaced.registered),
@@ -139,12 +142,14 @@ impl ServiceState {
         ] {
             self.journal.several(now, kind, which);
         }
-        self.settings = settings;
-        changed |= self.release_unjudged();
-        self.arm();
-        if changed {
-            self.rebuild();
+        if settings.min_healthy != self.settings.min_healthy {
+            let staged = stages::stage(&self.slots, settings.min_healthy);
+            self.dirty |= staged.fallback != self.view.fallback;
         }
+        self.settings = settings;
+        self.release_unjudged();
+        self.arm();
+        self.publish();
         Ok(())
     }
 
@@ -156,7 +161,7 @@ impl ServiceState {
     /// Takes in several pieces of evidence in order and builds at most one view from them: what a
     /// writer with a backlog calls, so that a hundred transitions do not cost a hundred rebuilds.
     pub fn apply_all(&mut self, evidence: impl IntoIterator<Item = Evidence>, now: Nanos) {
-        let mut changed = self.follow(now);
+        self.follow(now);
         let mut alarm = false;
         for evidence in evidence {
             match evidence {
@@ -165,21 +170,21 @@ impl ServiceState {
                     id,
                     observed,
                     outcome,
-                } => changed |= self.on_check(&id, observed, &outcome),
+                } => self.on_check(&id, observed, &outcome),
             }
         }
-        changed |= alarm && self.look();
-        if changed {
-            self.rebuild();
+        if alarm {
+            self.look();
         }
+        self.publish();
     }
 
     /// Does what time demands: ends ejections, ages response times, reuses slots, looks at runs of
     /// failures. O(n).
     pub fn tick(&mut self, now: Nanos) {
-        let mut changed = self.follow(now);
-        changed |= self.end_ejections();
-        changed |= self.look();
+        self.follow(now);
+        self.end_ejections();
+        self.look();
         if now >= self.next_age {
             self.next_age = now + AGE;
             for (_, entry) in self.slots.iter_mut() {
@@ -188,9 +193,7 @@ impl ServiceState {
         }
         self.slots.reclaim();
         self.next_look = now + LOOK;
-        if changed {
-            self.rebuild();
-        }
+        self.publish();
     }
 
     /// When [`Self::tick`] should be called at the latest. Calling it earlier does no harm.
@@ -225,98 +228,99 @@ impl ServiceState {
         self.journal.counters()
     }
 
-    /// Takes over the driver's time. True when the clock stepped back and remembered times moved.
-    fn follow(&mut self, now: Nanos) -> bool {
+    /// Takes over the driver's time. When the clock stepped back, remembered times move with it.
+    fn follow(&mut self, now: Nanos) {
         let back = self.now.since(now);
         self.now = now;
         if back == Nanos::ZERO {
-            return false;
+            return;
         }
         for (_, entry) in self.slots.iter_mut() {
             entry.shift(back);
+            self.dirty = true;
         }
         self.next_look = self.next_look.since(back);
         self.next_age = self.next_age.since(back);
         self.next_return = self.next_return.since(back);
-        true
     }
 
-    fn on_check(&mut self, id: &InstanceId, observed: Nanos, outcome: &CheckOutcome) -> bool {
+    fn on_check(&mut self, id: &InstanceId, observed: Nanos, outcome: &CheckOutcome) {
         let (Some(thresholds), Some(entry)) = (self.settings.checks, self.slots.by_id(id)) else {
-            return false;
+            return;
         };
         let change = entry.checks.observe(outcome, observed, thresholds, self.now);
-        let (kind, reason) = match change {
-            None => return false,
+        let (kind, mut reason) = match change {
+            None => return,
             Some(CheckChange::Down(reason)) => (EventKind::CheckedDown, reason),
-            Some(CheckChange::Up(reason)) => {
-                entry.healthy = Mark::new(self.now, Arc::clone(&reason));
-                entry.ejection.calm_from(self.now);
-                if entry.ejection.until().is_none() {
-                    // Failures from the time it was down are no evidence against it now.
-                    entry.member.stats().forgive();
-                }
-                (EventKind::CheckedUp, reason)
-            }
+            Some(CheckChange::Up(reason)) => (EventKind::CheckedUp, reason),
         };
+        if kind == EventKind::CheckedUp {
+            entry.healthy = Mark::new(self.now, Arc::clone(&reason));
+            entry.ejection.calm_from(self.now);
+            if let Some(until) = entry.ejection.until() {
+                let left = until.since(self.now).as_secs_f64();
+                reason = format!("{reason}; still ejected for {left:.1} s").into();
+            } else {
+                // Failures from the time it was down are no evidence against it now.
+                entry.member.stats().forgive();
+            }
+        }
         self.journal.instance(self.now, id, kind, reason);
-        true
+        self.dirty = true;
     }
 
     /// Lets instances return whose time is over.
-    fn end_ejections(&mut self) -> bool {
+    fn end_ejections(&mut self) {
         let settings = &self.settings.ejection;
-        let mut changed = false;
         for (_, entry) in self.slots.iter_mut() {
             let successes = entry.member.stats().successes();
+            let down = entry.checks.down().is_some();
             if entry.ejection.end_when_due(successes, self.now) {
                 entry.member.stats().forgive();
                 let length = entry.ejection.length().as_secs_f64();
-                let reason: Arc<str> = format!("{length:.1} s of ejection are over").into();
+                let still = if down { "; its checks still fail" } else { "" };
+                let reason: Arc<str> = format!("{length:.1} s of ejection are over{still}").into();
                 entry.healthy = Mark::new(self.now, Arc::clone(&reason));
                 let id = &entry.member.instance().id;
                 self.journal.instance(self.now, id, EventKind::Returned, reason);
                 entry.arm(settings);
-                changed = true;
-            } else if entry.checks.down().is_none() && entry.ejection.settle(successes, settings, self.now) {
+                self.dirty = true;
+            } else if !down && entry.ejection.settle(successes, settings, self.now) {
                 entry.arm(settings);
             }
         }
-        changed
     }
 
     /// Lets instances return that were taken out by a judge who is no longer asked.
-    fn release_unjudged(&mut self) -> bool {
-        let mut changed = false;
+    fn release_unjudged(&mut self) {
         let checks_off = self.settings.checks.is_none();
         let ejection_off = self.settings.ejection.consecutive_failures == 0;
         for (_, entry) in self.slots.iter_mut() {
-            let mut back = None;
-            if ejection_off && entry.ejection.reset() {
-                back = Some((EventKind::Returned, "ejection was switched off"));
-            }
-            if checks_off && entry.checks.reset(self.now) {
-                back = Some((EventKind::CheckedUp, "checks were switched off"));
-            }
-            if let Some((kind, reason)) = back {
-                entry.member.stats().forgive();
-                entry.healthy = Mark::new(self.now, reason.into());
-                let id = &entry.member.instance().id;
-                self.journal.instance(self.now, id, kind, reason.into());
-                changed = true;
+            let returned = ejection_off && entry.ejection.reset();
+            let up = checks_off && entry.checks.reset(self.now);
+            for (happened, kind, reason) in [
+                (returned, EventKind::Returned, "ejection was switched off"),
+                (up, EventKind::CheckedUp, "checks were switched off"),
+            ] {
+                if happened {
+                    entry.member.stats().forgive();
+                    entry.healthy = Mark::new(self.now, reason.into());
+                    let id = &entry.member.instance().id;
+                    self.journal.instance(self.now, id, kind, reason.into());
+                    self.dirty = true;
+                }
             }
         }
-        changed
     }
 
-    fn look(&mut self) -> bool {
-        passive::look(
+    fn look(&mut self) {
+        self.dirty |= passive::look(
             &mut self.slots,
             &self.settings,
             &mut self.journal,
             &mut self.rng,
             self.now,
-        )
+        );
     }
 
     fn arm(&mut self) {
@@ -325,8 +329,11 @@ impl ServiceState {
         }
     }
 
-    /// Publishes what changed as the next view.
-    fn rebuild(&mut self) {
+    /// Builds the next view when readers would see a difference.
+    fn publish(&mut self) {
+        if !std::mem::take(&mut self.dirty) {
+            return;
+        }
         let version = self.view.version + 1;
         let (view, staged) = build(&self.settings, &self.slots, &self.journal, &mut self.rng, version);
         let (n, healthy, wanted) = (self.slots.len(), staged.healthy, staged.wanted);
