@@ -1,1 +1,33 @@
-//! Data plane of Evenkeel: listeners, HTTP/1.1, pools, retries, drain.
+//! The data plane: takes requests from clients, has an instance picked for each, and passes the
+//! response back.
+//!
+//! One thread per core, each with its own event loop, its own `SO_REUSEPORT` sockets and its own
+//! connections to instances; only the counters beside the instances are shared. A request's way:
+//! `client` reads and routes it, `rewrite` makes the head for the instance, `exchange` picks, connects
+//! and retries, `attempt` moves both directions of one try, `reply` speaks when no instance did.
+//!
+//! Absent on purpose: header maps (heads stay bytes), body collection (bodies stream), HTTP/2, TLS and
+//! upgrades (not yet).
+
+mod attempt;
+mod bind;
+mod budget;
+mod buffer;
+mod client;
+mod counters;
+mod date;
+mod exchange;
+mod failure;
+mod pool;
+mod proxy;
+mod reply;
+mod rewrite;
+mod routes;
+mod settings;
+mod timers;
+mod worker;
+
+pub use bind::BindError;
+pub use counters::Counters;
+pub use proxy::Proxy;
+pub use settings::{ListenerSettings, Network, ProxySettings, RouteSettings, UpstreamSettings};

@@ -1,0 +1,201 @@
+//! The response on its way to the client.
+
+use std::io::IoSlice;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use evenkeel_h1::{
+    BodyFilter, BodyOut, CHUNK_END, Framing, LAST_CHUNK, ResponseHead, Status, Version, encode_chunk_header,
+};
+use tokio::io::AsyncWrite;
+
+use super::{Attempt, Head, Waiting};
+use crate::buffer::{LARGE, SMALL};
+use crate::failure::Failure;
+use crate::rewrite;
+
+/// Up to this size, body bytes are copied behind a head so that both leave in one plain write.
+const COPY: usize = 8 * 1024;
+
+impl Attempt<'_> {
+    /// Moves the response on. Ready when all of it is with the client, or it failed.
+    pub(super) fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        loop {
+            if self.reply_sent < self.reply.len() || self.body_ready > 0 {
+                ready!(self.poll_flush(cx))?;
+                continue;
+            }
+            let want = if self.head.is_some() {
+                if self.body.is_done() {
+                    return Poll::Ready(Ok(()));
+                }
+                if !self.inbox.is_empty() && self.stage_body()? {
+                    continue;
+                }
+                self.waiting = Some(Waiting::InstanceSends);
+                if self.body.remaining().is_none_or(|left| left > SMALL as u64) {
+                    LARGE
+                } else {
+                    SMALL
+                }
+            } else {
+                if !self.inbox.is_empty() && self.take_head()? {
+                    continue;
+                }
+                self.waiting = Some(Waiting::InstanceAnswers);
+                SMALL
+            };
+            let want = if self.inbox.is_full() {
+                want.max(self.inbox.capacity() * 2)
+            } else {
+                want
+            };
+            let stream = &mut self.connection.stream;
+            match ready!(
+                self.client
+                    .worker
+                    .buffers
+                    .poll_read(cx, stream, &mut self.inbox, want)
+            ) {
+                Ok(n) if n > 0 => self.progress = true,
+                end => self.on_end(end.is_ok())?,
+            }
+        }
+    }
+
+    /// The instance's connection ended, by a plain end or by an error.
+    fn on_end(&mut self, plain: bool) -> Result<(), Failure> {
+        if self.head.is_none() {
+            let begun = self.answering || !self.inbox.is_empty();
+            return Err(if begun {
+                Failure::HeadBroken
+            } else {
+                Failure::NoResponse
+            });
+        }
+        if !plain || self.body.on_eof().is_err() {
+            return Err(Failure::BodyBroken);
+        }
+        if self.chunking {
+            self.reply.extend_from_slice(LAST_CHUNK);
+        }
+        Ok(())
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        self.waiting = Some(Waiting::ClientReads);
+        let head = &self.reply[self.reply_sent..];
+        let body = self.inbox.slice(0..self.body_ready);
+        let stream = Pin::new(&mut self.client.stream);
+        let written = match (head.is_empty(), body.is_empty()) {
+            (false, false) => stream.poll_write_vectored(cx, &[IoSlice::new(head), IoSlice::new(body)]),
+            (false, true) => stream.poll_write(cx, head),
+            _ => stream.poll_write(cx, body),
+        };
+        let Ok(n @ 1..) = ready!(written) else {
+            return Poll::Ready(Err(Failure::ClientGone));
+        };
+        self.progress = true;
+        let of_head = n.min(head.len());
+        self.reply_sent += of_head;
+        if self.reply_sent == self.reply.len() {
+            self.reply.clear();
+            self.reply_sent = 0;
+        }
+        self.body_ready -= n - of_head;
+        self.inbox.consume(n - of_head);
+        if self.body_ready == 0 {
+            self.inbox.consume(self.body_dropped);
+            self.body_dropped = 0;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes a head out of the inbox; false when it is not all there.
+    fn take_head(&mut self) -> Result<bool, Failure> {
+        let worker = std::rc::Rc::clone(&self.client.worker);
+        let limits = worker.routing.borrow().settings.limits;
+        let mut head = worker.response_head.borrow_mut();
+        // A head in pieces is rare and small: it is searched anew each time.
+        head.reset();
+        let len = match head.parse(self.inbox.bytes(), self.request.method, &limits) {
+            Ok(Status::Complete { len }) => len,
+            Ok(Status::Partial) => {
+                head.reset();
+                return Ok(false);
+            }
+            Err(error) => {
+                self.answering = true;
+                return Err(Failure::BadHead(error));
+            }
+        };
+        self.answering = true;
+        self.progress = true;
+        if head.is_informational() {
+            if head.status == 101 {
+                return Err(Failure::Unasked);
+            }
+            if self.request.version == Version::Http11 {
+                rewrite::response(&mut self.reply, &head, self.inbox.bytes(), false, false, &[]);
+            }
+            self.inbox.consume(len);
+            return Ok(true);
+        }
+        self.begin_response(&head);
+        self.inbox.consume(len);
+        if !self.inbox.is_empty() && !self.body.is_done() {
+            self.stage_body()?;
+        }
+        Ok(true)
+    }
+
+    /// Decides how the body reaches the client, and rewrites the head accordingly.
+    fn begin_response(&mut self, head: &ResponseHead) {
+        let worker = &self.client.worker;
+        let limits = worker.routing.borrow().settings.limits;
+        let modern = self.request.version == Version::Http11;
+        self.chunking = modern && head.framing == Framing::UntilClose;
+        let chunked = self.chunking || (modern && head.framing == Framing::Chunked);
+        let until_close = !modern && matches!(head.framing, Framing::Chunked | Framing::UntilClose);
+        let close = !self.request.keep_alive || until_close || self.client.is_closing();
+        let out = if modern { BodyOut::Chunked } else { BodyOut::Plain };
+        self.body = BodyFilter::new(head.framing, out, &limits);
+        self.keep_alive = head.keep_alive;
+        self.head = Some(Head {
+            status: head.status,
+            at: worker.read_clock(),
+            close,
+            until_close,
+        });
+        rewrite::response(
+            &mut self.reply,
+            head,
+            self.inbox.bytes(),
+            chunked,
+            close,
+            &worker.date.text(),
+        );
+    }
+
+    /// Filters what is in the inbox; false when more must be read first.
+    fn stage_body(&mut self) -> Result<bool, Failure> {
+        let progress = self
+            .body
+            .filter(self.inbox.bytes_mut())
+            .map_err(|_| Failure::BodyBroken)?;
+        let (produced, consumed) = (progress.produced, progress.consumed);
+        if self.chunking && produced > 0 {
+            self.reply.extend_from_slice(&encode_chunk_header(produced));
+            self.reply.extend_from_slice(self.inbox.slice(0..produced));
+            self.reply.extend_from_slice(CHUNK_END);
+            self.inbox.consume(consumed);
+        } else if produced == 0 || (produced <= COPY && !self.reply.is_empty()) {
+            self.reply.extend_from_slice(self.inbox.slice(0..produced));
+            self.inbox.consume(consumed);
+        } else {
+            self.body_ready = produced;
+            self.body_dropped = consumed - produced;
+        }
+        Ok(consumed > 0 || progress.done)
+    }
+}

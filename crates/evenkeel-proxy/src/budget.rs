@@ -1,0 +1,70 @@
+//! The retry budget of a service: retries may add a share to the load, never multiply it.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use evenkeel_core::Nanos;
+
+/// Length of the window in which retries are compared with requests.
+const WINDOW: Nanos = Nanos::from_secs(10);
+/// Retries allowed per window whatever the traffic, so that a service with few requests can retry at
+/// all (10 a second, the reserve Finagle and tower use).
+const RESERVE: u64 = 100;
+
+/// Shared by all workers; touched only when something has to be retried, so requests pay nothing.
+#[derive(Debug, Default)]
+pub(crate) struct RetryBudget {
+    window_began: AtomicU64,
+    requests_at_begin: AtomicU64,
+    retries: AtomicU64,
+}
+
+impl RetryBudget {
+    /// Whether one more retry fits: at most `share` × the requests of this window, plus the reserve.
+    /// `requests` is the service's cumulative count.
+    ///
+    /// Two workers that ask at the same moment may both get the last retry; the budget is then off by one.
+    pub(crate) fn withdraw(&self, now: Nanos, requests: u64, share: f64) -> bool {
+        let began = Nanos(self.window_began.load(Relaxed));
+        if now.since(began) >= WINDOW
+            && self
+                .window_began
+                .compare_exchange(began.0, now.0, Relaxed, Relaxed)
+                .is_ok()
+        {
+            self.requests_at_begin.store(requests, Relaxed);
+            self.retries.store(0, Relaxed);
+        }
+        let seen = requests.saturating_sub(self.requests_at_begin.load(Relaxed));
+        let allowed = RESERVE + (share * seen as f64) as u64;
+        let fits = self.retries.load(Relaxed) < allowed;
+        if fits {
+            self.retries.fetch_add(1, Relaxed);
+        }
+        fits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retries_are_a_share_of_requests_plus_a_reserve() {
+        let budget = RetryBudget::default();
+        let now = Nanos::from_secs(100);
+        let granted = |now, requests| (0..1_000).filter(|_| budget.withdraw(now, requests, 0.2)).count();
+        assert_eq!(granted(now, 0), 100);
+        assert_eq!(granted(now, 1_000), 200);
+        assert_eq!(granted(now, 1_000), 0);
+        let later = now + WINDOW;
+        assert_eq!(
+            granted(later, 1_000),
+            100,
+            "a new window begins with its own requests"
+        );
+        let budget = RetryBudget::default();
+        assert!(budget.withdraw(now, 0, 0.2));
+        let granted = (0..1_000).filter(|_| budget.withdraw(now, 1_000, 0.2)).count();
+        assert_eq!(granted, 299);
+    }
+}

@@ -1,0 +1,388 @@
+//! One client connection: reads requests one after the other and has each exchanged.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use evenkeel_core::Nanos;
+use evenkeel_h1::{BodyFilter, BodyOut, Framing, Method, RequestError, RequestHead, Status, Version};
+use tokio::io::AsyncWrite;
+use tokio::net::TcpStream;
+
+use crate::buffer::{Buffer, SMALL};
+use crate::reply::{self, Reply};
+use crate::rewrite::{self, Origin};
+use crate::routes;
+use crate::settings::ListenerSettings;
+use crate::timers::Timer;
+use crate::worker::{Listener, Upstream, Worker};
+
+/// After our last response, how long and how much we still read, so that the client gets to see the
+/// response before its unread bytes make the kernel reset the connection (RFC 9112 §9.6).
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 1024 * 1024;
+
+/// A client connection.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) listener: Rc<Listener>,
+    pub(crate) stream: TcpStream,
+    pub(crate) timer: Timer,
+    /// Bytes that were read and belong to the current or a later request.
+    pub(crate) inbox: Buffer,
+    origin: Origin,
+    /// A head that did not come in one piece.
+    partial: Option<Box<RequestHead>>,
+}
+
+/// One request, its head rewritten for the instance.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    pub(crate) version: Version,
+    pub(crate) keep_alive: bool,
+    pub(crate) upstream: Rc<Upstream>,
+    /// The head to send, and as much of the body as is kept for another try.
+    pub(crate) out: Vec<u8>,
+    pub(crate) body: BodyFilter,
+    /// Body bytes passed on, framing included.
+    pub(crate) body_bytes: u64,
+    /// Whether all that was taken from the client's body is in `out`.
+    pub(crate) replayable: bool,
+    /// When its head was complete.
+    pub(crate) received: Nanos,
+}
+
+/// What came from the client.
+enum Next {
+    Request(Request),
+    /// Answer, then close.
+    Refused(Reply),
+    /// Answered here; go on.
+    Answered,
+    /// The client is done, or there is nobody to answer.
+    End,
+}
+
+enum Parsed {
+    More,
+    Next(Next),
+}
+
+impl Client {
+    pub(crate) fn new(worker: Rc<Worker>, listener: Rc<Listener>, stream: TcpStream, origin: Origin) -> Self {
+        let timer = worker.timers.add();
+        Self {
+            worker,
+            listener,
+            stream,
+            timer,
+            inbox: Buffer::default(),
+            origin,
+            partial: None,
+        }
+    }
+
+    /// Serves the connection to its end.
+    pub(crate) async fn serve(mut self) {
+        let mut wait = self.settings().client_header;
+        loop {
+            match self.next_request(wait).await {
+                Next::Request(request) => {
+                    if !self.exchange(request).await {
+                        return;
+                    }
+                }
+                Next::Answered => {}
+                Next::Refused(reply) => {
+                    self.worker.counters.on_bad_request();
+                    if self.send_reply(&reply, true, true).await.is_ok() {
+                        self.linger().await;
+                    }
+                    return;
+                }
+                Next::End => return,
+            }
+            wait = self.settings().client_idle;
+        }
+    }
+
+    pub(crate) fn settings(&self) -> Rc<ListenerSettings> {
+        Rc::clone(&self.listener.settings.borrow())
+    }
+
+    /// Whether the connection should end after the current request.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.worker.draining.get() || self.listener.closed.get()
+    }
+
+    async fn next_request(&mut self, wait: Duration) -> Next {
+        self.timer.arm(&self.worker.timers, wait);
+        let mut begun = false;
+        loop {
+            if !self.inbox.is_empty() {
+                if !begun {
+                    begun = true;
+                    self.timer.arm(&self.worker.timers, self.settings().client_header);
+                }
+                match self.parse() {
+                    Parsed::Next(Next::Answered) => {
+                        return if self.flush_answer().await.is_ok() {
+                            Next::Answered
+                        } else {
+                            Next::End
+                        };
+                    }
+                    Parsed::Next(next) => return next,
+                    Parsed::More => {}
+                }
+            }
+            match poll_fn(|cx| self.poll_more(cx, begun)).await {
+                Ok(0) if begun => {
+                    return Next::Refused(Reply::new(
+                        400,
+                        "http_request_error",
+                        "the request head ended early",
+                    ));
+                }
+                Ok(0) => return Next::End,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    return Next::Refused(Reply::new(
+                        408,
+                        "http_request_error",
+                        "the request head did not arrive in time",
+                    ));
+                }
+                Err(_) => return Next::End,
+            }
+        }
+    }
+
+    /// Reads more of a head. `Ok(0)` when there will be no more.
+    fn poll_more(&mut self, cx: &mut Context<'_>, begun: bool) -> Poll<io::Result<usize>> {
+        let expired = self.timer.poll_expired(cx);
+        if !begun && (expired || self.is_closing()) {
+            return Poll::Ready(Ok(0));
+        }
+        if expired {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        let want = self.room_wanted();
+        self.worker
+            .buffers
+            .poll_read(cx, &mut self.stream, &mut self.inbox, want)
+    }
+
+    /// Capacity the inbox needs so that more can be read.
+    pub(crate) fn room_wanted(&self) -> usize {
+        if self.inbox.is_full() {
+            self.inbox.capacity() * 2
+        } else {
+            SMALL
+        }
+    }
+
+    fn parse(&mut self) -> Parsed {
+        let worker = Rc::clone(&self.worker);
+        let routing = Rc::clone(&worker.routing.borrow());
+        let limits = &routing.settings.limits;
+        let mut scratch = worker.request_head.borrow_mut();
+        let mut own = self.partial.take();
+        let head = own.as_deref_mut().unwrap_or(&mut scratch);
+        match head.parse(self.inbox.bytes(), limits) {
+            Err(error) => Parsed::Next(Next::Refused(refusal(error))),
+            Ok(Status::Partial) => {
+                if own.is_none() {
+                    own = Some(Box::new(scratch.clone()));
+                    scratch.reset();
+                }
+                self.partial = own;
+                Parsed::More
+            }
+            Ok(Status::Complete { len }) => {
+                let next = self.accept(head, &routing);
+                self.inbox.consume(len);
+                Parsed::Next(match next {
+                    Ok(Some(mut request)) => match self.take_body(&mut request) {
+                        Ok(()) => Next::Request(request),
+                        Err(reply) => Next::Refused(reply),
+                    },
+                    Ok(None) => Next::Answered,
+                    Err(reply) => Next::Refused(reply),
+                })
+            }
+        }
+    }
+
+    /// Routes and rewrites a complete head; `None` when the request is for ourselves.
+    fn accept(&self, head: &RequestHead, routing: &crate::worker::Routing) -> Result<Option<Request>, Reply> {
+        let buf = self.inbox.bytes();
+        let worker = &self.worker;
+        if head.method == Method::Connect {
+            return Err(Reply::new(
+                501,
+                "http_request_denied",
+                "CONNECT is not offered here",
+            ));
+        }
+        if rewrite::max_forwards(head, buf) == Some(0) {
+            if head.method == Method::Options && head.framing == Framing::None {
+                return Ok(None);
+            }
+            return Err(Reply::new(
+                501,
+                "http_request_denied",
+                "TRACE is not answered here",
+            ));
+        }
+        if worker.via.is_loop(head, buf) {
+            return Err(Reply::new(
+                502,
+                "proxy_loop_detected",
+                "the request goes round in a loop of proxies",
+            ));
+        }
+        if let (Framing::Length(length), Some(max)) = (head.framing, routing.settings.max_body)
+            && length > max
+        {
+            return Err(too_large());
+        }
+        let settings = self.listener.settings.borrow();
+        let (slash, target) = head.origin_target(buf);
+        let path = if slash.is_empty() { target } else { slash };
+        let Some(index) = routes::find(&settings.routes, head.authority.of(buf), path) else {
+            worker.counters.on_unrouted();
+            return Err(Reply::new(
+                404,
+                "destination_not_found",
+                "no route matches this host and path",
+            ));
+        };
+        let mut out = worker.take_vec();
+        let rng = &mut worker.picks.borrow_mut().rng;
+        rewrite::request(&mut out, head, buf, &self.origin, &worker.via, rng);
+        Ok(Some(Request {
+            method: head.method,
+            version: head.version,
+            keep_alive: head.keep_alive && head.version == Version::Http11,
+            upstream: Rc::clone(&routing.upstreams[index]),
+            out,
+            body: BodyFilter::new(head.framing, BodyOut::Chunked, &routing.settings.limits),
+            body_bytes: 0,
+            replayable: true,
+            received: worker.read_clock(),
+        }))
+    }
+
+    /// Puts what is here of the body behind the head, so that both leave in one write.
+    fn take_body(&mut self, request: &mut Request) -> Result<(), Reply> {
+        if request.body.is_done() || self.inbox.is_empty() {
+            return Ok(());
+        }
+        let progress = request
+            .body
+            .filter(self.inbox.bytes_mut())
+            .map_err(|error| bad_body(&error))?;
+        request
+            .out
+            .extend_from_slice(self.inbox.slice(0..progress.produced));
+        request.body_bytes += progress.produced as u64;
+        self.inbox.consume(progress.consumed);
+        Ok(())
+    }
+
+    /// Sends a reply of our own. `close` announces the end.
+    pub(crate) async fn send_reply(&mut self, reply: &Reply, close: bool, body: bool) -> io::Result<()> {
+        let mut out = self.worker.take_vec();
+        reply.write(&mut out, close, body, &self.worker.date.text());
+        let sent = self.send(&out).await;
+        self.worker.give_vec(out);
+        sent
+    }
+
+    async fn flush_answer(&mut self) -> io::Result<()> {
+        let mut out = self.worker.take_vec();
+        reply::options(&mut out, &self.worker.date.text());
+        let sent = self.send(&out).await;
+        self.worker.give_vec(out);
+        sent
+    }
+
+    async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.timer.arm(&self.worker.timers, self.settings().body_idle);
+        let mut sent = 0;
+        poll_fn(|cx| {
+            while sent < bytes.len() {
+                if self.timer.poll_expired(cx) {
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
+                match Pin::new(&mut self.stream).poll_write(cx, &bytes[sent..])? {
+                    Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    Poll::Ready(n) => sent += n,
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
+
+    /// Ends our side and reads what the client still sends, within bounds.
+    pub(crate) async fn linger(&mut self) {
+        self.timer.arm(&self.worker.timers, LINGER);
+        let mut left = LINGER_BYTES;
+        poll_fn(|cx| {
+            if Pin::new(&mut self.stream).poll_shutdown(cx).is_pending() {
+                return Poll::Pending;
+            }
+            while left > 0 && !self.timer.poll_expired(cx) && !self.worker.draining.get() {
+                self.inbox.consume(self.inbox.len());
+                match self
+                    .worker
+                    .buffers
+                    .poll_read(cx, &mut self.stream, &mut self.inbox, SMALL)
+                {
+                    Poll::Ready(Ok(n)) if n > 0 => left = left.saturating_sub(n),
+                    Poll::Ready(_) => break,
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+}
+
+/// Answers a connection that is one too many, as far as its socket takes it at once.
+pub(crate) fn refuse(stream: TcpStream, worker: &Worker) {
+    let mut out = worker.take_vec();
+    Reply::new(503, "connection_limit_reached", "too many connections are open").write(
+        &mut out,
+        true,
+        true,
+        &worker.date.text(),
+    );
+    let _ = stream.try_write(&out);
+    worker.give_vec(out);
+}
+
+pub(crate) fn too_large() -> Reply {
+    Reply::new(
+        413,
+        "http_request_error",
+        "the request body is longer than allowed here",
+    )
+}
+
+pub(crate) fn bad_body(error: &evenkeel_h1::BodyError) -> Reply {
+    Reply::new(400, "http_request_error", error.to_string())
+}
+
+fn refusal(error: RequestError) -> Reply {
+    Reply::new(error.status(), "http_request_error", error.to_string())
+}

@@ -1,0 +1,286 @@
+//! One request and its response: picks, connects, sends, tries again where that is safe, and tells the
+//! service how it ended.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use evenkeel_core::{Lease, NoPick, Outcome, PickRequest, Slot};
+use evenkeel_h1::Method;
+use evenkeel_runtime::RetryReason;
+use socket2::SockRef;
+use tokio::net::TcpStream;
+
+use crate::attempt::Attempt;
+use crate::client::{Client, Request};
+use crate::failure::Failure;
+use crate::pool::{CheckOut, Connection, Permit, Reuse};
+use crate::reply::Reply;
+use crate::worker::Upstream;
+
+/// Instances one request may be sent to, whatever the settings say.
+const MAX_TRIES: usize = 8;
+
+/// The slots a request was sent to.
+#[derive(Debug)]
+struct Tried {
+    slots: [Slot; MAX_TRIES],
+    len: usize,
+}
+
+impl Tried {
+    const NONE: Self = Self {
+        slots: [Slot(0); MAX_TRIES],
+        len: 0,
+    };
+
+    fn as_slice(&self) -> &[Slot] {
+        &self.slots[..self.len]
+    }
+
+    fn add(&mut self, slot: Slot) {
+        if self.len < MAX_TRIES {
+            self.slots[self.len] = slot;
+            self.len += 1;
+        }
+    }
+}
+
+/// How a try without a response ended.
+struct Miss {
+    failure: Failure,
+    /// Set when the request may be sent again.
+    retry: Option<RetryReason>,
+}
+
+impl Client {
+    /// Has the request answered. False when the client's connection must not be used further.
+    pub(crate) async fn exchange(&mut self, mut request: Request) -> bool {
+        let upstream = Rc::clone(&request.upstream);
+        let go_on = match self.try_instances(&mut request, &upstream).await {
+            Ok(go_on) => go_on,
+            Err(reply) => {
+                upstream
+                    .settings
+                    .service
+                    .metrics()
+                    .record_local_error(reply.status);
+                // What is left of the request would be taken for the next one.
+                let close = !request.keep_alive || !request.body.is_done() || self.is_closing();
+                let sent = self
+                    .send_reply(&reply, close, request.method != Method::Head)
+                    .await;
+                if sent.is_ok() && close && !request.body.is_done() {
+                    self.linger().await;
+                }
+                sent.is_ok() && !close
+            }
+        };
+        self.worker.give_vec(request.out);
+        go_on
+    }
+
+    async fn try_instances(&mut self, request: &mut Request, upstream: &Upstream) -> Result<bool, Reply> {
+        let service = &upstream.settings.service;
+        let mut tried = Tried::NONE;
+        let mut retries = 0;
+        let mut stale = false;
+        loop {
+            let lease = self.pick(upstream, &tried).map_err(|no_pick| {
+                service.metrics().record_no_pick();
+                Reply::new(503, "destination_unavailable", no_pick.to_string())
+            })?;
+            let slot = lease.slot();
+            let connection = match self.check_out(upstream, &lease, request, stale) {
+                CheckOut::Idle(connection) => Ok(connection),
+                CheckOut::Open(permit) => self.connect(upstream, &lease, permit).await,
+                CheckOut::Full => {
+                    // Our own limit says nothing about the instance; the lease ends as cancelled.
+                    if tried.as_slice().contains(&slot) || tried.len == MAX_TRIES {
+                        return Err(Reply::new(
+                            503,
+                            "connection_limit_reached",
+                            "all connections to the service are in use",
+                        ));
+                    }
+                    tried.add(slot);
+                    continue;
+                }
+            };
+            let miss = match connection {
+                Ok(connection) => match self.attempt(request, upstream, connection, lease).await {
+                    Ok(go_on) => return Ok(go_on),
+                    Err(miss) => miss,
+                },
+                Err(error) => self.missed_connection(upstream, lease, &error),
+            };
+            if miss.retry == Some(RetryReason::StaleConnection) && !stale {
+                // The instance closed an idle connection just as we used it: nobody's fault, so it
+                // counts neither as tried nor against the budget.
+                stale = true;
+                service.metrics().record_retry(RetryReason::StaleConnection);
+                continue;
+            }
+            tried.add(slot);
+            let granted = miss.retry.filter(|_| {
+                retries < upstream.settings.retry_attempts
+                    && tried.len < MAX_TRIES
+                    && upstream.budget.withdraw(
+                        self.worker.timers.now(),
+                        service.metrics().snapshot().durations.count,
+                        upstream.settings.retry_budget,
+                    )
+            });
+            let Some(reason) = granted else {
+                return miss.failure.into_reply().map_or(Ok(false), Err);
+            };
+            retries += 1;
+            service.metrics().record_retry(reason);
+        }
+    }
+
+    fn missed_connection(&self, upstream: &Upstream, lease: Lease, error: &io::Error) -> Miss {
+        let now = self.worker.read_clock();
+        let outcome = if is_our_own(error) {
+            Outcome::CANCELLED
+        } else {
+            Outcome::failed(now.since(lease.started()))
+        };
+        upstream.settings.service.finish(lease, &outcome, now);
+        Miss {
+            failure: Failure::Connect(error.kind()),
+            retry: Some(RetryReason::Connect),
+        }
+    }
+
+    fn pick(&self, upstream: &Upstream, tried: &Tried) -> Result<Lease, NoPick> {
+        let mut picks = self.worker.picks.borrow_mut();
+        picks.now = self.worker.timers.now();
+        upstream.view.borrow_mut().pick(
+            &PickRequest {
+                tried: tried.as_slice(),
+            },
+            &mut picks,
+        )
+    }
+
+    fn check_out(&self, upstream: &Upstream, lease: &Lease, request: &Request, stale: bool) -> CheckOut {
+        let reuse = match request.method.is_idempotent() && request.replayable {
+            _ if stale => Reuse::Never,
+            true => Reuse::Heard,
+            false => Reuse::Asked,
+        };
+        upstream.pool.check_out(
+            lease.slot(),
+            lease.member().instance().address,
+            self.worker.timers.now(),
+            upstream.settings.idle,
+            upstream.settings.max_connections,
+            reuse,
+        )
+    }
+
+    async fn connect(
+        &mut self,
+        upstream: &Upstream,
+        lease: &Lease,
+        permit: Permit,
+    ) -> io::Result<Connection> {
+        self.timer.arm(&self.worker.timers, upstream.settings.connect);
+        let mut connecting = pin!(TcpStream::connect(lease.member().instance().address));
+        let stream = poll_fn(|cx| {
+            if self.timer.poll_expired(cx) {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            connecting.as_mut().poll(cx)
+        })
+        .await?;
+        stream.set_nodelay(true)?;
+        Ok(permit.fill(stream))
+    }
+
+    /// Sends the request over `connection` and passes the response on. `Ok` when a response went to the
+    /// client, whole or broken; says whether its connection can go on.
+    async fn attempt(
+        &mut self,
+        request: &mut Request,
+        upstream: &Upstream,
+        mut connection: Connection,
+        lease: Lease,
+    ) -> Result<bool, Miss> {
+        let worker = Rc::clone(&self.worker);
+        let service = &upstream.settings.service;
+        let started = lease.started();
+        let mut attempt = Attempt::new(self, request, upstream, &mut connection);
+        let result = poll_fn(|cx| attempt.poll(cx)).await;
+        let end = attempt.end();
+        let now = worker.read_clock();
+        let Some(head) = end.head else {
+            let failure = match result {
+                Err(failure) => failure,
+                Ok(()) => Failure::NoResponse,
+            };
+            let stale = connection.reused && matches!(failure, Failure::NoResponse);
+            let outcome = if stale || failure.is_clients() {
+                Outcome::CANCELLED
+            } else {
+                Outcome::failed(now.since(started))
+            };
+            service.finish(lease, &outcome, now);
+            let unsent = end.sent == 0 && request.replayable;
+            let repeatable = unsent || (request.method.is_idempotent() && request.replayable);
+            let retry = match failure {
+                Failure::NoResponse if stale && repeatable => Some(RetryReason::StaleConnection),
+                Failure::NoResponse | Failure::ResponseTimeout if repeatable && !end.answering => {
+                    Some(RetryReason::NoResponse)
+                }
+                _ => None,
+            };
+            return Err(Miss { failure, retry });
+        };
+        let response_time = head.at.since(started);
+        let outcome = match &result {
+            Ok(()) => Outcome::from_status(head.status, response_time),
+            Err(failure) if failure.is_clients() => Outcome::CANCELLED,
+            Err(_) => Outcome::failed(response_time),
+        };
+        let slot = lease.slot();
+        service.finish(lease, &outcome, now);
+        service
+            .metrics()
+            .record_response(head.status, now.since(request.received));
+        match result {
+            Ok(()) => {
+                if end.reusable {
+                    upstream
+                        .pool
+                        .check_in(slot, connection, now, upstream.settings.max_idle);
+                }
+                if head.close || !end.request_done {
+                    if !end.request_done || !self.inbox.is_empty() {
+                        self.linger().await;
+                    }
+                    return Ok(false);
+                }
+                Ok(true)
+            }
+            Err(_) => {
+                if head.until_close {
+                    // A plain end would look like the end of the body.
+                    let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+                }
+                Ok(false)
+            }
+        }
+    }
+}
+
+/// Errors of connecting that are about this machine: no port or descriptor left.
+fn is_our_own(error: &io::Error) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    error.kind() == io::ErrorKind::AddrNotAvailable || matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
+}

@@ -1,0 +1,197 @@
+//! The handle by which the rest of the process runs the data plane.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use evenkeel_core::Rng;
+use evenkeel_runtime::Clock;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::bind::{self, BindError};
+use crate::budget::RetryBudget;
+use crate::counters::Counters;
+use crate::rewrite::Via;
+use crate::settings::ProxySettings;
+use crate::worker::{Command, Configure, Worker};
+
+/// Commands that may wait for a worker; more make the sender wait.
+const COMMANDS: usize = 4;
+
+/// The workers. Dropping it ends them at once, with whatever they are doing.
+#[derive(Debug)]
+pub struct Proxy {
+    workers: Vec<Handle>,
+    counters: Arc<Counters>,
+    settings: Option<Arc<ProxySettings>>,
+    /// What each configured address turned out to be (port 0 becomes a real one).
+    bound: HashMap<SocketAddr, SocketAddr>,
+    budgets: HashMap<Arc<str>, Arc<RetryBudget>>,
+}
+
+#[derive(Debug)]
+struct Handle {
+    commands: Option<mpsc::Sender<Command>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Proxy {
+    /// Starts `workers` threads that listen nowhere yet. `seed` determines their draws.
+    ///
+    /// # Errors
+    /// When a thread or its event loop cannot be made.
+    pub fn start(workers: usize, clock: Clock, seed: u64) -> io::Result<Self> {
+        let counters = Arc::new(Counters::default());
+        let mut rng = Rng::new(seed);
+        let via = Via::new(rng.next_u64() as u32);
+        let workers = (0..workers.max(1))
+            .map(|index| Handle::spawn(index, clock, Arc::clone(&counters), rng.next_u64(), via.clone()))
+            .collect::<io::Result<Vec<_>>>()?;
+        Ok(Self {
+            workers,
+            counters,
+            settings: None,
+            bound: HashMap::new(),
+            budgets: HashMap::new(),
+        })
+    }
+
+    /// Puts `settings` in force, all or nothing: new addresses are bound first. Requests that are
+    /// running keep the settings they began with; connections of listeners that are gone end as they
+    /// become idle.
+    ///
+    /// # Errors
+    /// When an address cannot be bound; nothing changed then.
+    pub async fn configure(&mut self, settings: ProxySettings) -> Result<(), BindError> {
+        let settings = Arc::new(settings);
+        let mut bound = HashMap::new();
+        let mut sockets: Vec<Vec<Option<std::net::TcpListener>>> =
+            self.workers.iter().map(|_| Vec::new()).collect();
+        for listener in &settings.listeners {
+            if let Some(actual) = self.bound.get(&listener.bind) {
+                bound.insert(listener.bind, *actual);
+                sockets.iter_mut().for_each(|of_worker| of_worker.push(None));
+                continue;
+            }
+            let opened = bind::bind(&listener.name, listener.bind, self.workers.len())?;
+            if let Some(Ok(actual)) = opened.first().map(std::net::TcpListener::local_addr) {
+                bound.insert(listener.bind, actual);
+            }
+            sockets
+                .iter_mut()
+                .zip(opened)
+                .for_each(|(of_worker, socket)| of_worker.push(Some(socket)));
+        }
+        let budgets: Vec<_> = settings
+            .upstreams
+            .iter()
+            .map(|u| Arc::clone(self.budgets.entry(Arc::clone(u.service.name())).or_default()))
+            .collect();
+        self.budgets
+            .retain(|name, _| settings.upstreams.iter().any(|u| u.service.name() == name));
+        let mut answers = Vec::new();
+        for (worker, sockets) in self.workers.iter().zip(sockets) {
+            let new = Configure {
+                settings: Arc::clone(&settings),
+                budgets: budgets.clone(),
+                sockets,
+            };
+            answers.push(worker.ask(|done| Command::Configure(Box::new(new), done)).await);
+        }
+        all(answers).await;
+        self.bound = bound;
+        self.settings = Some(settings);
+        Ok(())
+    }
+
+    /// Listener names with the addresses they listen on.
+    #[must_use]
+    pub fn listening(&self) -> Vec<(Arc<str>, SocketAddr)> {
+        let listeners = self.settings.iter().flat_map(|s| &s.listeners);
+        listeners
+            .filter_map(|l| Some((Arc::clone(&l.name), *self.bound.get(&l.bind)?)))
+            .collect()
+    }
+
+    /// Counters of all workers.
+    #[must_use]
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    /// Stops listening, ends idle connections, lets running requests finish for at most `deadline`.
+    /// True when all finished in time; the workers end in any case.
+    pub async fn drain(mut self, deadline: Duration) -> bool {
+        let drained = async {
+            let mut answers = Vec::new();
+            for worker in &self.workers {
+                answers.push(worker.ask(Command::Drain).await);
+            }
+            all(answers).await;
+        };
+        let in_time = tokio::time::timeout(deadline, drained).await.is_ok();
+        for worker in &mut self.workers {
+            worker.commands = None;
+        }
+        in_time
+    }
+}
+
+impl Handle {
+    fn spawn(index: usize, clock: Clock, counters: Arc<Counters>, seed: u64, via: Via) -> io::Result<Self> {
+        let (commands, inbox) = mpsc::channel(COMMANDS);
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_all();
+        let (ready, started) = std::sync::mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name(format!("worker-{index}"))
+            .spawn(move || {
+                let runtime = match runtime.build_local(tokio::runtime::LocalOptions::default()) {
+                    Ok(runtime) => runtime,
+                    Err(error) => {
+                        let _ = ready.send(Err(error));
+                        return;
+                    }
+                };
+                let _ = ready.send(Ok(()));
+                runtime.block_on(Worker::new(clock, counters, seed, via).run(inbox));
+            })?;
+        started
+            .recv()
+            .unwrap_or_else(|_| Err(io::Error::other("the worker thread ended at its start")))?;
+        Ok(Self {
+            commands: Some(commands),
+            thread: Some(thread),
+        })
+    }
+
+    /// Sends a command; the receiver resolves when it is done, or will never be.
+    async fn ask(&self, command: impl FnOnce(oneshot::Sender<()>) -> Command) -> oneshot::Receiver<()> {
+        let (done, finished) = oneshot::channel();
+        if let Some(commands) = &self.commands {
+            // A worker that is gone drops the command, and with it the sender.
+            let _ = commands.send(command(done)).await;
+        }
+        finished
+    }
+}
+
+async fn all(answers: Vec<oneshot::Receiver<()>>) {
+    for answer in answers {
+        let _ = answer.await;
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.commands = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("a worker thread panicked");
+        }
+    }
+}
