@@ -32,7 +32,7 @@ fn heads(c: &mut Criterion) {
     ] {
         let mut head = RequestHead::new();
         group.bench_function(name, |b| {
-            b.iter(|| head.parse(black_box(bytes), &limits).unwrap())
+            b.iter(|| head.parse(black_box(bytes), &limits).unwrap());
         });
     }
     group.finish();
