@@ -3,6 +3,8 @@
 
 mod probe;
 mod schedule;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -51,9 +53,13 @@ impl Lanes {
     const SLOW: usize = 128;
 
     pub(crate) fn new() -> Self {
+        Self::with(Self::QUICK, Self::SLOW)
+    }
+
+    fn with(quick: usize, slow: usize) -> Self {
         Self {
-            quick: Arc::new(Semaphore::new(Self::QUICK)),
-            slow: Arc::new(Semaphore::new(Self::SLOW)),
+            quick: Arc::new(Semaphore::new(quick)),
+            slow: Arc::new(Semaphore::new(slow)),
         }
     }
 }

@@ -58,7 +58,10 @@ fn log(event: &Event) {
     let what = event.kind.as_str();
     let instance = event.instance.as_ref().map(tracing::field::display);
     match event.kind {
-        EventKind::CheckedDown | EventKind::Ejected | EventKind::FallbackBegan => {
+        EventKind::CheckedDown
+        | EventKind::Ejected
+        | EventKind::EjectionWithheld
+        | EventKind::FallbackBegan => {
             tracing::warn!(service, instance, what, "{event}");
         }
         _ => tracing::info!(service, instance, what, "{event}"),

@@ -7,7 +7,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_core::{CheckOutcome, Evidence, InstanceError, InstanceId, Nanos, ServiceState};
+use evenkeel_core::{
+    CheckOutcome, Evidence, Instance, InstanceError, InstanceId, Nanos, ServiceSettings, ServiceState,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep;
 
@@ -19,6 +21,10 @@ use crate::spec::ServiceSpec;
 
 /// Messages a writer may lag behind. When it does, the checker and replacements wait.
 pub(crate) const INBOX: usize = 1024;
+/// Messages taken in at once.
+const BATCH: usize = 256;
+/// How long a checker that panicked pauses, so that a bug cannot spin.
+const CHECKER_PAUSE: Duration = Duration::from_secs(1);
 /// The longest sleep; a tick too many costs nothing.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 /// The shortest one, so that a deadline that does not move cannot spin.
@@ -68,7 +74,7 @@ pub(crate) struct Writer {
     /// For checkers to come; also keeps the inbox open.
     results: mpsc::Sender<Message>,
     /// Dropped when the task ends.
-    _alive: mpsc::Sender<()>,
+    alive: mpsc::Sender<()>,
 }
 
 impl Writer {
@@ -90,7 +96,7 @@ impl Writer {
             plan: watch::Sender::new(CheckPlan::new(spec)),
             inbox,
             results,
-            _alive: alive,
+            alive,
         }
     }
 
@@ -98,78 +104,102 @@ impl Writer {
     pub(crate) async fn run(mut self) {
         self.publish();
         self.start_checker(Duration::ZERO);
+        let mut batch = Vec::with_capacity(BATCH);
         loop {
             let wait = self.until_deadline();
             tokio::select! {
-                Some(message) = self.inbox.recv() => self.receive(message),
-                () = self.service.alarmed() => self.step(|state, now| state.apply(Evidence::Alarm, now)),
-                () = sleep(wait) => self.step(|_, _| ()),
+                _ = self.inbox.recv_many(&mut batch, BATCH) => self.receive(batch.drain(..)),
+                () = self.service.alarmed() => self.learn(vec![Evidence::Alarm]),
+                () = sleep(wait) => self.learn(Vec::new()),
                 () = self.plan.closed() => {
                     let service = &**self.service.name();
                     tracing::error!(service, "the checker stopped unexpectedly; it is started again");
-                    self.start_checker(Duration::from_secs(1));
+                    self.start_checker(CHECKER_PAUSE);
                 }
             }
         }
     }
 
-    fn receive(&mut self, message: Message) {
-        match message {
-            Message::Check(result) => {
-                // A result that was under way while its instance was replaced speaks of another one.
-                if self.addresses.get(&result.id) != Some(&result.address) {
-                    return;
+    /// Takes in messages in their order. Check results between two replacements go in together, so
+    /// that a hundred transitions at once make one view, not a hundred.
+    fn receive(&mut self, messages: impl Iterator<Item = Message>) {
+        let mut evidence = Vec::new();
+        for message in messages {
+            match message {
+                Message::Check(result) => evidence.extend(self.judge(result)),
+                Message::Replace { spec, done } => {
+                    self.learn(std::mem::take(&mut evidence));
+                    // Whoever asked may have gone; the replacement stands.
+                    let _ = done.send(self.replace(*spec));
                 }
-                let passed = result.outcome == CheckOutcome::Passed;
-                self.service.metrics().record_check(passed);
-                let evidence = Evidence::Check {
-                    id: result.id,
-                    observed: result.observed,
-                    outcome: result.outcome,
-                };
-                self.step(|state, now| state.apply(evidence, now));
             }
-            Message::Replace { spec, done } => {
-                let (settings, instances) = (spec.settings.clone(), spec.instances.clone());
-                let mut replaced = Ok(());
-                self.step(|state, now| replaced = state.replace(settings, instances, now));
-                if replaced.is_ok() {
-                    self.addresses = addresses(&spec);
-                    self.plan.send_replace(CheckPlan::new(&spec));
-                }
-                // Whoever asked may have gone; the replacement stands.
-                let _ = done.send(replaced);
-            }
+        }
+        if !evidence.is_empty() {
+            self.learn(evidence);
         }
     }
 
-    /// Lets `input` change the state, then does what time demands and publishes the result.
-    fn step(&mut self, input: impl FnOnce(&mut ServiceState, Nanos)) {
-        let now = self.shared.clock.now();
-        let state = &mut self.state;
-        let done = catch_unwind(AssertUnwindSafe(|| {
-            input(state, now);
-            if now >= state.next_deadline() {
-                state.tick(now);
+    /// Turns a result into evidence, unless its instance was replaced while it was under way: then it
+    /// speaks of another one.
+    fn judge(&self, result: CheckResult) -> Option<Evidence> {
+        if self.addresses.get(&result.id) != Some(&result.address) {
+            return None;
+        }
+        let passed = result.outcome == CheckOutcome::Passed;
+        self.service.metrics().record_check(passed);
+        Some(Evidence::Check {
+            id: result.id,
+            observed: result.observed,
+            outcome: result.outcome,
+        })
+    }
+
+    fn replace(&mut self, spec: ServiceSpec) -> Result<(), InstanceError> {
+        let (settings, instances) = (spec.settings.clone(), spec.instances.clone());
+        let mut replaced = Ok(());
+        if !self.step(|state, now| replaced = state.replace(settings, instances, now)) {
+            replaced = self.rebuild(spec.settings.clone(), spec.instances.clone());
+        }
+        replaced?;
+        self.addresses = addresses(&spec);
+        self.plan.send_replace(CheckPlan::new(&spec));
+        self.publish();
+        Ok(())
+    }
+
+    /// Takes in evidence, does what time demands and publishes the result.
+    fn learn(&mut self, evidence: Vec<Evidence>) {
+        if !self.step(|state, now| state.apply_all(evidence, now)) {
+            let view = self.service.view_full();
+            let instances = view.members().map(|(_, m, _)| m.instance().clone()).collect();
+            if let Err(error) = self.rebuild(self.state.settings().clone(), instances) {
+                let service = &**self.service.name();
+                tracing::error!(service, %error, "it keeps its last view");
             }
-        }));
-        if done.is_err() {
-            self.rebuild(now);
         }
         self.publish();
     }
 
-    /// After a panic in the state machine: starts anew with the members last published. Their health
-    /// and counters start anew too; other services notice nothing.
-    fn rebuild(&mut self, now: Nanos) {
+    /// Changes the state. False when it panicked and is of no use any more.
+    fn step(&mut self, change: impl FnOnce(&mut ServiceState, Nanos)) -> bool {
+        let now = self.shared.clock.now();
+        let state = &mut self.state;
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            change(state, now);
+            if now >= state.next_deadline() {
+                state.tick(now);
+            }
+        }));
+        done.is_ok()
+    }
+
+    /// After a panic in the state machine: starts anew with these instances. What was known of their
+    /// health and the counters beside them start anew too; other services notice nothing.
+    fn rebuild(&mut self, settings: ServiceSettings, instances: Vec<Instance>) -> Result<(), InstanceError> {
         let service = &**self.service.name();
-        tracing::error!(service, "a bug: its state machine panicked; starting it anew");
-        let view = self.service.view_full();
-        let instances = view.members().map(|(_, m, _)| m.instance().clone()).collect();
-        match ServiceState::new(self.state.settings().clone(), instances, self.seed, now) {
-            Ok(state) => self.state = state,
-            Err(error) => tracing::error!(service, %error, "it keeps its last view"),
-        }
+        tracing::error!(service, "a bug: its state machine panicked and starts anew");
+        self.state = ServiceState::new(settings, instances, self.seed, self.shared.clock.now())?;
+        Ok(())
     }
 
     fn publish(&mut self) {
@@ -190,7 +220,7 @@ impl Writer {
             Arc::clone(&self.shared),
             self.plan.subscribe(),
             self.results.clone(),
-            self._alive.clone(),
+            self.alive.clone(),
             self.seed,
         );
         tokio::spawn(async move {
@@ -207,4 +237,120 @@ fn addresses(spec: &ServiceSpec) -> HashMap<InstanceId, SocketAddr> {
         .iter()
         .map(|instance| (instance.id.clone(), instance.address))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use evenkeel_core::{CheckFailure, EjectionSettings, EventKind, InstanceState, StrategyName, View};
+
+    use super::*;
+    use crate::spec::{CheckKind, CheckSettings};
+
+    fn spec(ids: &[&str]) -> ServiceSpec {
+        let address = SocketAddr::from(([127, 0, 0, 1], 9));
+        ServiceSpec {
+            settings: ServiceSettings {
+                name: "web".into(),
+                strategy: StrategyName::DEFAULT,
+                checks: Some(Default::default()),
+                ejection: EjectionSettings::default(),
+                min_healthy: 1,
+            },
+            instances: ids.iter().map(|id| Instance::new(id, address).unwrap()).collect(),
+            check: Some(CheckSettings {
+                kind: CheckKind::Tcp,
+                interval: Duration::from_secs(5),
+                timeout: Duration::from_secs(1),
+                jitter: 0.1,
+                port: None,
+            }),
+        }
+    }
+
+    fn writer(ids: &[&str]) -> Writer {
+        let spec = spec(ids);
+        let shared = Arc::new(Shared {
+            clock: Clock::start(),
+            events: EventLog::new(),
+            lanes: Lanes::new(),
+        });
+        let state = ServiceState::new(spec.settings.clone(), spec.instances.clone(), 1, Nanos::ZERO).unwrap();
+        let service = Arc::new(Service::new("web".into(), Arc::clone(state.view())));
+        let (alive, _) = mpsc::channel(1);
+        Writer::new(service, shared, state, &spec, 1, mpsc::channel(INBOX), alive)
+    }
+
+    fn failed(writer: &Writer, id: &str, port: u16) -> Message {
+        Message::Check(CheckResult {
+            id: InstanceId::new(id).unwrap(),
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            observed: writer.shared.clock.now(),
+            outcome: CheckOutcome::Failed(CheckFailure("connection refused".into())),
+        })
+    }
+
+    fn down(view: &View) -> Vec<String> {
+        let down = view.members().filter(|(_, _, s)| s.state == InstanceState::Down);
+        down.map(|(_, m, _)| m.instance().id.to_string()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_result_of_another_address_or_a_stranger_is_dropped() {
+        let mut writer = writer(&["a", "b"]);
+        let messages = vec![failed(&writer, "a", 10), failed(&writer, "x", 9)];
+        writer.receive(messages.into_iter());
+        assert!(down(&writer.service.view()).is_empty());
+        assert_eq!(writer.service.metrics().snapshot().checks_failed, 0);
+        let message = failed(&writer, "a", 9);
+        writer.receive([message].into_iter());
+        assert_eq!(down(&writer.service.view()), ["a"]);
+    }
+
+    #[tokio::test]
+    async fn a_backlog_of_results_makes_one_view() {
+        let mut writer = writer(&["a", "b", "c", "d"]);
+        let before = writer.service.view().version();
+        let messages: Vec<_> = ["a", "b", "c"].map(|id| failed(&writer, id, 9)).into();
+        writer.receive(messages.into_iter());
+        assert_eq!(down(&writer.service.view()), ["a", "b", "c"]);
+        assert_eq!(writer.service.view().version(), before + 1);
+        assert_eq!(writer.shared.events.recent().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn results_before_and_after_a_replacement_keep_their_order() {
+        let mut writer = writer(&["a", "b"]);
+        let (done, mut replaced) = oneshot::channel();
+        let replace = Message::Replace {
+            spec: Box::new(spec(&["b", "c"])),
+            done,
+        };
+        let messages = vec![failed(&writer, "a", 9), replace, failed(&writer, "a", 9)];
+        writer.receive(messages.into_iter());
+        assert_eq!(replaced.try_recv().unwrap(), Ok(()));
+        assert!(down(&writer.service.view()).is_empty());
+        let kinds: Vec<_> = writer.shared.events.recent().iter().map(|e| e.kind).collect();
+        assert_eq!(
+            kinds,
+            [
+                EventKind::CheckedDown,
+                EventKind::Deregistered,
+                EventKind::Registered
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn after_a_panic_it_starts_anew_with_the_same_instances() {
+        let mut writer = writer(&["a", "b"]);
+        assert!(!writer.step(|_, _| panic!("on purpose")));
+        let before = writer.service.view_full();
+        let (settings, instances) = (spec(&[]).settings, spec(&["a", "b"]).instances);
+        writer.rebuild(settings, instances).unwrap();
+        writer.publish();
+        assert!(!Arc::ptr_eq(&before, &writer.service.view()));
+        let message = failed(&writer, "a", 9);
+        writer.receive([message].into_iter());
+        assert_eq!(down(&writer.service.view()), ["a"]);
+    }
 }

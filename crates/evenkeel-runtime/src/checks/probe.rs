@@ -123,3 +123,76 @@ fn http_error(error: &hyper::Error) -> String {
     }
     "connection closed before the response".into()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Checks a server that reads a request and answers with `bytes`.
+    async fn answer_to(bytes: Vec<u8>) -> Answer {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = [0; 1024];
+            assert!(stream.read(&mut head).await.unwrap() > 0);
+            let _ = stream.write_all(&bytes).await;
+            // Waits for the other side to close.
+            let _ = stream.read(&mut head).await;
+        });
+        let settings = CheckSettings {
+            kind: CheckKind::Http {
+                path: "/".into(),
+                host: Some("web.example".into()),
+                expected: vec![200..=200, 404..=404],
+            },
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(10),
+            jitter: 0.1,
+            port: Some(address.port()),
+        };
+        let answer = probe(&settings, SocketAddr::from(([127, 0, 0, 1], 1))).await;
+        server.await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn only_the_final_status_counts() {
+        let head = b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 404 Not Found\r\n\r\n";
+        assert_eq!(answer_to(head.to_vec()).await, Answer::Passed);
+        let answer = answer_to(b"HTTP/1.0 204 No Content\r\n\r\n".to_vec()).await;
+        assert_eq!(answer, Answer::Failed("status 204, expected 200, 404".into()));
+    }
+
+    #[tokio::test]
+    async fn a_body_is_not_read() {
+        let head = b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n";
+        assert_eq!(answer_to(head.to_vec()).await, Answer::Passed);
+    }
+
+    #[tokio::test]
+    async fn a_head_without_end_is_not_collected() {
+        let mut head = b"HTTP/1.1 200 OK\r\nx: ".to_vec();
+        head.resize(4 * HEAD_LIMIT, b'x');
+        let answer = answer_to(head).await;
+        assert_eq!(
+            answer,
+            Answer::Failed("unusable answer: message head is too large".into())
+        );
+    }
+
+    #[test]
+    fn a_shortage_on_this_side_is_not_held_against_the_instance() {
+        for errno in [24, 99] {
+            let answer = connect_error(&io::Error::from_raw_os_error(errno));
+            assert!(matches!(answer, Answer::Hindered(_)), "{errno}");
+        }
+        let unreachable = connect_error(&io::Error::from_raw_os_error(113));
+        assert_eq!(unreachable, Answer::Failed("host unreachable".into()));
+    }
+}

@@ -161,3 +161,139 @@ impl Schedule {
         self.heap.peek().map(|Reverse((due, _))| *due)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::CheckKind;
+
+    fn settings(interval: u64) -> Option<Arc<CheckSettings>> {
+        Some(Arc::new(CheckSettings {
+            kind: CheckKind::Tcp,
+            interval: Duration::from_millis(interval),
+            timeout: Duration::from_secs(1),
+            jitter: 0.1,
+            port: None,
+        }))
+    }
+
+    fn targets(n: u16) -> Vec<(InstanceId, SocketAddr)> {
+        let target = |port| {
+            let id = InstanceId::new(&format!("i{port}")).unwrap();
+            (id, SocketAddr::from(([127, 0, 0, 1], port)))
+        };
+        (1..=n).map(target).collect()
+    }
+
+    /// Runs checks that take no time and returns, by key, when each instance was checked, in
+    /// milliseconds.
+    fn run(schedule: &mut Schedule, start: Instant, length: Duration) -> HashMap<Key, Vec<f64>> {
+        let mut times: HashMap<Key, Vec<f64>> = HashMap::new();
+        while let Some(now) = schedule.next_due().filter(|due| *due < start + length) {
+            while let Some((key, ..)) = schedule.take_due(now) {
+                times
+                    .entry(key)
+                    .or_default()
+                    .push((now - start).as_secs_f64() * 1e3);
+                assert!(schedule.ended(key, now, false, now).is_some());
+            }
+        }
+        times
+    }
+
+    #[test]
+    fn ten_thousand_are_spread_and_never_later_than_the_interval() {
+        let start = Instant::now();
+        let mut schedule = Schedule::new(Rng::new(1));
+        schedule.replace(settings(5000), &targets(10_000), start);
+        let times = run(&mut schedule, start, Duration::from_secs(60));
+        assert_eq!(times.len(), 10_000);
+        let mut per_second = [0u32; 60];
+        let mut gaps = HashSet::new();
+        for times in times.values() {
+            assert!(times[0] < 1000.0, "the first round is made at once");
+            for (n, gap) in times.windows(2).map(|pair| pair[1] - pair[0]).enumerate() {
+                assert!(gap <= 5000.01 && (n == 0 || gap >= 4499.9), "{n}: {gap}");
+                gaps.insert(gap.round() as u32);
+            }
+            for time in times {
+                per_second[(time / 1000.0) as usize] += 1;
+            }
+        }
+        assert!(gaps.len() > 400, "waits differ");
+        // 10,000 checks per 4.75 s on average are 2105 per second.
+        let steady = &per_second[6..];
+        assert!(steady.iter().all(|n| (1800..2600).contains(n)), "{per_second:?}");
+    }
+
+    #[test]
+    fn a_small_fleet_is_checked_within_milliseconds() {
+        let start = Instant::now();
+        let mut schedule = Schedule::new(Rng::new(1));
+        schedule.replace(settings(5000), &targets(6), start);
+        let times = run(&mut schedule, start, Duration::from_millis(7));
+        assert_eq!(times.len(), 6);
+    }
+
+    #[tokio::test]
+    async fn a_replacement_keeps_times_and_ends_checks_of_the_removed() {
+        let start = Instant::now();
+        let mut schedule = Schedule::new(Rng::new(1));
+        let all = targets(3);
+        schedule.replace(settings(5000), &all, start);
+        let now = start + Duration::from_millis(10);
+        let mut checks = Vec::new();
+        while let Some((key, _, address, _)) = schedule.take_due(now) {
+            let check = tokio::spawn(std::future::pending::<()>());
+            schedule.started(key, check.abort_handle());
+            checks.push((key, address, check));
+        }
+        assert_eq!(checks.len(), 3);
+        // The second goes, the third moves; the first is still being checked.
+        let moved = (all[2].0.clone(), SocketAddr::from(([127, 0, 0, 1], 9)));
+        schedule.replace(settings(5000), &[all[0].clone(), moved.clone()], now);
+        let later = now + Duration::from_secs(60);
+        let (_, _, address, _) = schedule.take_due(later).unwrap();
+        assert_eq!(address, moved.1, "one that is being checked is not due");
+        assert!(schedule.take_due(later).is_none());
+        for (key, address, check) in checks {
+            if address == all[0].1 {
+                assert_eq!(schedule.ended(key, now, false, now), Some(all[0].clone()));
+                check.abort();
+            } else {
+                assert_eq!(schedule.ended(key, now, false, now), None, "a late result");
+                assert!(check.await.unwrap_err().is_cancelled());
+            }
+        }
+    }
+
+    #[test]
+    fn a_shorter_interval_holds_at_once_and_no_check_ends_all() {
+        let start = Instant::now();
+        let mut schedule = Schedule::new(Rng::new(1));
+        let all = targets(50);
+        schedule.replace(settings(3_600_000), &all, start);
+        run(&mut schedule, start, Duration::from_secs(1));
+        schedule.replace(settings(100), &all, start);
+        let times = run(&mut schedule, start, Duration::from_secs(1));
+        assert!(times.values().all(|times| times[0] <= 100.0 && times.len() >= 9));
+        schedule.replace(None, &all, start);
+        assert_eq!(schedule.next_due(), None);
+    }
+
+    #[test]
+    fn slowness_is_remembered_until_an_answer() {
+        let start = Instant::now();
+        let mut schedule = Schedule::new(Rng::new(1));
+        schedule.replace(settings(100), &targets(1), start);
+        let mut now = start;
+        let mut lanes = Vec::new();
+        for timed_out in [false, true, true, false, false] {
+            now += Duration::from_millis(200);
+            let (key, _, _, slow) = schedule.take_due(now).unwrap();
+            lanes.push(slow);
+            schedule.ended(key, now, timed_out, now);
+        }
+        assert_eq!(lanes, [false, false, true, true, false]);
+    }
+}
