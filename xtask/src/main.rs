@@ -42,6 +42,12 @@ enum Chore {
 enum Bench {
     /// Compare Evenkeel with nginx and HAProxy: CPU per request, rate, latency, memory
     Proxy(bench::Options),
+    /// The backends of the comparison; it starts them itself
+    #[command(hide = true)]
+    Backend {
+        #[arg(required = true)]
+        addresses: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -49,6 +55,7 @@ fn main() -> ExitCode {
         Chore::Tidy => tidy::run(),
         Chore::Test { with_peers } => test::run(with_peers),
         Chore::Bench(Bench::Proxy(options)) => bench::run(&options),
+        Chore::Bench(Bench::Backend { addresses }) => bench::serve_backend(&addresses),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

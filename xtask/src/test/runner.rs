@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+/// How the closing line of nextest begins.
+const NEXTEST: &str = "Summary [";
+
 /// What a step came to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -81,6 +84,10 @@ impl Runner {
                 (out.join().unwrap_or_default(), more)
             });
             lines.extend(more);
+            if lines.iter().any(|line| line.starts_with(NEXTEST)) {
+                // nextest repeats the output of tests that failed, closing lines of libtest among it.
+                lines.retain(|line| line.starts_with(NEXTEST));
+            }
             Ok((child.wait()?.success().into(), lines))
         });
     }
@@ -212,7 +219,7 @@ fn pass_through(from: Option<impl Read>, to: &mut dyn Write) -> Vec<String> {
 
 /// The last line of a test binary or of nextest, where at least one test ran or was skipped.
 fn is_closing(line: &str) -> bool {
-    (line.starts_with("test result:") || line.starts_with("Summary [")) && counts(line) != [0; 3]
+    (line.starts_with("test result:") || line.starts_with(NEXTEST)) && counts(line) != [0; 3]
 }
 
 /// Tests passed, failed, and ignored or filtered out, from a closing line of either runner.
