@@ -147,6 +147,14 @@ impl Config {
             defaults: None,
         }
     }
+
+    /// [`Self::effective`] as YAML.
+    #[must_use]
+    pub fn to_yaml(&self) -> String {
+        // Every value in the model has a textual form, and writing to a string does not fail.
+        serde_saphyr::to_string(&self.effective())
+            .unwrap_or_else(|error| format!("# cannot be shown: {error}\n"))
+    }
 }
 
 /// Resolves a file that has passed all checks.

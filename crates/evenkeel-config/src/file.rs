@@ -39,10 +39,12 @@ pub struct ConfigFile {
     /// What a client may send.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<LimitsFile>,
-    /// Where clients connect.
+    /// Where clients connect, at least one.
+    #[serde(default)]
     #[garde(dive)]
     pub listeners: Vec<ListenerFile>,
-    /// What requests are balanced over.
+    /// What requests are balanced over, at least one.
+    #[serde(default)]
     #[garde(dive)]
     pub services: Vec<ServiceFile>,
     /// Settings for every service that does not set them itself.
@@ -120,6 +122,7 @@ macro_rules! service_settings {
                 pub $key: Option<$ty>,
             )+
             /// The instances, at least one.
+            #[serde(default)]
             #[garde(dive)]
             pub instances: Vec<InstanceFile>,
         }

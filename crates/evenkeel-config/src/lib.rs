@@ -3,20 +3,32 @@
 //! [`ConfigFile`] is the file as written, [`Config`] the same with every value present. Wire formats exist only here,
 //! and behaviour never does: nothing in this crate opens a socket or resolves a name.
 
+mod check;
 mod config;
+mod convert;
+mod docs;
+mod error;
 mod file;
+mod locate;
 mod names;
+mod path;
+mod read;
 mod rules;
+mod schema;
 mod settings;
 mod strategy;
 mod text;
+mod tolerant;
 mod whole;
 
 pub use config::{Config, HealthCheck, InstanceConfig, Listener, Probe, Service};
+pub use docs::docs_markdown;
+pub use error::{ConfigError, Invalid, Place, Problem};
 pub use file::{
     ConfigFile, DefaultsFile, HealthCheckFile, HttpCheckFile, InstanceFile, ListenerFile, Protocol, Route,
     ServiceFile, TcpCheckFile,
 };
+pub use schema::json_schema;
 pub use settings::{
     Admin, AdminFile, CircuitBreaker, CircuitBreakerFile, Health, HealthFile, Limits, LimitsFile,
     ListenerTimeouts, ListenerTimeoutsFile, Pool, PoolFile, Retry, RetryFile, Timeouts, TimeoutsFile,

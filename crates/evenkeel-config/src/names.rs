@@ -11,8 +11,8 @@ pub(crate) fn did_you_mean(written: &str, known: &[&str]) -> String {
             .join(", "),
     };
     match nearest(written, known) {
-        Some(name) => format!(": did you mean `{name}`? Known here: {list}"),
-        None => format!(": known here: {list}"),
+        Some(name) => format!(": did you mean `{name}`?\nknown here: {list}"),
+        None => format!("\nknown here: {list}"),
     }
 }
 

@@ -35,7 +35,15 @@ macro_rules! textual {
         }
         impl Serialize for $type {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+                // What looks like a number is written as one: `0.2`, not `"0.2"`.
+                let text = self.to_string();
+                if let Ok(number) = text.parse::<u64>() {
+                    serializer.serialize_u64(number)
+                } else if let Ok(number) = text.parse::<f64>() {
+                    serializer.serialize_f64(number)
+                } else {
+                    serializer.serialize_str(&text)
+                }
             }
         }
         impl schemars::JsonSchema for $type {
@@ -345,7 +353,7 @@ impl From<f64> for Ratio {
 textual!(Ratio, ["number", "string"], "minimum": 0, "maximum": 1, "x-expects": "ratio");
 
 /// An IP address and port to listen on; port 0 lets the system choose one, which the log names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Bind(pub SocketAddr);
 
 impl Bind {

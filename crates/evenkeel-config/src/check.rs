@@ -1,0 +1,312 @@
+//! Checks across fields: unique names, references, and settings which only together are wrong.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::time::Duration;
+
+use crate::file::{ConfigFile, DefaultsFile, HealthCheckFile, Route, ServiceFile};
+use crate::names::did_you_mean;
+use crate::path::{Path, at};
+use crate::settings::{CircuitBreaker, CircuitBreakerFile, overlay};
+
+/// Something wrong, by its path in the file.
+pub(crate) struct Finding {
+    pub(crate) path: Path,
+    pub(crate) message: String,
+    /// Another place that has to do with it, and what.
+    pub(crate) related: Option<(String, Path)>,
+    /// Whether it is about something that is not there.
+    pub(crate) absence: bool,
+}
+
+impl Finding {
+    pub(crate) fn new(path: Path, message: impl Into<String>) -> Self {
+        Self {
+            path,
+            message: message.into(),
+            related: None,
+            absence: false,
+        }
+    }
+
+    fn absent(path: Path, message: impl Into<String>) -> Self {
+        Self {
+            absence: true,
+            ..Self::new(path, message)
+        }
+    }
+
+    fn with(self, what: &str, other: Path) -> Self {
+        Self {
+            related: Some((what.to_owned(), other)),
+            ..self
+        }
+    }
+}
+
+/// All findings in `file`, in O(n) of its instances.
+pub(crate) fn check(file: &ConfigFile) -> Vec<Finding> {
+    let mut found = Vec::new();
+    listeners(file, &mut found);
+    services(file, &mut found);
+    found
+}
+
+/// The first path of each key seen, and whether it was seen before.
+struct Seen<K>(HashMap<K, Path>);
+
+impl<K: Hash + Eq> Seen<K> {
+    fn new() -> Self {
+        Self(HashMap::new())
+    }
+
+    /// The place of the first `key`, if this is not the first.
+    fn again(&mut self, key: K, path: &Path) -> Option<Path> {
+        match self.0.entry(key) {
+            std::collections::hash_map::Entry::Occupied(first) => Some(first.get().clone()),
+            std::collections::hash_map::Entry::Vacant(place) => {
+                place.insert(path.clone());
+                None
+            }
+        }
+    }
+}
+
+fn listeners(file: &ConfigFile, found: &mut Vec<Finding>) {
+    if file.listeners.is_empty() {
+        found.push(Finding::absent(
+            at!["listeners"],
+            "there is no listener, so no client can connect\nadd `listeners: [{ name: web, bind: 127.0.0.1:8080 }]`",
+        ));
+    }
+    let (mut names, mut binds) = (Seen::new(), Seen::new());
+    if let Some(admin) = file.admin.as_ref().and_then(|admin| admin.listen) {
+        let _ = binds.again(admin, &at!["admin", "listen"]);
+    }
+    for (i, listener) in file.listeners.iter().enumerate() {
+        let at = at!["listeners", i];
+        let name = at.then("name");
+        if let Some(first) = names.again(&listener.name, &name) {
+            let text = format!(
+                "a second listener is called `{}`\ngive each its own name",
+                listener.name
+            );
+            found.push(Finding::new(name, text).with("the first is", first));
+        }
+        let bind = at.then("bind");
+        // Port 0 is another port each time.
+        if listener.bind.0.port() != 0
+            && let Some(first) = binds.again(listener.bind, &bind)
+        {
+            let text = format!(
+                "`{}` is listened on twice\ngive each listener its own address or port",
+                listener.bind
+            );
+            found.push(Finding::new(bind, text).with("the first is", first));
+        }
+        let routes = listener.routes.as_deref().unwrap_or_default();
+        if routes.is_empty() && file.services.len() > 1 {
+            let name = &file.services[0].name;
+            let text = format!(
+                "`{}` has no routes, and there are {} services to choose from\nadd `routes: [{{ service: {name} }}]`",
+                listener.name,
+                file.services.len()
+            );
+            found.push(Finding::absent(at.clone(), text));
+        }
+        check_routes(file, routes, &at.then("routes"), found);
+    }
+}
+
+fn check_routes(file: &ConfigFile, routes: &[Route], at: &Path, found: &mut Vec<Finding>) {
+    let services: Vec<&str> = file
+        .services
+        .iter()
+        .map(|service| service.name.as_str())
+        .collect();
+    for (i, route) in routes.iter().enumerate() {
+        if !services.contains(&route.service.as_str()) {
+            let guess = did_you_mean(&route.service, &services);
+            let text = format!("there is no service `{}`{guess}", route.service);
+            found.push(Finding::absent(at.then(i).then("service"), text));
+        }
+        if let Some(earlier) = routes[..i].iter().position(|earlier| earlier.covers(route)) {
+            let text = "this route never matches: an earlier one takes all its requests\nput it before that one, or remove it";
+            found.push(Finding::new(at.then(i), text).with("the earlier one is", at.then(earlier)));
+        }
+    }
+}
+
+impl Route {
+    /// Whether every request that `other` matches is matched by this route.
+    fn covers(&self, other: &Self) -> bool {
+        let host = match (&self.host, &other.host) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(mine), Some(theirs)) => {
+                let (mine, theirs) = (mine.to_ascii_lowercase(), theirs.to_ascii_lowercase());
+                // "*.example.com" ends names with ".example.com"; so do the names below it.
+                mine == theirs
+                    || mine
+                        .strip_prefix('*')
+                        .is_some_and(|domain| theirs.ends_with(domain))
+            }
+        };
+        let prefix = match (self.path_prefix.as_deref(), other.path_prefix.as_deref()) {
+            (None | Some("/"), _) => true,
+            (Some(_), None) => false,
+            (Some(mine), Some(theirs)) => theirs
+                .strip_prefix(mine)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || mine.ends_with('/')),
+        };
+        host && prefix
+    }
+}
+
+fn services(file: &ConfigFile, found: &mut Vec<Finding>) {
+    if file.services.is_empty() {
+        found.push(Finding::absent(
+            at!["services"],
+            "there is no service to send requests to\nadd `services: [{ name: web, instances: [{ address: 127.0.0.1:9001 }] }]`",
+        ));
+    }
+    let none = DefaultsFile::default();
+    let defaults = file.defaults.as_ref().unwrap_or(&none);
+    if let Some(check) = &defaults.health_check {
+        both_kinds(check, &at!["defaults", "health_check"], found);
+    }
+    let mut names = Seen::new();
+    for (i, service) in file.services.iter().enumerate() {
+        let at = at!["services", i];
+        let name = at.then("name");
+        if let Some(first) = names.again(&service.name, &name) {
+            let text = format!(
+                "a second service is called `{}`\ngive each its own name",
+                service.name
+            );
+            found.push(Finding::new(name, text).with("the first is", first));
+        }
+        instances(service, &at, found);
+        health_check(service, defaults, &at, found);
+        circuit_breaker(service, defaults, &at, found);
+    }
+}
+
+fn instances(service: &ServiceFile, at: &Path, found: &mut Vec<Finding>) {
+    if service.instances.is_empty() {
+        let text = format!(
+            "the service `{}` has no instances, so every request would be answered with 503\nadd `instances: [{{ address: 127.0.0.1:9001 }}]`, or remove the service",
+            service.name
+        );
+        found.push(Finding::absent(at.then("name"), text));
+    }
+    let at = at.then("instances");
+    let mut ids = HashMap::with_capacity(service.instances.len());
+    for (i, instance) in service.instances.iter().enumerate() {
+        let key = |i: usize| {
+            if service.instances[i].id.is_some() {
+                "id"
+            } else {
+                "address"
+            }
+        };
+        let id = instance
+            .id
+            .clone()
+            .unwrap_or_else(|| instance.address.to_string());
+        if let Some(first) = ids.get(&id) {
+            let text = format!(
+                "a second instance of `{}` has the id `{id}`\ngive each its own `id`",
+                service.name
+            );
+            let first = at.then(*first).then(key(*first));
+            found.push(Finding::new(at.then(i).then(key(i)), text).with("the first is", first));
+        } else {
+            ids.insert(id, i);
+        }
+    }
+}
+
+fn both_kinds(check: &HealthCheckFile, at: &Path, found: &mut Vec<Finding>) {
+    if check.http.is_some() && check.tcp.is_some() {
+        found.push(Finding::new(
+            at.then("tcp"),
+            "a health check has one kind, and this has two\nremove `http` or `tcp`",
+        ));
+    }
+}
+
+fn health_check(service: &ServiceFile, defaults: &DefaultsFile, at: &Path, found: &mut Vec<Finding>) {
+    let Some(merged) = overlay(service.health_check.clone(), defaults.health_check.clone()) else {
+        return;
+    };
+    let own = service.health_check.as_ref();
+    let at_own = at.then("health_check");
+    let at_defaults = at!["defaults", "health_check"];
+    if let Some(own) = own {
+        both_kinds(own, &at_own, found);
+    }
+    if merged.http.is_none() && merged.tcp.is_none() {
+        let at = if own.is_some() { &at_own } else { &at_defaults };
+        let text = "this health check does not say how to check\nadd `http: { path: / }` or `tcp: {}`";
+        found.push(Finding::absent(at.clone(), text));
+    }
+    let interval: Duration = merged.interval.unwrap_or(HealthCheckFile::INTERVAL).into();
+    let timeout: Duration = merged.timeout.unwrap_or(HealthCheckFile::TIMEOUT).into();
+    if timeout > interval {
+        let key = if own.is_some_and(|own| own.timeout.is_some()) {
+            at_own.then("timeout")
+        } else if own.is_some_and(|own| own.interval.is_some()) {
+            at_own.then("interval")
+        } else {
+            let timeout = defaults
+                .health_check
+                .as_ref()
+                .is_some_and(|check| check.timeout.is_some());
+            at_defaults.then(if timeout { "timeout" } else { "interval" })
+        };
+        let text = format!(
+            "a check of `{}` may take {} but starts every {}\nmake `timeout` no longer than `interval`",
+            service.name,
+            crate::text::DurationText(timeout),
+            crate::text::DurationText(interval)
+        );
+        // What is not there may have been wrong, rather than left to its default.
+        let absence = merged.timeout.is_none() || merged.interval.is_none();
+        found.push(Finding {
+            absence,
+            ..Finding::new(key, text)
+        });
+    }
+}
+
+fn circuit_breaker(service: &ServiceFile, defaults: &DefaultsFile, at: &Path, found: &mut Vec<Finding>) {
+    let own = service.circuit_breaker.as_ref();
+    let merged = overlay(own.cloned(), defaults.circuit_breaker.clone()).unwrap_or_default();
+    let absence = merged.base_ejection.is_none() || merged.recovery_window.is_none();
+    let base_written = |breaker: &CircuitBreakerFile| breaker.base_ejection.is_some();
+    let written = |breaker: &CircuitBreakerFile| base_written(breaker) || breaker.recovery_window.is_some();
+    let (group, at) = match (own.filter(|own| written(own)), &defaults.circuit_breaker) {
+        (Some(own), _) => (Some(own), at.clone()),
+        (None, Some(shared)) => (Some(shared), at!["defaults"]),
+        (None, None) => (None, at.clone()),
+    };
+    let merged = CircuitBreaker::from(merged);
+    if merged.base_ejection > merged.recovery_window {
+        let key = if group.is_some_and(base_written) {
+            "base_ejection"
+        } else {
+            "recovery_window"
+        };
+        let text = format!(
+            "the first ejection of `{}` would last longer than the longest\nmake `base_ejection` ({}) no longer than `recovery_window` ({})",
+            service.name,
+            crate::text::DurationText(merged.base_ejection),
+            crate::text::DurationText(merged.recovery_window)
+        );
+        found.push(Finding {
+            absence,
+            ..Finding::new(at.then("circuit_breaker").then(key), text)
+        });
+    }
+}

@@ -1,0 +1,55 @@
+//! From the configuration to the types of the core.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use evenkeel_core::{
+    CheckThresholds, EjectionSettings, Instance, InstanceError, InstanceId, Nanos, ServiceSettings, Weight,
+};
+
+use crate::config::{InstanceConfig, Service};
+
+/// A year of nanoseconds, the longest duration of a file, fits easily.
+fn nanos(duration: Duration) -> Nanos {
+    Nanos(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+}
+
+impl From<&Service> for ServiceSettings {
+    fn from(service: &Service) -> Self {
+        Self {
+            name: service.name.as_str().into(),
+            strategy: service.strategy,
+            checks: service.health_check.as_ref().map(|check| CheckThresholds {
+                unhealthy: check.unhealthy_threshold,
+                healthy: check.healthy_threshold,
+            }),
+            ejection: EjectionSettings {
+                consecutive_failures: service.circuit_breaker.consecutive_errors,
+                base: nanos(service.circuit_breaker.base_ejection),
+                max: nanos(service.circuit_breaker.recovery_window),
+            },
+            min_healthy: service.health.min_healthy_instances,
+        }
+    }
+}
+
+impl InstanceConfig {
+    /// The instance at `address`, which is what its own address resolved to.
+    ///
+    /// # Errors
+    /// When the port of `address` is 0; the rest was checked when the file was read.
+    pub fn at(&self, address: SocketAddr) -> Result<Instance, InstanceError> {
+        if address.port() == 0 {
+            return Err(InstanceError::PortZero);
+        }
+        Ok(Instance {
+            id: InstanceId::new(&self.id)?,
+            address,
+            weight: Weight::new(self.weight.into())?,
+            priority: self.priority,
+            region: self.region.as_deref().map(Into::into),
+            zone: self.zone.as_deref().map(Into::into),
+            metadata: self.metadata.clone(),
+        })
+    }
+}
