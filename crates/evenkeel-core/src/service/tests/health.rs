@@ -1,0 +1,266 @@
+//! Who is taken out, for how long, and what is left to choose from.
+
+use super::*;
+
+#[test]
+fn checks_take_out_and_bring_back() {
+    let mut rig = Rig::of(2);
+    rig.check("a", true);
+    for expected in ["healthy", "healthy", "down", "down"] {
+        rig.check("a", false);
+        assert_eq!(rig.state("a"), expected);
+    }
+    assert_eq!(rig.candidates(), "b");
+    assert_eq!(
+        &*rig.status("a").reason,
+        "3 checks failed in a row, last: connection refused"
+    );
+    rig.check("a", true);
+    rig.check("a", true);
+    assert_eq!(rig.candidates(), "ab");
+    assert_eq!(&*rig.status("a").reason, "2 checks passed in a row");
+    assert_eq!(rig.events(), ["a down", "a up"]);
+    rig.check("nobody", false);
+    assert_eq!(rig.events(), [""; 0]);
+}
+
+#[test]
+fn failures_in_a_row_eject_and_time_returns_on_probation() {
+    let mut rig = Rig::of(3);
+    rig.fail("a", 4);
+    rig.succeed("a", 1);
+    rig.fail("a", 4);
+    assert_eq!(rig.candidates(), "abc");
+    rig.fail("a", 1);
+    assert_eq!(rig.candidates(), "bc");
+    assert!(
+        rig.status("a")
+            .reason
+            .starts_with("5 requests failed in a row; out for ")
+    );
+    assert!(rig.state.next_deadline() <= rig.now + LOOK);
+
+    rig.check("a", true);
+    rig.check("a", true);
+    assert_eq!(
+        rig.state("a"),
+        "ejected",
+        "a passed check says nothing about requests"
+    );
+    rig.wait_for_return("a");
+    assert_eq!(rig.candidates(), "abc");
+    rig.fail("a", 1);
+    assert_eq!(rig.state("a"), "healthy");
+    rig.fail("a", 1);
+    assert_eq!(rig.state("a"), "ejected", "two failures end a probation");
+    rig.wait_for_return("a");
+    rig.succeed("a", 5);
+    rig.wait(Nanos(1));
+    rig.fail("a", 4);
+    assert_eq!(rig.state("a"), "healthy", "five successes ended the probation");
+    assert_eq!(
+        rig.events(),
+        ["a ejected", "a returned", "a ejected", "a returned"]
+    );
+}
+
+#[test]
+fn old_failures_do_not_count_after_checks_brought_it_back() {
+    let mut rig = Rig::of(2);
+    rig.check("a", false);
+    rig.fail("a", 9);
+    rig.check("a", true);
+    rig.check("a", true);
+    rig.wait(LOOK);
+    assert_eq!(rig.candidates(), "ab");
+}
+
+#[test]
+fn an_ejection_goes_on_behind_a_failing_check() {
+    let mut rig = Rig::of(3);
+    rig.fail("a", 5);
+    rig.check("a", false);
+    assert_eq!(rig.state("a"), "down", "checks outrank ejection");
+    rig.check("a", true);
+    rig.check("a", true);
+    assert_eq!(rig.state("a"), "ejected");
+    let events = rig.state.take_events();
+    assert!(
+        events[2].reason.contains("passed in a row; still ejected for "),
+        "{}",
+        events[2]
+    );
+    rig.check("a", false);
+    rig.check("a", false);
+    rig.check("a", false);
+    rig.wait(Nanos::from_secs(6));
+    assert_eq!(rig.state("a"), "down");
+    let events = rig.state.take_events();
+    assert!(
+        events[1].reason.ends_with("are over; its checks still fail"),
+        "{}",
+        events[1]
+    );
+}
+
+#[test]
+fn how_many_of_n_dead_instances_are_ejected() {
+    // (instances, dead, ejected): one that works always stays, and at most half rounded up go.
+    for (n, dead, ejected) in [
+        (1, 1, 0),
+        (2, 1, 1),
+        (2, 2, 1),
+        (3, 1, 1),
+        (3, 2, 2),
+        (4, 2, 2),
+        (4, 3, 2),
+        (5, 3, 3),
+        (6, 6, 3),
+    ] {
+        let mut rig = Rig::of(n);
+        for i in 0..dead {
+            rig.fail(&char::from(b'a' + i).to_string(), 5);
+        }
+        let out = rig.state.counters().of(EventKind::Ejected);
+        assert_eq!(out, ejected, "{dead} of {n} dead");
+        let withheld = rig.state.counters().of(EventKind::EjectionWithheld);
+        assert_eq!(withheld, u64::from(dead) - ejected, "{dead} of {n} dead");
+        rig.wait(LOOK);
+        let again = rig.state.counters().of(EventKind::EjectionWithheld);
+        assert_eq!(again, withheld, "said once");
+        assert!(!rig.state.view().is_fallback());
+    }
+}
+
+#[test]
+fn a_withheld_ejection_happens_when_another_works_again() {
+    let mut rig = Rig::of(2);
+    rig.fail("b", 1);
+    rig.fail("a", 5);
+    assert_eq!(rig.candidates(), "ab", "the last request to b failed too");
+    rig.succeed("b", 1);
+    rig.wait(LOOK);
+    assert_eq!(rig.candidates(), "b");
+    assert_eq!(rig.events(), ["a ejection_withheld", "a ejected"]);
+}
+
+#[test]
+fn one_on_probation_does_not_count_as_working() {
+    let mut rig = Rig::of(2);
+    rig.fail("a", 5);
+    rig.wait_for_return("a");
+    rig.fail("b", 5);
+    assert_eq!(rig.candidates(), "ab");
+    rig.succeed("a", 5);
+    rig.wait(LOOK);
+    assert_eq!(rig.candidates(), "a");
+}
+
+#[test]
+fn priorities_take_over_in_order_even_beyond_half() {
+    let mut instances = fleet(4);
+    instances[3].priority = 7;
+    let mut rig = Rig::new(settings(), instances);
+    assert_eq!(rig.candidates(), "abc");
+    for id in ["a", "b", "c"] {
+        rig.fail(id, 5);
+    }
+    assert_eq!(rig.candidates(), "d");
+    rig.fail("d", 5);
+    assert_eq!(rig.candidates(), "d", "the last that is left stays");
+    rig.wait(Nanos::from_secs(6));
+    assert_eq!(rig.candidates(), "abc");
+}
+
+#[test]
+fn too_few_healthy_means_all_are_used() {
+    let mut settings = settings();
+    settings.min_healthy = 2;
+    let mut instances = fleet(3);
+    instances[2].priority = 1;
+    let mut rig = Rig::new(settings.clone(), instances.clone());
+    assert_eq!(rig.candidates(), "ab");
+    rig.check("a", false);
+    assert_eq!(
+        rig.candidates(),
+        "b",
+        "two of three are healthy in all priorities"
+    );
+    rig.check("b", false);
+    assert_eq!(rig.candidates(), "abc");
+    assert!(rig.state.view().is_fallback());
+    for _ in 0..2 {
+        rig.check("a", true);
+    }
+    assert_eq!(rig.candidates(), "a");
+    assert_eq!(
+        rig.events(),
+        ["a down", "b down", "fallback_began", "a up", "fallback_ended"]
+    );
+    settings.min_healthy = 3;
+    rig.replace(settings, instances);
+    assert!(rig.state.view().is_fallback());
+    assert_eq!(rig.state.view().counters().of(EventKind::FallbackBegan), 2);
+}
+
+#[test]
+fn a_minimum_beyond_the_instances_means_all_of_them() {
+    for (min_healthy, fallback_at) in [(0, 2), (1, 2), (2, 1), (99, 1)] {
+        let mut settings = settings();
+        settings.min_healthy = min_healthy;
+        let mut rig = Rig::new(settings, fleet(2));
+        assert!(!rig.state.view().is_fallback());
+        rig.check("a", false);
+        assert_eq!(rig.state.view().is_fallback(), fallback_at == 1, "{min_healthy}");
+        rig.check("b", false);
+        assert!(rig.state.view().is_fallback(), "{min_healthy}");
+    }
+}
+
+#[test]
+fn a_clock_that_steps_back_loses_nothing() {
+    let mut rig = Rig::of(3);
+    rig.fail("a", 5);
+    rig.check("b", false);
+    let InstanceState::Ejected { until } = rig.status("a").state else {
+        panic!("a is ejected");
+    };
+    let left = until.since(rig.now);
+    rig.now = Nanos::from_secs(10);
+    rig.state.tick(rig.now);
+    assert_eq!(
+        rig.status("a").state,
+        InstanceState::Ejected {
+            until: rig.now + left
+        }
+    );
+    rig.check("b", true);
+    rig.check("b", true);
+    assert_eq!(rig.state("b"), "healthy", "results count on the new clock");
+    assert!(rig.state.next_deadline() <= rig.now + LOOK);
+    rig.wait(left);
+    assert_eq!(rig.state("a"), "healthy");
+}
+
+#[test]
+fn the_end_of_time_is_reached_without_harm() {
+    let mut rig = Rig::of(3);
+    rig.fail("a", 5);
+    for now in [Nanos::MAX, Nanos::ZERO, Nanos::MAX, Nanos(1)] {
+        rig.now = now;
+        rig.state.tick(now);
+        rig.fail("b", 5);
+        rig.check("c", now == Nanos::ZERO);
+    }
+    assert!(!rig.candidates().is_empty());
+}
+
+#[test]
+fn response_times_are_forgotten_every_ten_seconds() {
+    let mut rig = Rig::of(1);
+    rig.succeed("a", 8);
+    for (seconds, remembered) in [(9, 8), (1, 4), (1, 4), (9, 2), (10, 1), (10, 0)] {
+        rig.wait(Nanos::from_secs(seconds));
+        assert_eq!(rig.member("a").stats().response_times().count(), remembered);
+    }
+}

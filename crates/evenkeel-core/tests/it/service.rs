@@ -1,0 +1,8 @@
+//! A service as a whole: random operations against a naive reference, and replays of faults that
+//! have a name.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod faults;
+mod model;
+mod operations;

@@ -1,0 +1,336 @@
+//! Random operations on a service. After each one: what the naive reference says of checks,
+//! candidates and ejections holds, leases are conserved, and no slot was given away too early. The
+//! same operations with the same seed give the same picks and events.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use evenkeel_core::{
+    CheckFailure, CheckOutcome, CheckThresholds, EjectionSettings, Event, EventKind, Evidence, Instance,
+    InstanceId, InstanceState, Lease, Member, Nanos, NoPick, Outcome, PickContext, PickRequest,
+    ServiceSettings, ServiceState, Slot, Status, StrategyName, Verdict, View, Weight,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::operations::{Checked, IDS, Op, name, op};
+
+struct World {
+    state: ServiceState,
+    now: Nanos,
+    cx: PickContext,
+    checked: BTreeMap<String, Checked>,
+    leases: Vec<Lease>,
+    views: Vec<Arc<View>>,
+    trace: Vec<String>,
+}
+
+fn rows(view: &View) -> impl Iterator<Item = (Slot, &Arc<Member>, &Status)> {
+    view.members()
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let now = Nanos::from_secs(100);
+        let settings = ServiceSettings {
+            name: "web".into(),
+            strategy: StrategyName::power_of_two,
+            checks: Some(CheckThresholds::default()),
+            ejection: EjectionSettings::default(),
+            min_healthy: 1,
+        };
+        let state = ServiceState::new(settings, Vec::new(), seed, now).unwrap();
+        Self {
+            state,
+            now,
+            cx: PickContext::new(seed),
+            checked: BTreeMap::new(),
+            leases: Vec::new(),
+            views: Vec::new(),
+            trace: Vec::new(),
+        }
+    }
+
+    fn run(&mut self, op: &Op) {
+        let before = Arc::clone(self.state.view());
+        self.cx.now = self.now;
+        match op {
+            Op::Replace {
+                instances,
+                checks,
+                limit,
+                min_healthy,
+            } => self.replace(instances, *checks, *limit, *min_healthy),
+            Op::Check { id, age, passed } => self.check(*id, *age, *passed),
+            Op::Requests { n, failing } => self.requests(*n, *failing),
+            Op::Open => {
+                if let Some(lease) = self.pick() {
+                    self.leases.push(lease);
+                }
+            }
+            Op::Close { which, outcome } if !self.leases.is_empty() => {
+                let lease = self.leases.swap_remove(usize::from(*which) % self.leases.len());
+                let time = Nanos::from_millis(3);
+                let outcome = match outcome {
+                    0 => Outcome::from_status(200, time),
+                    1 => Outcome::from_status(500, time),
+                    _ => Outcome::CANCELLED,
+                };
+                self.end(lease, &outcome);
+            }
+            Op::Close { .. } => {}
+            Op::HoldView => self.views.push(Arc::clone(self.state.view())),
+            Op::DropViews => self.views.clear(),
+            Op::Tick => {
+                self.state.tick(self.now);
+                self.nothing_is_overdue();
+            }
+            Op::Forward { ms } => {
+                self.now = self.now + Nanos::from_millis(*ms);
+                self.state.apply_all([], self.now);
+            }
+            Op::Back { ms } => {
+                let then = self.now.since(Nanos::from_millis(*ms));
+                let back = self.now.since(then);
+                self.now = then;
+                self.state.apply_all([], self.now);
+                for checked in self.checked.values_mut() {
+                    checked.newest = checked.newest.saturating_sub(back.0);
+                }
+            }
+        }
+        let events = self.state.take_events();
+        self.trace
+            .extend(events.iter().map(|e| format!("{:?} {e}", e.at)));
+        self.versions(&before, &events);
+        self.agreement();
+        self.conservation();
+    }
+
+    fn replace(&mut self, wanted: &[Option<(u16, u64, u8)>], checks: bool, limit: u32, min_healthy: u32) {
+        let mut settings = self.state.settings().clone();
+        settings.checks = checks.then(CheckThresholds::default);
+        settings.ejection.consecutive_failures = limit;
+        settings.min_healthy = min_healthy;
+        let instances: Vec<Instance> = (0..IDS)
+            .zip(wanted)
+            .filter_map(|(id, wanted)| {
+                let (port, weight, priority) = (*wanted)?;
+                let instance = Instance::new(&name(id), SocketAddr::from(([127, 0, 0, 1], port))).unwrap();
+                let instance = instance.with_weight(Weight::new(weight).unwrap());
+                Some(instance.with_priority(priority))
+            })
+            .collect();
+        let old = std::mem::take(&mut self.checked);
+        for instance in &instances {
+            let fresh = Checked::new(instance.address, self.now);
+            let kept = old.get(instance.id.as_str());
+            let kept = kept.filter(|kept| checks && kept.address == instance.address);
+            let checked = kept.cloned().unwrap_or(fresh);
+            self.checked.insert(instance.id.to_string(), checked);
+        }
+        self.state.replace(settings, instances, self.now).unwrap();
+    }
+
+    fn check(&mut self, id: u8, age: u64, passed: bool) {
+        let observed = self.now.since(Nanos::from_secs(age));
+        let outcome = if passed {
+            CheckOutcome::Passed
+        } else {
+            CheckOutcome::Failed(CheckFailure("refused".into()))
+        };
+        let evidence = Evidence::Check {
+            id: InstanceId::new(&name(id)).unwrap(),
+            observed,
+            outcome,
+        };
+        self.state.apply(evidence, self.now);
+        if let Some(checked) = self.checked.get_mut(&name(id))
+            && self.state.settings().checks.is_some()
+        {
+            checked.observe(passed, observed.0);
+        }
+    }
+
+    fn requests(&mut self, n: u8, failing: u8) {
+        for _ in 0..n {
+            let Some(lease) = self.pick() else { return };
+            let id: u8 = lease.member().instance().id.as_str()[1..].parse().unwrap();
+            let status = if failing >> id & 1 == 1 { 503 } else { 200 };
+            self.end(lease, &Outcome::from_status(status, Nanos::from_millis(1)));
+        }
+    }
+
+    fn pick(&mut self) -> Option<Lease> {
+        let view = self.state.view();
+        match view.pick(&PickRequest::default(), &mut self.cx) {
+            Ok(lease) => {
+                assert!(view.is_candidate(lease.slot()));
+                self.trace.push(lease.member().instance().id.to_string());
+                Some(lease)
+            }
+            Err(why) => {
+                assert_eq!(why, NoPick::Empty);
+                assert!(self.checked.is_empty(), "members exist, so there is a pick");
+                None
+            }
+        }
+    }
+
+    fn end(&mut self, lease: Lease, outcome: &Outcome) {
+        let stats = Arc::clone(lease.member().stats());
+        let failures = stats.failures();
+        let alarm = lease.finish(outcome, self.now);
+        let failed = u64::from(outcome.verdict == Verdict::Failure);
+        assert_eq!(stats.failures(), failures + failed);
+        if alarm.is_some() {
+            let before = Arc::clone(self.state.view());
+            self.state.apply(Evidence::Alarm, self.now);
+            self.ejections_are_allowed(&before);
+        }
+    }
+
+    /// Rules 1 and 2, from the view before and after an alarm (counters did not move between).
+    fn ejections_are_allowed(&self, before: &View) {
+        let view = self.state.view();
+        let was = |slot| {
+            rows(before)
+                .find(|(s, ..)| *s == slot)
+                .map(|(.., status)| status.state)
+        };
+        let is_out = |state| matches!(state, InstanceState::Ejected { .. });
+        let newly: Vec<_> = rows(view)
+            .filter(|(slot, _, status)| is_out(status.state) && was(*slot) == Some(InstanceState::Healthy))
+            .collect();
+        if newly.is_empty() {
+            return;
+        }
+        let settings = self.state.settings();
+        let members = rows(view).count();
+        let wanted = (settings.min_healthy.max(1) as usize).min(members);
+        let good = |(_, member, status): &(Slot, &Arc<Member>, &Status)| {
+            status.state == InstanceState::Healthy && member.stats().consecutive_failures() == 0
+        };
+        assert!(rows(view).filter(good).count() >= wanted, "enough others work");
+        let up = rows(view)
+            .filter(|(.., s)| s.state != InstanceState::Down)
+            .count();
+        let out = rows(before).filter(|(.., s)| is_out(s.state)).count();
+        let later = rows(view)
+            .filter(good)
+            .map(|(_, m, _)| m.instance().priority)
+            .max();
+        let replaceable = |m: &Member| later > Some(m.instance().priority);
+        let capped = newly.iter().filter(|(_, m, _)| !replaceable(m)).count();
+        assert!(
+            capped == 0 || out + capped <= up.div_ceil(2),
+            "{out} + {capped} of {up}"
+        );
+        for (_, member, status) in newly {
+            let run = member.stats().consecutive_failures();
+            assert!(run >= settings.ejection.consecutive_failures.min(2));
+            let InstanceState::Ejected { until } = status.state else {
+                unreachable!()
+            };
+            let length = until.since(self.now);
+            assert!(
+                Nanos::from_millis(4500) <= length && length <= settings.ejection.max,
+                "{length}"
+            );
+        }
+    }
+
+    fn nothing_is_overdue(&self) {
+        for (.., status) in rows(self.state.view()) {
+            if let InstanceState::Ejected { until } = status.state {
+                assert!(until > self.now, "an ejection is over");
+                assert!(self.state.next_deadline() <= until);
+            }
+        }
+        assert!(self.state.next_deadline() > self.now);
+    }
+
+    /// A new view has the next version; the same version is the same view; events come with a view.
+    fn versions(&self, before: &Arc<View>, events: &[Event]) {
+        let view = self.state.view();
+        assert_eq!(Arc::ptr_eq(before, view), before.version() == view.version());
+        assert!(before.version() <= view.version());
+        let seen = events.iter().any(|e| e.kind != EventKind::EjectionWithheld);
+        assert!(!seen || before.version() < view.version(), "{events:?}");
+    }
+
+    /// Statuses agree with the reference, and candidates with statuses.
+    fn agreement(&self) {
+        let view = self.state.view();
+        let ids: Vec<_> = rows(view).map(|(_, m, _)| m.instance().id.to_string()).collect();
+        assert_eq!(ids.len(), self.checked.len());
+        for (_, member, status) in rows(view) {
+            let checked = &self.checked[member.instance().id.as_str()];
+            assert_eq!(member.instance().address, checked.address);
+            let down = status.state == InstanceState::Down;
+            assert_eq!(down, checked.down, "{}: {status:?}", member.instance().id);
+            assert!(status.since <= self.now);
+        }
+        let healthy: Vec<_> = rows(view)
+            .filter(|(.., status)| status.state == InstanceState::Healthy)
+            .map(|(slot, member, _)| (member.instance().priority, slot))
+            .collect();
+        let wanted = (self.state.settings().min_healthy.max(1) as usize).min(ids.len());
+        let mut expected: Vec<Slot> = match healthy.iter().map(|(p, _)| *p).min() {
+            _ if healthy.len() < wanted => rows(view).map(|(slot, ..)| slot).collect(),
+            first => healthy
+                .iter()
+                .filter(|(p, _)| Some(*p) == first)
+                .map(|(_, s)| *s)
+                .collect(),
+        };
+        expected.sort_unstable();
+        assert_eq!(**view.candidates().slots(), *expected);
+        assert_eq!(view.is_fallback(), healthy.len() < wanted);
+        assert_eq!(view.candidates().is_empty(), ids.is_empty());
+    }
+
+    /// In flight is what is open, and a slot with a lease or in a held view belongs to no other.
+    fn conservation(&self) {
+        let view = self.state.view();
+        let mut open = BTreeMap::new();
+        for lease in &self.leases {
+            *open.entry(lease.slot().0).or_insert(0) += 1;
+        }
+        for slot in 0..64 {
+            let expected = open.get(&slot).copied().unwrap_or(0);
+            assert_eq!(view.candidates().loads().get(slot), expected, "slot {slot}");
+        }
+        let held = self
+            .views
+            .iter()
+            .flat_map(|v| rows(v).map(|(slot, member, _)| (slot, member)));
+        let leased = self.leases.iter().map(|lease| (lease.slot(), lease.member()));
+        for (slot, member) in held.chain(leased) {
+            if let Some(present) = view.candidates().member(slot) {
+                assert!(
+                    Arc::ptr_eq(present.stats(), member.stats()),
+                    "{slot:?} was given away"
+                );
+            }
+        }
+    }
+}
+
+fn play(seed: u64, ops: &[Op]) -> Vec<String> {
+    let mut world = World::new(seed);
+    for op in ops {
+        world.run(op);
+    }
+    world.trace
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_operations_keep_the_rules_and_replay(seed: u64, ops in vec(op(), 1..120)) {
+        prop_assert_eq!(play(seed, &ops), play(seed, &ops));
+    }
+}
