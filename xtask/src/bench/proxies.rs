@@ -85,7 +85,7 @@ pub(super) fn start(proxy: Proxy, backends: &[String]) -> Result<(Process, Strin
 fn evenkeel(address: &str, admin: &str, backends: &[String]) -> String {
     let mut text = format!(
         "workers: 1\nadmin: {{ listen: \"{admin}\" }}\n\
-         listeners:\n  - {{ name: bench, bind: \"{address}\" }}\n\
+         listeners:\n  - {{ name: bench, bind: \"{address}\", timeouts: {{ client_idle: 1h }} }}\n\
          services:\n  - name: bench\n    strategy: power_of_two\n    instances:\n"
     );
     for (index, backend) in backends.iter().enumerate() {

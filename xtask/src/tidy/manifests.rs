@@ -39,13 +39,18 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
             ));
         }
     }
-    let lock = tree.file("Cargo.lock").map_or("", |file| file.text.as_str());
-    for (index, line) in lock.lines().enumerate() {
-        if let Some(source) = line.strip_prefix("source = ")
-            && source.trim_matches('"') != CRATES_IO
-        {
-            let text = format!("source {source} is not crates.io; depend on a published release");
-            findings.push(Finding::new("Cargo.lock", index + 1, text));
+    for lock in tree
+        .files
+        .iter()
+        .filter(|file| file.path.rsplit('/').next() == Some("Cargo.lock"))
+    {
+        for (index, line) in lock.text.lines().enumerate() {
+            if let Some(source) = line.strip_prefix("source = ")
+                && source.trim_matches('"') != CRATES_IO
+            {
+                let text = format!("source {source} is not crates.io; depend on a published release");
+                findings.push(Finding::new(&lock.path, index + 1, text));
+            }
         }
     }
     findings
