@@ -1,0 +1,235 @@
+//! The read API: what each service and each instance is doing, from published views and counters.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use evenkeel_core::{InstanceState, Member, Nanos, Slot, Status, View};
+use evenkeel_runtime::Service;
+
+use crate::App;
+use crate::chunks::{self, CHUNK_BYTES, ChunkWriter, Gone};
+use crate::metrics::requests_by_class;
+use crate::problem::Problem;
+use crate::share::Shares;
+use crate::time::Calendar;
+use crate::wire;
+
+pub(crate) async fn services(State(app): State<Arc<App>>) -> Json<wire::Services> {
+    let mut services: Vec<_> = app
+        .shared
+        .balancer
+        .services()
+        .iter()
+        .map(|service| describe_service(service))
+        .collect();
+    services.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    Json(wire::Services { services })
+}
+
+pub(crate) async fn service(
+    State(app): State<Arc<App>>,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Json<wire::Service>, Problem> {
+    let Path(name) = path.map_err(bad_path)?;
+    Ok(Json(describe_service(&*find_service(&app, &name)?)))
+}
+
+pub(crate) async fn instances(
+    State(app): State<Arc<App>>,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let Path(name) = path.map_err(bad_path)?;
+    let reader = Reader::new(&app, &*find_service(&app, &name)?);
+    let body = chunks::body(async move |out: ChunkWriter| write_instances(&name, &reader, &out).await);
+    let media = (header::CONTENT_TYPE, "application/json");
+    Ok(([media], body).into_response())
+}
+
+pub(crate) async fn instance(
+    State(app): State<Arc<App>>,
+    path: Result<Path<(String, String)>, PathRejection>,
+) -> Result<Json<wire::Instance>, Problem> {
+    let Path((name, id)) = path.map_err(bad_path)?;
+    let reader = Reader::new(&app, &*find_service(&app, &name)?);
+    let found = reader
+        .view
+        .members()
+        .find(|(_, member, _)| member.instance().id.as_str() == id);
+    match found {
+        Some((slot, member, status)) => Ok(Json(reader.describe(slot, member, status))),
+        None => Err(Problem::not_found(
+            format!("the service {name:?} has no instance {id:?}"),
+            &id,
+            reader
+                .view
+                .members()
+                .map(|(_, member, _)| member.instance().id.as_str()),
+        )),
+    }
+}
+
+pub(crate) async fn events(State(app): State<Arc<App>>) -> Json<wire::Events> {
+    let calendar = calendar(&app);
+    let events = app.shared.balancer.recent_events();
+    Json(wire::Events {
+        events: events
+            .iter()
+            .map(|event| wire::Event {
+                time: calendar.date(event.at),
+                service: event.service.to_string(),
+                instance: event.instance.as_ref().map(ToString::to_string),
+                kind: event.kind.as_str().to_owned(),
+                reason: event.reason.to_string(),
+            })
+            .collect(),
+    })
+}
+
+fn bad_path(rejection: PathRejection) -> Problem {
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        format!("the path cannot be read: {rejection}"),
+    )
+}
+
+fn find_service(app: &App, name: &str) -> Result<Arc<Service>, Problem> {
+    app.shared.balancer.service(name).ok_or_else(|| {
+        let services = app.shared.balancer.services();
+        Problem::not_found(
+            format!("there is no service {name:?}"),
+            name,
+            services.iter().map(|service| &**service.name()),
+        )
+    })
+}
+
+fn calendar(app: &App) -> Calendar {
+    Calendar::new(SystemTime::now(), app.shared.balancer.clock().now())
+}
+
+fn describe_service(service: &Service) -> wire::Service {
+    let view = service.view_full();
+    let mut instances = wire::InstanceTotals {
+        candidates: view.candidates().len() as u64,
+        ..wire::InstanceTotals::default()
+    };
+    let mut in_flight = 0;
+    for (_, member, status) in view.members() {
+        instances.total += 1;
+        match status.state {
+            InstanceState::Down => instances.down += 1,
+            InstanceState::Ejected { .. } => instances.ejected += 1,
+            InstanceState::Healthy => instances.healthy += 1,
+            _ => {}
+        }
+        in_flight += u64::from(member.load().get());
+    }
+    let counters = service.metrics().snapshot();
+    wire::Service {
+        name: service.name().to_string(),
+        strategy: view.strategy().to_string(),
+        view_version: view.version(),
+        fallback: view.is_fallback(),
+        instances,
+        in_flight,
+        requests: requests_by_class(&counters)
+            .into_iter()
+            .map(|(class, count)| (class.to_owned(), count))
+            .collect(),
+        retries: counters
+            .retries
+            .iter()
+            .map(|(reason, count)| (reason.as_str().to_owned(), *count))
+            .collect(),
+        fallback_picks: counters.fallback_picks,
+        no_picks: counters.no_picks,
+    }
+}
+
+/// One moment of one service.
+struct Reader {
+    view: Arc<View>,
+    shares: Shares,
+    calendar: Calendar,
+}
+
+impl Reader {
+    fn new(app: &App, service: &Service) -> Self {
+        let view = service.view_full();
+        let now = app.shared.balancer.clock().now();
+        Self {
+            shares: app.recent.shares(service.name(), &view, now),
+            calendar: Calendar::new(SystemTime::now(), now),
+            view,
+        }
+    }
+
+    fn describe(&self, slot: Slot, member: &Member, status: &Status) -> wire::Instance {
+        let instance = member.instance();
+        let stats = member.stats();
+        let last_used = Some(stats.last_used()).filter(|_| stats.picks() > 0);
+        let quantile = |q| stats.response_times().quantile(q).map(Nanos::as_secs_f64);
+        wire::Instance {
+            id: instance.id.to_string(),
+            address: instance.address.to_string(),
+            state: status.state.as_str().to_owned(),
+            since: self.calendar.date(status.since),
+            since_seconds: self.calendar.seconds_since(status.since),
+            reason: status.reason.to_string(),
+            ejected_until: match status.state {
+                InstanceState::Ejected { until } => Some(self.calendar.date(until)),
+                _ => None,
+            },
+            candidate: self.view.is_candidate(slot),
+            score: f64::from(stats.score()),
+            weight: instance.weight.get(),
+            priority: instance.priority,
+            region: instance.region.as_deref().map(str::to_owned),
+            zone: instance.zone.as_deref().map(str::to_owned),
+            metadata: instance.metadata.clone(),
+            in_flight: member.load().get(),
+            response_time_seconds: wire::ResponseTime {
+                average: stats.response_time().map(|(time, _)| time.as_secs_f64()),
+                p50: quantile(0.5),
+                p90: quantile(0.9),
+                p99: quantile(0.99),
+            },
+            counts: wire::Counts {
+                picks: stats.picks(),
+                successes: stats.successes(),
+                failures: stats.failures(),
+                cancelled: stats.cancelled(),
+                consecutive_failures: stats.consecutive_failures(),
+            },
+            share: self.shares.of(slot),
+            last_used: last_used.map(|at| self.calendar.date(at)),
+            last_used_seconds: last_used.map(|at| self.calendar.seconds_since(at)),
+        }
+    }
+}
+
+/// Writes [`wire::Instances`] without holding all of them at once.
+async fn write_instances(name: &str, reader: &Reader, out: &ChunkWriter) -> Result<(), Gone> {
+    let mut text = format!(
+        "{{\"service\":{},\"view_version\":{},\"instances\":[",
+        serde_json::Value::from(name),
+        reader.view.version()
+    );
+    let mut separator = "";
+    for (slot, member, status) in reader.view.members() {
+        text.push_str(separator);
+        separator = ",";
+        let item = serde_json::to_string(&reader.describe(slot, member, status)).map_err(|_| Gone)?;
+        text.push_str(&item);
+        if text.len() >= CHUNK_BYTES {
+            out.send(std::mem::take(&mut text)).await?;
+        }
+    }
+    text.push_str("]}");
+    out.send(text).await
+}

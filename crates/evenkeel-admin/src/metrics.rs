@@ -1,0 +1,315 @@
+//! `/metrics`: everything that is counted, read from published views and atomics while it is sent.
+//!
+//! A family's samples stand together, so the instances are walked once per family. Between chunks the
+//! thread answers other requests; the views are those of the beginning, the counters are read as they
+//! are passed.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use evenkeel_core::{EventKind, InstanceState, Member, Slot, Status, View};
+use evenkeel_runtime::{MetricsSnapshot, Service};
+
+use crate::App;
+use crate::chunks::{self, CHUNK_BYTES, ChunkWriter, Gone};
+use crate::text::{self, MetricKind, MetricValue, MetricsText};
+use MetricKind::{Counter, Gauge, Histogram};
+
+pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
+    let body = chunks::body(async move |out: ChunkWriter| write(&app, &out).await);
+    ([(header::CONTENT_TYPE, text::CONTENT_TYPE)], body).into_response()
+}
+
+/// One service at the beginning of the scrape.
+struct Seen {
+    service: Arc<Service>,
+    view: Arc<View>,
+    counters: MetricsSnapshot,
+}
+
+/// One instance at the moment its sample is written.
+struct Sight<'a> {
+    view: &'a View,
+    slot: Slot,
+    member: &'a Member,
+    status: &'a Status,
+}
+
+/// A family with at most one sample per instance.
+struct InstanceFamily {
+    name: &'static str,
+    kind: MetricKind,
+    help: &'static str,
+    value: fn(&Sight<'_>) -> Option<MetricValue>,
+}
+
+const INSTANCE_FAMILIES: &[InstanceFamily] = &[
+    InstanceFamily {
+        name: "evenkeel_instance_active_requests",
+        kind: Gauge,
+        help: "Requests in flight to the instance.",
+        value: |i| Some(i.member.load().get().into()),
+    },
+    InstanceFamily {
+        name: "evenkeel_instance_up",
+        kind: Gauge,
+        help: "1 while the instance is healthy, 0 while it is down or ejected.",
+        value: |i| Some((i.status.state == InstanceState::Healthy).into()),
+    },
+    InstanceFamily {
+        name: "evenkeel_instance_ejected",
+        kind: Gauge,
+        help: "1 while the instance is out because its requests failed.",
+        value: |i| Some(matches!(i.status.state, InstanceState::Ejected { .. }).into()),
+    },
+    InstanceFamily {
+        name: "evenkeel_instance_candidate",
+        kind: Gauge,
+        help: "1 while the strategy may choose the instance.",
+        value: |i| Some(i.view.is_candidate(i.slot).into()),
+    },
+    InstanceFamily {
+        name: "evenkeel_instance_health_score",
+        kind: Gauge,
+        help: "Smoothed share of the instance's requests that succeeded, 0 to 1.",
+        value: |i| Some(f64::from(i.member.stats().score()).into()),
+    },
+    InstanceFamily {
+        name: "evenkeel_instance_response_time_seconds",
+        kind: Gauge,
+        help: "Smoothed time from the pick to the head of the response; absent before the first.",
+        value: |i| Some(i.member.stats().response_time()?.0.as_secs_f64().into()),
+    },
+    InstanceFamily {
+        name: "evenkeel_instance_successes_total",
+        kind: Counter,
+        help: "Requests that the instance answered without a fault of its own.",
+        value: |i| Some(i.member.stats().successes().into()),
+    },
+    InstanceFamily {
+        name: "evenkeel_instance_failures_total",
+        kind: Counter,
+        help: "Requests that failed through the instance's fault.",
+        value: |i| Some(i.member.stats().failures().into()),
+    },
+    InstanceFamily {
+        name: "evenkeel_instance_cancelled_total",
+        kind: Counter,
+        help: "Requests to the instance that ended without saying anything about it.",
+        value: |i| Some(i.member.stats().cancelled().into()),
+    },
+];
+
+async fn write(app: &App, out: &ChunkWriter) -> Result<(), Gone> {
+    let mut text = MetricsText::default();
+    app.shared.process.write(&mut text);
+    for source in &app.shared.sources {
+        source.write(&mut text);
+    }
+    let services: Vec<Seen> = app
+        .shared
+        .balancer
+        .services()
+        .into_iter()
+        .map(|service| Seen {
+            view: service.view_full(),
+            counters: service.metrics().snapshot(),
+            service,
+        })
+        .collect();
+    write_services(&services, &mut text);
+    send_if_full(&mut text, out).await?;
+
+    text.family(
+        "evenkeel_picks_total",
+        Counter,
+        "Times the instance was picked; the strategy is the one in force.",
+    );
+    for Seen { service, view, .. } in &services {
+        for (_, member, _) in view.members() {
+            let labels = [
+                ("service", &**service.name()),
+                ("strategy", view.strategy().as_str()),
+                ("instance", member.instance().id.as_str()),
+            ];
+            text.sample(&labels, member.stats().picks());
+            send_if_full(&mut text, out).await?;
+        }
+    }
+    for family in INSTANCE_FAMILIES {
+        text.family(family.name, family.kind, family.help);
+        for Seen { service, view, .. } in &services {
+            for (slot, member, status) in view.members() {
+                let sight = Sight {
+                    view,
+                    slot,
+                    member,
+                    status,
+                };
+                if let Some(value) = (family.value)(&sight) {
+                    let id = member.instance().id.as_str();
+                    text.sample(&[("service", service.name()), ("instance", id)], value);
+                    send_if_full(&mut text, out).await?;
+                }
+            }
+        }
+    }
+    out.send(text.take()).await
+}
+
+async fn send_if_full(text: &mut MetricsText, out: &ChunkWriter) -> Result<(), Gone> {
+    if text.len() >= CHUNK_BYTES {
+        out.send(text.take()).await?;
+    }
+    Ok(())
+}
+
+/// Families with a few samples per service.
+fn write_services(services: &[Seen], text: &mut MetricsText) {
+    let mut single = |name, kind, help, value: fn(&Seen) -> MetricValue| {
+        text.family(name, kind, help);
+        for seen in services {
+            text.sample(&[("service", seen.service.name())], value(seen));
+        }
+    };
+    single(
+        "evenkeel_instances",
+        Gauge,
+        "Registered instances of the service.",
+        |s| s.view.members().count().into(),
+    );
+    single(
+        "evenkeel_candidates",
+        Gauge,
+        "Instances of the service that the strategy chooses from.",
+        |s| s.view.candidates().len().into(),
+    );
+    single(
+        "evenkeel_fallback_active",
+        Gauge,
+        "1 while too few instances of the service are healthy and therefore all are used.",
+        |s| s.view.is_fallback().into(),
+    );
+    single(
+        "evenkeel_fallback_picks_total",
+        Counter,
+        "Picks made while too few instances were healthy and all were used.",
+        |s| s.counters.fallback_picks.into(),
+    );
+    single(
+        "evenkeel_no_picks_total",
+        Counter,
+        "Requests that found no instance to send them to.",
+        |s| s.counters.no_picks.into(),
+    );
+    single(
+        "evenkeel_ejections_total",
+        Counter,
+        "Ejections of instances because their requests failed.",
+        |s| s.view.counters().of(EventKind::Ejected).into(),
+    );
+    text.family(
+        "evenkeel_events_total",
+        Counter,
+        "Transitions of the service and its instances, by kind.",
+    );
+    for seen in services {
+        for (kind, count) in seen.view.counters().iter() {
+            text.sample(
+                &[("service", seen.service.name()), ("kind", kind.as_str())],
+                count,
+            );
+        }
+    }
+    text.family(
+        "evenkeel_requests_total",
+        Counter,
+        "Requests by the class of the status the client got, errors made by the balancer included.",
+    );
+    for seen in services {
+        for (class, count) in requests_by_class(&seen.counters) {
+            text.sample(&[("service", seen.service.name()), ("code_class", class)], count);
+        }
+    }
+    text.family(
+        "evenkeel_local_errors_total",
+        Counter,
+        "Error responses made by the balancer, by status.",
+    );
+    for seen in services {
+        for (status, count) in seen.counters.local_errors {
+            let code = local_error_code(status);
+            text.sample(&[("service", seen.service.name()), ("code", &code)], count);
+        }
+    }
+    text.family(
+        "evenkeel_retries_total",
+        Counter,
+        "Requests that were sent again to another instance, by reason.",
+    );
+    for seen in services {
+        for (reason, count) in seen.counters.retries {
+            text.sample(
+                &[("service", seen.service.name()), ("reason", reason.as_str())],
+                count,
+            );
+        }
+    }
+    text.family(
+        "evenkeel_checks_total",
+        Counter,
+        "Active checks of instances, by result.",
+    );
+    for seen in services {
+        for (result, count) in [
+            ("passed", seen.counters.checks_passed),
+            ("failed", seen.counters.checks_failed),
+        ] {
+            text.sample(&[("service", seen.service.name()), ("result", result)], count);
+        }
+    }
+    text.family(
+        "evenkeel_request_duration_seconds",
+        Histogram,
+        "Time from the arrival of a request to the end of the response that was relayed.",
+    );
+    for seen in services {
+        let durations = &seen.counters.durations;
+        text.histogram(
+            &[("service", seen.service.name())],
+            &durations.buckets,
+            durations.sum_seconds,
+            durations.count,
+        );
+    }
+}
+
+fn local_error_code(status: u16) -> String {
+    match status {
+        0 => "other".to_owned(),
+        status => status.to_string(),
+    }
+}
+
+/// What clients got: relayed responses and errors made here. `1xx` (a switch of protocols) and
+/// `other` (a local error that is not counted by its status) only when there were any.
+pub(crate) fn requests_by_class(counters: &MetricsSnapshot) -> Vec<(&'static str, u64)> {
+    const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "other"];
+    let mut counts = [0; CLASSES.len()];
+    counts[..5].copy_from_slice(&counters.responses);
+    for (status, count) in counters.local_errors {
+        let class = match status {
+            400..=499 => 3,
+            500..=599 => 4,
+            _ => 5,
+        };
+        counts[class] += count;
+    }
+    CLASSES
+        .into_iter()
+        .zip(counts)
+        .filter(|(class, count)| *count > 0 || !matches!(*class, "1xx" | "other"))
+        .collect()
+}

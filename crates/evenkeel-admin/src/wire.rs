@@ -1,0 +1,196 @@
+//! The replies of the read API, as they travel. Public and readable both ways, so that a client
+//! written in Rust parses what the server writes.
+//!
+//! Times are RFC 3339 in UTC; every time that says since when comes with its age in seconds, so that a
+//! reader needs no clock of its own. Durations are seconds.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// `GET /api/v1/services`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Services {
+    /// In the order of their names.
+    pub services: Vec<Service>,
+}
+
+/// `GET /api/v1/services/{service}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Service {
+    /// Its name.
+    pub name: String,
+    /// The strategy in force.
+    pub strategy: String,
+    /// Grows by one with every change of membership or health.
+    pub view_version: u64,
+    /// Whether too few instances are healthy and therefore all are used.
+    pub fallback: bool,
+    /// How many instances there are, by state.
+    pub instances: InstanceTotals,
+    /// Requests in flight to all instances.
+    pub in_flight: u64,
+    /// Requests that ended, by the class of the status the client got.
+    pub requests: BTreeMap<String, u64>,
+    /// Further attempts of requests on another instance, by reason.
+    pub retries: BTreeMap<String, u64>,
+    /// Picks made while all instances were used for lack of healthy ones.
+    pub fallback_picks: u64,
+    /// Requests that found no instance.
+    pub no_picks: u64,
+}
+
+/// How many instances a service has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct InstanceTotals {
+    /// Registered.
+    pub total: u64,
+    /// That take traffic by their own health.
+    pub healthy: u64,
+    /// Whose active checks fail.
+    pub down: u64,
+    /// Out because their requests failed.
+    pub ejected: u64,
+    /// That the strategy chooses from now.
+    pub candidates: u64,
+}
+
+/// `GET /api/v1/services/{service}/instances`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Instances {
+    /// The service's name.
+    pub service: String,
+    /// The version of the view that was read.
+    pub view_version: u64,
+    /// In the order of registration.
+    pub instances: Vec<Instance>,
+}
+
+/// `GET /api/v1/services/{service}/instances/{id}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Instance {
+    /// Unique in its service.
+    pub id: String,
+    /// Where it listens.
+    pub address: String,
+    /// `healthy`, `down` or `ejected`.
+    pub state: String,
+    /// Since when it is in that state.
+    pub since: String,
+    /// The age of `since`.
+    pub since_seconds: f64,
+    /// Why it is in that state.
+    pub reason: String,
+    /// When an ejected instance returns.
+    pub ejected_until: Option<String>,
+    /// Whether the strategy may choose it now.
+    pub candidate: bool,
+    /// Smoothed share of successes, `0..=1`.
+    pub score: f64,
+    /// Relative capacity.
+    pub weight: u32,
+    /// Priority group, 0 first.
+    pub priority: u8,
+    /// Region label.
+    pub region: Option<String>,
+    /// Zone label.
+    pub zone: Option<String>,
+    /// Free labels.
+    pub metadata: BTreeMap<String, String>,
+    /// Requests in flight.
+    pub in_flight: u32,
+    /// How long it takes to answer, from the pick to the head of the response.
+    pub response_time_seconds: ResponseTime,
+    /// What its requests came to, since the start of the process.
+    pub counts: Counts,
+    /// Its part of the service's picks.
+    pub share: Share,
+    /// When it was last picked.
+    pub last_used: Option<String>,
+    /// The age of `last_used`.
+    pub last_used_seconds: Option<f64>,
+}
+
+/// Recent response times in seconds; `null` before the first.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ResponseTime {
+    /// A moving average, over about eight requests.
+    pub average: Option<f64>,
+    /// Median.
+    pub p50: Option<f64>,
+    /// 90th percentile.
+    pub p90: Option<f64>,
+    /// 99th percentile.
+    pub p99: Option<f64>,
+}
+
+/// What the requests of an instance came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Times it was picked; the difference to the three below is in flight.
+    pub picks: u64,
+    /// Requests that succeeded.
+    pub successes: u64,
+    /// Requests that failed through its fault.
+    pub failures: u64,
+    /// Requests that ended without saying anything about it.
+    pub cancelled: u64,
+    /// Failures in a row up to now.
+    pub consecutive_failures: u32,
+}
+
+/// An instance's part of the picks of the instances its service has now; `null` without picks.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Share {
+    /// Since the start of the process.
+    pub total: Option<f64>,
+    /// In the last seconds, of which `recent_window_seconds` tells how many.
+    pub recent: Option<f64>,
+    /// How far `recent` looks back.
+    pub recent_window_seconds: f64,
+}
+
+/// `GET /api/v1/events`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Events {
+    /// The last ones, oldest first.
+    pub events: Vec<Event>,
+}
+
+/// One transition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// When.
+    pub time: String,
+    /// In which service.
+    pub service: String,
+    /// To which instance, if to one.
+    pub instance: Option<String>,
+    /// What, as one word.
+    pub kind: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// An error (RFC 9457).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// Always `about:blank`: the status says it all.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The name of the status.
+    pub title: String,
+    /// The status.
+    pub status: u16,
+    /// What is wrong and what to do.
+    pub detail: String,
+    /// The name most like the one asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub did_you_mean: Option<String>,
+    /// Names that exist; cut after twenty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub available: Vec<String>,
+    /// How many names exist.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub available_total: Option<usize>,
+}

@@ -1,0 +1,125 @@
+//! A balancer with services and an admin side on top of it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use evenkeel_admin::{AdminHandle, AdminSettings, MetricsSource, ProcessCounters, Readiness, Shared, spawn};
+use evenkeel_core::{
+    EjectionSettings, Instance, Nanos, Outcome, PickContext, PickRequest, ServiceSettings, StrategyName,
+};
+use evenkeel_runtime::{Balancer, Clock, ServiceSpec};
+use tokio::runtime::Runtime;
+
+pub(crate) struct Fleet {
+    pub(crate) balancer: Balancer,
+    pub(crate) readiness: Arc<Readiness>,
+    pub(crate) process: Arc<ProcessCounters>,
+    pub(crate) admin: AdminHandle,
+    /// Writers run while something is waited for.
+    runtime: Runtime,
+}
+
+/// An instance on loopback, on a port of its own.
+pub(crate) fn instance(id: &str, port: u16) -> Instance {
+    Instance::new(id, SocketAddr::from(([127, 0, 0, 1], port))).unwrap()
+}
+
+/// A service that turns round, and ejects after two failures in a row.
+pub(crate) fn service(name: &str, instances: Vec<Instance>) -> ServiceSpec {
+    ServiceSpec {
+        settings: ServiceSettings {
+            name: name.into(),
+            strategy: StrategyName::round_robin,
+            checks: None,
+            ejection: EjectionSettings {
+                consecutive_failures: 2,
+                base: Nanos::from_secs(600),
+                max: Nanos::from_secs(600),
+            },
+            min_healthy: 1,
+        },
+        instances,
+        check: None,
+    }
+}
+
+/// `web` with three instances and `api` with one.
+pub(crate) fn usual() -> Vec<ServiceSpec> {
+    vec![
+        service(
+            "web",
+            (1..=3).map(|i| instance(&format!("web-{i}"), 9000 + i)).collect(),
+        ),
+        service("api", vec![instance("api-1", 9101)]),
+    ]
+}
+
+impl Fleet {
+    pub(crate) fn new(specs: Vec<ServiceSpec>) -> Self {
+        Self::with_sources(specs, Vec::new())
+    }
+
+    pub(crate) fn with_sources(specs: Vec<ServiceSpec>, sources: Vec<Box<dyn MetricsSource>>) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let balancer = Balancer::new(Clock::start(), 7);
+        runtime.block_on(balancer.apply(specs)).unwrap();
+        let readiness = Arc::new(Readiness::default());
+        let process = Arc::new(ProcessCounters::new("1.2.3"));
+        let shared = Shared {
+            balancer: balancer.clone(),
+            readiness: Arc::clone(&readiness),
+            process: Arc::clone(&process),
+            sources,
+        };
+        let settings = AdminSettings {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        };
+        let admin = spawn(settings, shared).unwrap();
+        Self {
+            balancer,
+            readiness,
+            process,
+            admin,
+            runtime,
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.admin.local_addr()
+    }
+
+    pub(crate) fn apply(&self, specs: Vec<ServiceSpec>) {
+        self.runtime.block_on(self.balancer.apply(specs)).unwrap();
+    }
+
+    /// Sends one request to `service` that takes 20 ms and ends with the status `of` gives for the
+    /// picked instance; relayed, as a proxy would count it.
+    pub(crate) fn request(&self, service: &str, of: impl Fn(&str) -> u16) {
+        let service = self.balancer.service(service).unwrap();
+        let mut cx = PickContext::new(1);
+        cx.now = self.balancer.clock().now();
+        let lease = service.pick(&PickRequest::default(), &mut cx).unwrap();
+        let status = of(lease.member().instance().id.as_str());
+        let took = Nanos::from_millis(20);
+        let outcome = Outcome::from_status(status, took);
+        service.finish(lease, &outcome, cx.now + took);
+        service.metrics().record_response(status, took);
+    }
+
+    /// Waits until the view of `service` satisfies `condition`.
+    pub(crate) fn until(&self, service: &str, condition: impl Fn(&evenkeel_core::View) -> bool) {
+        let service = self.balancer.service(service).unwrap();
+        self.runtime.block_on(async {
+            tokio::time::timeout(crate::client::PATIENCE, async {
+                while !condition(&service.view_full()) {
+                    tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+                }
+            })
+            .await
+            .unwrap();
+        });
+    }
+}

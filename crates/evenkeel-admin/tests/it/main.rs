@@ -1,0 +1,10 @@
+//! The admin side over real sockets, on top of a real balancer.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod api;
+mod client;
+mod connections;
+mod exposition;
+mod fleet;
+mod metrics;
+mod probes;

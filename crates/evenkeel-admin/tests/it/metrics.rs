@@ -1,0 +1,213 @@
+//! `/metrics`.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use evenkeel_admin::{MetricKind, MetricsSource, MetricsText};
+use evenkeel_core::{Instance, InstanceState};
+use evenkeel_runtime::{RetryReason, ServiceSpec};
+
+use crate::client::get;
+use crate::exposition::{Exposition, parse};
+use crate::fleet::{Fleet, instance, service, usual};
+
+/// A service of `n` instances.
+pub(crate) fn many(n: u32) -> Vec<ServiceSpec> {
+    let instances = (0..n).map(|i| {
+        let [_, b, c, d] = i.to_be_bytes();
+        Instance::new(&format!("instance-{i}"), ([127, b, c, d], 80).into()).unwrap()
+    });
+    vec![service("big", instances.collect())]
+}
+
+fn scrape(fleet: &Fleet) -> Exposition {
+    let reply = get(fleet.address(), "/metrics");
+    assert_eq!(reply.status, 200);
+    assert_eq!(
+        reply.header("content-type"),
+        Some("text/plain; version=0.0.4; charset=utf-8")
+    );
+    parse(&reply.body)
+}
+
+#[test]
+fn requests_picks_and_states_are_told() {
+    let fleet = Fleet::new(usual());
+    for _ in 0..12 {
+        fleet.request("web", |id| if id == "web-2" { 503 } else { 200 });
+    }
+    fleet.until("web", |view| {
+        view.members()
+            .any(|(_, _, status)| status.state != InstanceState::Healthy)
+    });
+    let web = fleet.balancer.service("web").unwrap();
+    web.metrics().record_retry(RetryReason::Connect);
+    web.metrics().record_local_error(502);
+    web.metrics().record_local_error(404);
+    fleet.process.record_reload(false);
+
+    let metrics = scrape(&fleet);
+    let value = |family: &str, labels: &[(&str, &str)]| metrics.value(family, labels);
+    let class = |class: &str| {
+        value(
+            "evenkeel_requests_total",
+            &[("service", "web"), ("code_class", class)],
+        )
+    };
+    let relayed = metrics.value("evenkeel_instance_failures_total", &[("instance", "web-2")]);
+    assert!(relayed >= 2.0);
+    assert_eq!(class("5xx"), relayed + 1.0, "relayed and made here");
+    assert_eq!(class("2xx"), 12.0 - relayed);
+    assert_eq!(class("other"), 1.0);
+    let picks: f64 = ["web-1", "web-2", "web-3"]
+        .iter()
+        .map(|id| {
+            value(
+                "evenkeel_picks_total",
+                &[("instance", id), ("strategy", "round_robin")],
+            )
+        })
+        .sum();
+    assert_eq!(picks, 12.0);
+    assert_eq!(value("evenkeel_instance_up", &[("instance", "web-2")]), 0.0);
+    assert_eq!(value("evenkeel_instance_ejected", &[("instance", "web-2")]), 1.0);
+    assert_eq!(
+        value("evenkeel_instance_candidate", &[("instance", "web-2")]),
+        0.0
+    );
+    assert_eq!(value("evenkeel_instance_up", &[("instance", "web-1")]), 1.0);
+    assert!(value("evenkeel_instance_health_score", &[("instance", "web-2")]) < 1.0);
+    assert_eq!(
+        value("evenkeel_instance_active_requests", &[("instance", "web-1")]),
+        0.0
+    );
+    let smoothed = value(
+        "evenkeel_instance_response_time_seconds",
+        &[("instance", "web-1")],
+    );
+    assert!((smoothed - 0.02).abs() < 1e-6, "{smoothed}");
+    assert_eq!(value("evenkeel_ejections_total", &[("service", "web")]), 1.0);
+    assert_eq!(
+        value(
+            "evenkeel_events_total",
+            &[("service", "web"), ("kind", "ejected")]
+        ),
+        1.0
+    );
+    assert_eq!(
+        value(
+            "evenkeel_retries_total",
+            &[("service", "web"), ("reason", "connect")]
+        ),
+        1.0
+    );
+    assert_eq!(
+        value(
+            "evenkeel_local_errors_total",
+            &[("service", "web"), ("code", "502")]
+        ),
+        1.0
+    );
+    assert_eq!(value("evenkeel_fallback_active", &[("service", "web")]), 0.0);
+    assert_eq!(value("evenkeel_instances", &[("service", "web")]), 3.0);
+    assert_eq!(value("evenkeel_candidates", &[("service", "web")]), 2.0);
+    assert_eq!(
+        value("evenkeel_config_reloads_total", &[("result", "failed")]),
+        1.0
+    );
+    assert_eq!(value("evenkeel_build_info", &[("version", "1.2.3")]), 1.0);
+    assert!(value("process_resident_memory_bytes", &[]) > 1e6);
+    assert!(value("process_open_fds", &[]) >= 3.0);
+
+    let durations = &metrics.0["evenkeel_request_duration_seconds"].samples;
+    let web_count = durations
+        .iter()
+        .find(|(name, labels, _)| name.ends_with("_count") && labels["service"] == "web");
+    assert_eq!(web_count.unwrap().2, 12.0);
+}
+
+#[test]
+fn a_value_that_is_not_known_yet_is_absent() {
+    let fleet = Fleet::new(usual());
+    let metrics = scrape(&fleet);
+    let smoothed = &metrics.0["evenkeel_instance_response_time_seconds"].samples;
+    assert!(smoothed.is_empty(), "{smoothed:?}");
+    assert_eq!(
+        metrics.value("evenkeel_ejections_total", &[("service", "web")]),
+        0.0
+    );
+}
+
+#[test]
+fn odd_ids_survive_as_labels() {
+    let ids = ["[::1]:80", "a\"b", "back\\slash", "ünïcode", "a,b}={"];
+    let instances = ids.iter().zip(9001..).map(|(id, port)| instance(id, port));
+    let fleet = Fleet::new(vec![service("s\"1", instances.collect())]);
+    let metrics = scrape(&fleet);
+    for id in ids {
+        let up = metrics.value("evenkeel_instance_up", &[("service", "s\"1"), ("instance", id)]);
+        assert_eq!(up, 1.0);
+    }
+}
+
+struct Listeners;
+
+impl MetricsSource for Listeners {
+    fn write(&self, out: &mut MetricsText) {
+        out.family(
+            "evenkeel_connections_active",
+            MetricKind::Gauge,
+            "Client connections that are open.",
+        );
+        out.sample(&[("listener", "web")], 17u64);
+    }
+}
+
+#[test]
+fn further_sources_write_their_own_families() {
+    let fleet = Fleet::with_sources(usual(), vec![Box::new(Listeners)]);
+    let active = scrape(&fleet).value("evenkeel_connections_active", &[("listener", "web")]);
+    assert_eq!(active, 17.0);
+}
+
+#[test]
+fn ten_thousand_instances_fit_a_scrape() {
+    let fleet = Fleet::new(many(10_000));
+    let reply = get(fleet.address(), "/metrics");
+    assert_eq!(reply.status, 200);
+    let lines = reply.body.lines().count();
+    // Nine families of one series each (the response time is not known yet), and some hundred lines
+    // besides.
+    assert!((90_000..91_000).contains(&lines), "{lines}");
+    assert!(reply.body.len() < 100 * lines, "{} bytes", reply.body.len());
+    let metrics = parse(&reply.body);
+    assert_eq!(metrics.0["evenkeel_instance_up"].samples.len(), 10_000);
+}
+
+#[test]
+fn promtool_has_nothing_to_say() {
+    if std::env::var("EVENKEEL_PEERS").as_deref() != Ok("1") {
+        println!("left out: promtool check metrics (set EVENKEEL_PEERS=1; Debian package prometheus)");
+        return;
+    }
+    let mut specs = usual();
+    specs.push(service("empty", Vec::new()));
+    let fleet = Fleet::with_sources(specs, vec![Box::new(Listeners)]);
+    fleet.request("web", |_| 200);
+    let text = get(fleet.address(), "/metrics").body;
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool is needed with EVENKEEL_PEERS=1: install the Debian package prometheus");
+    promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(
+        output.status.success() && said.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&said)
+    );
+}
