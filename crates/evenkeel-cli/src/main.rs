@@ -1,2 +1,32 @@
-//! The evenkeel binary.
-fn main() {}
+//! The binary `evenkeel`: parsing and wiring only.
+
+mod args;
+mod exit;
+mod inspect;
+mod limits;
+mod logging;
+mod metrics;
+mod resolve;
+mod serve;
+mod wiring;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Arguments, Command};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match arguments.command {
+        Command::Serve(serve) => {
+            logging::init(arguments.log_format);
+            serve::run(&serve)
+        }
+        Command::Check(check) => inspect::check(&check),
+        Command::Schema => inspect::schema(),
+        Command::Strategies { format } => inspect::strategies(format),
+        Command::Completions { shell } => inspect::completions(shell),
+    };
+    exit::code(result)
+}

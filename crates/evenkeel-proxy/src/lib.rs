@@ -29,5 +29,5 @@ mod worker;
 
 pub use bind::BindError;
 pub use counters::Counters;
-pub use proxy::Proxy;
-pub use settings::{ListenerSettings, Network, ProxySettings, RouteSettings, UpstreamSettings};
+pub use proxy::{Proxy, Sockets};
+pub use settings::{ListenerSettings, ProxySettings, RouteSettings, UpstreamSettings};

@@ -15,7 +15,7 @@ use crate::bind::{self, BindError};
 use crate::budget::RetryBudget;
 use crate::counters::Counters;
 use crate::rewrite::Via;
-use crate::settings::ProxySettings;
+use crate::settings::{ListenerSettings, ProxySettings};
 use crate::worker::{Command, Configure, Worker};
 
 /// Commands that may wait for a worker; more make the sender wait.
@@ -30,6 +30,14 @@ pub struct Proxy {
     /// What each configured address turned out to be (port 0 becomes a real one).
     bound: HashMap<SocketAddr, SocketAddr>,
     budgets: HashMap<Arc<str>, Arc<RetryBudget>>,
+}
+
+/// Sockets for the listeners of a configuration, in the order of its listeners.
+#[derive(Debug)]
+pub struct Sockets {
+    bound: HashMap<SocketAddr, SocketAddr>,
+    /// For each worker; `None` where a listener keeps its socket.
+    of_workers: Vec<Vec<Option<std::net::TcpListener>>>,
 }
 
 #[derive(Debug)]
@@ -59,32 +67,41 @@ impl Proxy {
         })
     }
 
-    /// Puts `settings` in force, all or nothing: new addresses are bound first. Requests that are
-    /// running keep the settings they began with; connections of listeners that are gone end as they
-    /// become idle.
+    /// Opens the sockets of those `listeners` that do not listen yet. Nothing changes until they are
+    /// given to [`Self::configure`]; dropping them closes them.
     ///
     /// # Errors
-    /// When an address cannot be bound; nothing changed then.
-    pub async fn configure(&mut self, settings: ProxySettings) -> Result<(), BindError> {
-        let settings = Arc::new(settings);
-        let mut bound = HashMap::new();
-        let mut sockets: Vec<Vec<Option<std::net::TcpListener>>> =
-            self.workers.iter().map(|_| Vec::new()).collect();
-        for listener in &settings.listeners {
+    /// When an address cannot be bound.
+    pub fn bind(&self, listeners: &[ListenerSettings]) -> Result<Sockets, BindError> {
+        let mut sockets = Sockets {
+            bound: HashMap::new(),
+            of_workers: self.workers.iter().map(|_| Vec::new()).collect(),
+        };
+        for listener in listeners {
             if let Some(actual) = self.bound.get(&listener.bind) {
-                bound.insert(listener.bind, *actual);
-                sockets.iter_mut().for_each(|of_worker| of_worker.push(None));
+                sockets.bound.insert(listener.bind, *actual);
+                sockets
+                    .of_workers
+                    .iter_mut()
+                    .for_each(|of_worker| of_worker.push(None));
                 continue;
             }
             let opened = bind::bind(&listener.name, listener.bind, self.workers.len())?;
             if let Some(Ok(actual)) = opened.first().map(std::net::TcpListener::local_addr) {
-                bound.insert(listener.bind, actual);
+                sockets.bound.insert(listener.bind, actual);
             }
-            sockets
-                .iter_mut()
-                .zip(opened)
-                .for_each(|(of_worker, socket)| of_worker.push(Some(socket)));
+            for (of_worker, socket) in sockets.of_workers.iter_mut().zip(opened) {
+                of_worker.push(Some(socket));
+            }
         }
+        Ok(sockets)
+    }
+
+    /// Puts `settings` in force, with the sockets opened for its listeners. Requests that are running
+    /// keep the settings they began with; connections of listeners that are gone end as they become
+    /// idle.
+    pub async fn configure(&mut self, settings: ProxySettings, sockets: Sockets) {
+        let settings = Arc::new(settings);
         let budgets: Vec<_> = settings
             .upstreams
             .iter()
@@ -93,7 +110,7 @@ impl Proxy {
         self.budgets
             .retain(|name, _| settings.upstreams.iter().any(|u| u.service.name() == name));
         let mut answers = Vec::new();
-        for (worker, sockets) in self.workers.iter().zip(sockets) {
+        for (worker, sockets) in self.workers.iter().zip(sockets.of_workers) {
             let new = Configure {
                 settings: Arc::clone(&settings),
                 budgets: budgets.clone(),
@@ -102,9 +119,8 @@ impl Proxy {
             answers.push(worker.ask(|done| Command::Configure(Box::new(new), done)).await);
         }
         all(answers).await;
-        self.bound = bound;
+        self.bound = sockets.bound;
         self.settings = Some(settings);
-        Ok(())
     }
 
     /// Listener names with the addresses they listen on.

@@ -26,7 +26,7 @@ pub(crate) struct Origin {
 impl Origin {
     pub(crate) fn new(peer: IpAddr, trusted: bool) -> Self {
         Self {
-            peer: peer.to_canonical().to_string().into(),
+            peer: peer.to_string().into(),
             trusted,
         }
     }

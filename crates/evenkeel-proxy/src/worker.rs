@@ -315,12 +315,13 @@ async fn accept(worker: Rc<Worker>, listener: Rc<Listener>, socket: TcpListener)
                     client::refuse(stream, &worker);
                     continue;
                 }
+                let address = peer.ip().to_canonical();
                 let trusted = routing
                     .settings
                     .trusted_proxies
                     .iter()
-                    .any(|n| n.contains(peer.ip()));
-                let origin = Origin::new(peer.ip(), trusted);
+                    .any(|net| net.contains(&address));
+                let origin = Origin::new(address, trusted);
                 let client = client::Client::new(Rc::clone(&worker), Rc::clone(&listener), stream, origin);
                 tokio::task::spawn_local(async move {
                     client.serve().await;

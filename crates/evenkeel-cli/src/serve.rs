@@ -1,0 +1,191 @@
+//! `evenkeel serve`: starts everything, reloads on SIGHUP, drains on SIGTERM.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use evenkeel_admin::{AdminHandle, AdminSettings, ProcessCounters, Readiness, Shared};
+use evenkeel_config::Config;
+use evenkeel_proxy::Proxy;
+use evenkeel_runtime::{Balancer, Clock};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::args::Serve;
+use crate::exit::Failed;
+use crate::metrics::ProxyMetrics;
+use crate::{limits, resolve, wiring};
+
+/// Between readiness turning false and the listeners closing, so that whoever watches readiness can
+/// stop sending first. Cut short by a second signal.
+const UNREADY: Duration = Duration::from_millis(250);
+
+/// Runs until a signal ends it.
+pub(crate) fn run(arguments: &Serve) -> Result<(), Failed> {
+    let config = read(arguments)?;
+    limits::raise_open_files();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failed::start)?;
+    runtime.block_on(async {
+        let mut server = Server::start(config, arguments).await?;
+        server.run(arguments).await
+    })
+}
+
+fn read(arguments: &Serve) -> Result<Config, Failed> {
+    let mut config = match &arguments.config {
+        Some(path) => Config::from_path(path).map_err(Failed::input)?,
+        None => wiring::from_flags(arguments),
+    };
+    if let Some(admin) = arguments.admin {
+        config.admin.listen = admin;
+    }
+    Ok(config)
+}
+
+/// The parts of a running balancer.
+struct Server {
+    config: Config,
+    balancer: Balancer,
+    proxy: Option<Proxy>,
+    readiness: Arc<Readiness>,
+    process: Arc<ProcessCounters>,
+    _admin: AdminHandle,
+}
+
+impl Server {
+    async fn start(config: Config, arguments: &Serve) -> Result<Self, Failed> {
+        let seed = seed();
+        let clock = Clock::start();
+        let balancer = Balancer::new(clock, seed);
+        let workers = config
+            .workers
+            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
+        let mut proxy = Proxy::start(workers, clock, seed.rotate_left(17)).map_err(Failed::start)?;
+        let readiness = Arc::new(Readiness::default());
+        let process = Arc::new(ProcessCounters::new(env!("CARGO_PKG_VERSION")));
+        let admin = evenkeel_admin::spawn(
+            AdminSettings {
+                listen: config.admin.listen,
+            },
+            Shared {
+                balancer: balancer.clone(),
+                readiness: Arc::clone(&readiness),
+                process: Arc::clone(&process),
+                sources: vec![Box::new(ProxyMetrics(Arc::clone(proxy.counters())))],
+            },
+        )
+        .map_err(Failed::start)?;
+        put_in_force(&config, &balancer, &mut proxy).await?;
+        readiness.set_ready(true);
+        for (name, address) in proxy.listening() {
+            tracing::info!(listener = %name, %address, "listening");
+        }
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            admin = %admin.local_addr(),
+            workers,
+            services = config.services.len(),
+            configuration = %arguments.config.as_deref().map_or("flags".into(), std::path::Path::to_string_lossy),
+            "evenkeel is ready"
+        );
+        Ok(Self {
+            config,
+            balancer,
+            proxy: Some(proxy),
+            readiness,
+            process,
+            _admin: admin,
+        })
+    }
+
+    async fn run(&mut self, arguments: &Serve) -> Result<(), Failed> {
+        let listen = |kind| signal(kind).map_err(Failed::start);
+        let mut hangup = listen(SignalKind::hangup())?;
+        let mut terminate = listen(SignalKind::terminate())?;
+        let mut interrupt = listen(SignalKind::interrupt())?;
+        loop {
+            tokio::select! {
+                _ = hangup.recv() => self.reload(arguments).await,
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+            }
+        }
+        tokio::select! {
+            () = self.drain() => Ok(()),
+            _ = terminate.recv() => Err(Failed::start("ended at once by a second signal; requests were cut off")),
+            _ = interrupt.recv() => Err(Failed::start("ended at once by a second signal; requests were cut off")),
+        }
+    }
+
+    async fn reload(&mut self, arguments: &Serve) {
+        let Some(proxy) = &mut self.proxy else { return };
+        let outcome = match read(arguments) {
+            Ok(config) => put_in_force(&config, &self.balancer, proxy)
+                .await
+                .map(|()| config),
+            Err(failed) => Err(failed),
+        };
+        self.process.record_reload(outcome.is_ok());
+        match outcome {
+            Ok(config) => {
+                if config.workers != self.config.workers || config.admin.listen != self.config.admin.listen {
+                    tracing::warn!("`workers` and `admin.listen` change with a restart only");
+                }
+                tracing::info!(
+                    services = config.services.len(),
+                    instances = config.services.iter().map(|s| s.instances.len()).sum::<usize>(),
+                    "configuration reloaded"
+                );
+                self.config = config;
+            }
+            Err(failed) => {
+                tracing::error!("the new configuration is not used, the old one stays in force:\n{failed}");
+            }
+        }
+    }
+
+    async fn drain(&mut self) {
+        let deadline = self.config.drain_timeout;
+        self.readiness.set_draining();
+        tracing::info!(
+            ?deadline,
+            "draining: no new connections, running requests may finish"
+        );
+        tokio::time::sleep(UNREADY.min(deadline)).await;
+        if let Some(proxy) = self.proxy.take() {
+            let counters = Arc::clone(proxy.counters());
+            if proxy.drain(deadline).await {
+                tracing::info!("drained");
+            } else {
+                tracing::warn!(
+                    connections = counters.open(),
+                    "the deadline passed; what was still open was cut off"
+                );
+            }
+        }
+        self.balancer.shutdown().await;
+    }
+}
+
+/// Puts a configuration in force, all or nothing.
+async fn put_in_force(config: &Config, balancer: &Balancer, proxy: &mut Proxy) -> Result<(), Failed> {
+    let instances = resolve::instances(config).await?;
+    let sockets = proxy.bind(&wiring::listeners(config)).map_err(Failed::start)?;
+    balancer
+        .apply(wiring::specs(config, instances))
+        .await
+        .map_err(Failed::input)?;
+    let settings = wiring::proxy(config, balancer)
+        .ok_or_else(|| Failed::start("a service vanished while the configuration was put in force"))?;
+    proxy.configure(settings, sockets).await;
+    Ok(())
+}
+
+/// Differs from process to process; nothing secret depends on it.
+fn seed() -> u64 {
+    let nanos = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |d| d.as_nanos() as u64);
+    nanos ^ u64::from(std::process::id()).rotate_left(32)
+}

@@ -1,0 +1,161 @@
+//! From the configuration to what the runtime and the data plane are told.
+
+use std::sync::Arc;
+
+use evenkeel_config::{Config, HealthCheck, Listener, Probe, Route, Service};
+use evenkeel_core::Instance;
+use evenkeel_proxy::{ListenerSettings, ProxySettings, RouteSettings, UpstreamSettings};
+use evenkeel_runtime::{Balancer, CheckKind, CheckSettings, ServiceSpec};
+
+/// What the balancer is to run; `instances` are those of the services, resolved.
+pub(crate) fn specs(config: &Config, instances: Vec<Vec<Instance>>) -> Vec<ServiceSpec> {
+    let services = config.services.iter().zip(instances);
+    services
+        .map(|(service, instances)| ServiceSpec {
+            settings: service.into(),
+            instances,
+            check: service.health_check.as_ref().map(check),
+        })
+        .collect()
+}
+
+fn check(check: &HealthCheck) -> CheckSettings {
+    CheckSettings {
+        kind: match &check.probe {
+            Probe::Tcp => CheckKind::Tcp,
+            Probe::Http {
+                path,
+                host,
+                expected_statuses,
+            } => CheckKind::Http {
+                path: path.clone(),
+                host: host.clone(),
+                expected: expected_statuses.clone(),
+            },
+        },
+        interval: check.interval,
+        timeout: check.timeout,
+        jitter: check.jitter,
+        port: check.port,
+    }
+}
+
+/// The listeners, whose routes refer to services by their place in the configuration.
+pub(crate) fn listeners(config: &Config) -> Vec<ListenerSettings> {
+    config
+        .listeners
+        .iter()
+        .map(|listener| listener_settings(listener, &config.services))
+        .collect()
+}
+
+fn listener_settings(listener: &Listener, services: &[Service]) -> ListenerSettings {
+    let route = |route: &Route| {
+        // Routes to unknown services were refused when the file was read.
+        let upstream = services
+            .iter()
+            .position(|service| service.name == route.service)?;
+        Some(RouteSettings {
+            host: route.host.as_deref().map(|host| host.to_ascii_lowercase().into()),
+            path_prefix: route.path_prefix.as_deref().map(Into::into),
+            upstream,
+        })
+    };
+    ListenerSettings {
+        name: listener.name.as_str().into(),
+        bind: listener.bind,
+        client_header: listener.timeouts.client_header,
+        client_idle: listener.timeouts.client_idle,
+        body_idle: listener.timeouts.body_idle,
+        routes: listener.routes.iter().filter_map(route).collect(),
+    }
+}
+
+/// What the data plane is told once the balancer runs the services; `None` when one is missing.
+pub(crate) fn proxy(config: &Config, balancer: &Balancer) -> Option<ProxySettings> {
+    let upstream = |service: &Service| {
+        Some(UpstreamSettings {
+            service: balancer.service(&service.name)?,
+            connect: service.timeouts.connect,
+            response: service.timeouts.response,
+            body_idle: service.timeouts.body_idle,
+            idle: service.timeouts.idle,
+            retry_attempts: service.retry.attempts,
+            retry_budget: service.retry.budget,
+            max_connections: service.pool.connections_per_instance.unwrap_or(u32::MAX),
+            max_idle: service.pool.idle_per_instance as usize,
+        })
+    };
+    let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
+    let head = bytes(config.limits.head);
+    Some(ProxySettings {
+        listeners: listeners(config),
+        upstreams: config.services.iter().map(upstream).collect::<Option<_>>()?,
+        limits: evenkeel_h1::Limits {
+            max_head_bytes: head,
+            max_fields: config.limits.fields,
+            // Half of the head, so that a target alone never uses it up (16 KiB by default).
+            max_target_bytes: head / 2,
+            max_chunk_line_bytes: bytes(config.limits.chunk_line),
+            max_trailer_bytes: bytes(config.limits.trailers),
+        },
+        max_body: config.limits.body,
+        max_connections: config.limits.connections,
+        trusted_proxies: config
+            .trusted_proxies
+            .iter()
+            .filter_map(|net| net.to_string().parse().ok())
+            .collect(),
+    })
+}
+
+/// A configuration made of flags alone: one listener, one service with a TCP check.
+pub(crate) fn from_flags(arguments: &crate::args::Serve) -> Config {
+    let instance = |address: &evenkeel_config::Address| evenkeel_config::InstanceConfig {
+        id: address.to_string(),
+        address: address.clone(),
+        weight: 1,
+        priority: 0,
+        region: None,
+        zone: None,
+        metadata: Default::default(),
+    };
+    let name = Arc::<str>::from("default");
+    let check = evenkeel_config::HealthCheckFile {
+        tcp: Some(evenkeel_config::TcpCheckFile {}),
+        ..Default::default()
+    };
+    Config {
+        workers: None,
+        admin: Default::default(),
+        drain_timeout: std::time::Duration::from_secs(30),
+        trusted_proxies: Vec::new(),
+        limits: Default::default(),
+        listeners: arguments
+            .listen
+            .map(|bind| Listener {
+                name: name.to_string(),
+                bind,
+                protocol: Default::default(),
+                timeouts: Default::default(),
+                routes: vec![Route {
+                    host: None,
+                    path_prefix: None,
+                    service: name.to_string(),
+                }],
+            })
+            .into_iter()
+            .collect(),
+        services: vec![Service {
+            name: name.to_string(),
+            strategy: arguments.strategy.unwrap_or_default(),
+            health_check: Some(check.into()),
+            health: Default::default(),
+            circuit_breaker: Default::default(),
+            retry: Default::default(),
+            timeouts: Default::default(),
+            pool: Default::default(),
+            instances: arguments.backends.iter().map(instance).collect(),
+        }],
+    }
+}
