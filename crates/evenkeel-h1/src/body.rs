@@ -13,8 +13,8 @@ use memchr::memchr;
 
 use crate::chunk::parse_line;
 use crate::field::{is_token_byte, is_value_byte};
-use crate::name::{imitates_framing, imitates_vouched};
-use crate::{BodyError, FieldError, FieldName, Framing, Limits};
+use crate::name::is_forbidden_trailer;
+use crate::{BodyError, FieldError, Framing, Limits};
 
 /// What the receiver of a chunked body gets. Bodies of other framings pass as they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -243,9 +243,7 @@ fn may_forward_trailer(line: &[u8]) -> Result<bool, FieldError> {
     if !value.iter().all(|b| is_value_byte(*b)) {
         return Err(FieldError::Value);
     }
-    Ok(!FieldName::classify(name).is_forbidden_trailer()
-        && !imitates_framing(name)
-        && !imitates_vouched(name))
+    Ok(!is_forbidden_trailer(name))
 }
 
 /// A buffer that is read ahead of where it is written.

@@ -116,12 +116,37 @@ impl FieldName {
                 | N::Http2Settings
         )
     }
+}
 
-    /// Whether the field must not appear in a trailer section: framing, routing, authentication,
-    /// request modifiers and content format (RFC 9110 §6.5.1), and what the proxy vouches for itself.
-    #[inline]
-    pub const fn is_forbidden_trailer(self) -> bool {
-        self.is_hop_by_hop() || !matches!(self, N::Other | N::Date | N::Server | N::ProxyStatus)
+/// Names without a meaning to the proxy that a recipient might act upon when it merges trailers into the
+/// head: request modifiers and response controls.
+const CONTROLS: &[&[u8]] = &[
+    b"age",
+    b"expires",
+    b"if-match",
+    b"if-modified-since",
+    b"if-none-match",
+    b"if-range",
+    b"if-unmodified-since",
+    b"location",
+    b"pragma",
+    b"range",
+    b"retry-after",
+    b"vary",
+];
+
+/// Whether a trailer of this name must not be forwarded: framing, routing, authentication, request
+/// modifiers, response controls and content format (RFC 9110 §6.5.1), what concerns one connection only,
+/// what the proxy vouches for itself, and imitations of these.
+pub(crate) fn is_forbidden_trailer(name: &[u8]) -> bool {
+    match FieldName::classify(name) {
+        N::Other => {
+            imitates_framing(name)
+                || imitates_vouched(name)
+                || CONTROLS.iter().any(|control| name.eq_ignore_ascii_case(control))
+        }
+        N::Date | N::Server | N::ProxyStatus => false,
+        _ => true,
     }
 }
 
@@ -211,17 +236,24 @@ mod tests {
 
     #[test]
     fn trailers_keep_only_what_is_harmless() {
-        assert!(!N::Other.is_forbidden_trailer());
-        for id in [
-            N::ContentLength,
-            N::Host,
-            N::Trailer,
-            N::SetCookie,
-            N::XForwardedFor,
-            N::Te,
-            N::Expect,
+        for name in ["X-Checksum", "Digest", "Server-Timing", "grpc-status", "Date"] {
+            assert!(!is_forbidden_trailer(name.as_bytes()), "{name}");
+        }
+        for name in [
+            "Content-Length",
+            "host",
+            "Trailer",
+            "Set-Cookie",
+            "X-Forwarded-For",
+            "x_forwarded_for",
+            "TE",
+            "Expect",
+            "If-Range",
+            "Content_Length",
+            "Authorization",
+            "Content-Type",
         ] {
-            assert!(id.is_forbidden_trailer(), "{id:?}");
+            assert!(is_forbidden_trailer(name.as_bytes()), "{name}");
         }
     }
 }

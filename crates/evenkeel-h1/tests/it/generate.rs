@@ -171,11 +171,11 @@ pub(crate) fn mutated(message: impl Strategy<Value = Vec<u8>>) -> impl Strategy<
             let len = bytes.len().max(1);
             match mutation {
                 Mutation::Replace(at, byte) => {
-                    bytes.iter_mut().skip(at % len).take(1).for_each(|to| *to = byte)
+                    bytes.iter_mut().skip(at % len).take(1).for_each(|to| *to = byte);
                 }
                 Mutation::Insert(at, byte) => bytes.insert(at % len, byte),
                 Mutation::Remove(at) => {
-                    drop(bytes.drain((at % len).min(bytes.len())..(at % len + 1).min(bytes.len())))
+                    drop(bytes.drain((at % len).min(bytes.len())..(at % len + 1).min(bytes.len())));
                 }
                 Mutation::Truncate(at) => bytes.truncate(at % len),
                 Mutation::Line(at, line) => {

@@ -224,7 +224,7 @@ async fn hyper_serves(bytes: &[u8]) -> Verdict {
                     .path_and_query()
                     .map_or(Vec::new(), |path| path.as_str().as_bytes().to_vec()),
             );
-            let body = body.collect().await.ok().map(|body| body.to_bytes());
+            let body = body.collect().await.ok().map(http_body_util::Collected::to_bytes);
             seen.borrow_mut()
                 .push(body.map(|body| message(start, &parts.headers, &body)));
             Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
