@@ -9,6 +9,44 @@
 //!
 //! A pick costs a snapshot load, the strategy and a few atomics: no lock, no allocation, no `.await`.
 //!
+//! ```
+//! use evenkeel_core::{
+//!     EjectionSettings, Instance, Outcome, PickContext, PickRequest, ServiceSettings, StrategyName,
+//! };
+//! use evenkeel_runtime::{Balancer, Clock, ServiceSpec};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let balancer = Balancer::new(Clock::start(), 1);
+//! let web = ServiceSpec {
+//!     settings: ServiceSettings {
+//!         name: "web".into(),
+//!         strategy: StrategyName::DEFAULT,
+//!         checks: None,
+//!         ejection: EjectionSettings::default(),
+//!         min_healthy: 1,
+//!     },
+//!     instances: vec![
+//!         Instance::new("web-1", "127.0.0.1:9001".parse()?)?,
+//!         Instance::new("web-2", "127.0.0.1:9002".parse()?)?,
+//!     ],
+//!     check: None,
+//! };
+//! balancer.apply(vec![web]).await?;
+//!
+//! let service = balancer.service("web").ok_or("there is no such service")?;
+//! let mut cx = PickContext::new(1);
+//! cx.now = balancer.clock().now();
+//! let lease = service.pick(&PickRequest::default(), &mut cx)?;
+//! let address = lease.member().instance().address; // send the request there
+//! # assert!(address.port() > 9000);
+//! let now = balancer.clock().now();
+//! let outcome = Outcome::from_status(200, now.since(lease.started()));
+//! service.finish(lease, &outcome, now);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Absent on purpose: connections to instances, retries and anything that knows a request's bytes.
 //! They belong to whoever uses the leases.
 

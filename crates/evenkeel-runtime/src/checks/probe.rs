@@ -95,8 +95,9 @@ fn unexpected(status: StatusCode, expected: &[RangeInclusive<u16>]) -> String {
 }
 
 fn connect_error(error: &io::Error) -> Answer {
-    // Linux: ENOMEM, ENFILE, EMFILE, EADDRNOTAVAIL, ENOBUFS.
-    if matches!(error.raw_os_error(), Some(12 | 23 | 24 | 99 | 105)) {
+    // Linux: ENOMEM, ENFILE, EMFILE, ENOBUFS. Not EADDRNOTAVAIL: local ports run out per destination,
+    // so it is this very instance that cannot be reached from here.
+    if matches!(error.raw_os_error(), Some(12 | 23 | 24 | 105)) {
         return Answer::Hindered(error.to_string());
     }
     Answer::Failed(io_error(error))
@@ -108,6 +109,7 @@ fn io_error(error: &io::Error) -> String {
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => "connection reset".into(),
         io::ErrorKind::HostUnreachable => "host unreachable".into(),
         io::ErrorKind::NetworkUnreachable => "network unreachable".into(),
+        io::ErrorKind::AddrNotAvailable => "no local address or port to connect from".into(),
         io::ErrorKind::TimedOut => "connecting timed out".into(),
         _ => error.to_string(),
     }
@@ -188,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_shortage_on_this_side_is_not_held_against_the_instance() {
-        for errno in [24, 99] {
+        for errno in [23, 24, 105] {
             let answer = connect_error(&io::Error::from_raw_os_error(errno));
             assert!(matches!(answer, Answer::Hindered(_)), "{errno}");
         }
