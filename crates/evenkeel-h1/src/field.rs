@@ -9,7 +9,7 @@ use std::mem::MaybeUninit;
 use crate::name::{imitates_framing, imitates_vouched};
 use crate::{FieldError, FieldName, MAX_FIELDS, Span, Version};
 
-/// Most names in the Connection fields of one head. A handful is usual; the bound keeps the search
+/// Most options in the Connection fields of one head. A handful is usual; the bound keeps the search
 /// for nominated fields below `MAX_FIELDS * 32` comparisons.
 const MAX_OPTIONS: usize = 32;
 
@@ -69,6 +69,9 @@ pub(crate) struct Facts {
     keep_alive: bool,
     upgrade_option: bool,
     upgrade_field: bool,
+    /// How many options Connection lists, and whether one of them may be the name of a field.
+    options: usize,
+    nominates: bool,
 }
 
 impl Facts {
@@ -139,7 +142,6 @@ impl Fields {
     ) -> Result<Facts, FieldError> {
         self.len = 0;
         let mut facts = Facts::default();
-        let mut options = Options::default();
         let mut start = raw.first().map_or(end, |first| {
             Span::within(buf, first.name.as_bytes()).start as usize
         });
@@ -160,30 +162,39 @@ impl Fields {
                 value: Span::within(buf, header.value),
                 line: Span::new(start, next),
             };
-            facts.note(&mut field, name, header.value, buf, &mut options)?;
+            facts.note(&mut field, name, header.value)?;
             self.list[index] = field;
             self.len = index + 1;
             start = next;
         }
-        if options.len > 0 {
-            self.mark_nominated(buf, &options)?;
+        if facts.nominates {
+            self.mark_nominated(buf)?;
         }
         Ok(facts)
     }
 
     /// Marks the fields that Connection names.
     #[cold]
-    fn mark_nominated(&mut self, buf: &[u8], options: &Options) -> Result<(), FieldError> {
-        for option in options.names() {
-            let option = option.of(buf);
-            if matches!(
-                FieldName::classify(option),
-                FieldName::Host | FieldName::ContentLength
-            ) {
-                return Err(FieldError::NominatedEssential);
-            }
-            for field in &mut self.list[..self.len] {
-                field.hop_by_hop |= field.name.of(buf).eq_ignore_ascii_case(option);
+    fn mark_nominated(&mut self, buf: &[u8]) -> Result<(), FieldError> {
+        for index in 0..self.len {
+            let Field {
+                id: FieldName::Connection,
+                value,
+                ..
+            } = self.list[index]
+            else {
+                continue;
+            };
+            for option in elements(value.of(buf)) {
+                if matches!(
+                    FieldName::classify(option),
+                    FieldName::Host | FieldName::ContentLength
+                ) {
+                    return Err(FieldError::NominatedEssential);
+                }
+                for field in &mut self.list[..self.len] {
+                    field.hop_by_hop |= field.name.of(buf).eq_ignore_ascii_case(option);
+                }
             }
         }
         Ok(())
@@ -193,14 +204,7 @@ impl Fields {
 impl Facts {
     /// Takes note of one field.
     #[inline]
-    fn note(
-        &mut self,
-        field: &mut Field,
-        name: &[u8],
-        value: &[u8],
-        buf: &[u8],
-        options: &mut Options,
-    ) -> Result<(), FieldError> {
+    fn note(&mut self, field: &mut Field, name: &[u8], value: &[u8]) -> Result<(), FieldError> {
         match field.id {
             FieldName::Other => {
                 if imitates_framing(name) {
@@ -222,7 +226,7 @@ impl Facts {
             }
             FieldName::TransferEncoding if self.coding.is_some() => return Err(FieldError::DuplicateCoding),
             FieldName::TransferEncoding => self.coding = Some(*field),
-            FieldName::Connection => self.note_connection(value, buf, options)?,
+            FieldName::Connection => self.note_connection(value)?,
             FieldName::Upgrade => self.upgrade_field = true,
             FieldName::Te => {
                 self.te_trailers |= elements(value).any(|te| te.eq_ignore_ascii_case(b"trailers"));
@@ -236,9 +240,13 @@ impl Facts {
         Ok(())
     }
 
-    /// Reads one Connection field: the options we act upon, and the names of fields not to forward.
-    fn note_connection(&mut self, value: &[u8], buf: &[u8], options: &mut Options) -> Result<(), FieldError> {
+    /// Reads one Connection field: the options we act upon, and whether it names fields not to forward.
+    fn note_connection(&mut self, value: &[u8]) -> Result<(), FieldError> {
         for option in elements(value) {
+            self.options += 1;
+            if self.options > MAX_OPTIONS {
+                return Err(FieldError::TooManyOptions);
+            }
             if option.eq_ignore_ascii_case(b"keep-alive") {
                 self.keep_alive = true;
             } else if option.eq_ignore_ascii_case(b"close") {
@@ -246,31 +254,12 @@ impl Facts {
             } else if option.eq_ignore_ascii_case(b"upgrade") {
                 self.upgrade_option = true;
             } else if option.iter().all(|b| is_token_byte(*b)) {
-                options.push(Span::within(buf, option))?;
+                self.nominates = true;
             } else {
                 return Err(FieldError::InvalidConnection);
             }
         }
         Ok(())
-    }
-}
-
-/// The names in the Connection fields of one head, without the ones with a meaning of their own.
-#[derive(Default)]
-struct Options {
-    names: [Span; MAX_OPTIONS],
-    len: usize,
-}
-
-impl Options {
-    fn push(&mut self, name: Span) -> Result<(), FieldError> {
-        *self.names.get_mut(self.len).ok_or(FieldError::TooManyOptions)? = name;
-        self.len += 1;
-        Ok(())
-    }
-
-    fn names(&self) -> &[Span] {
-        &self.names[..self.len]
     }
 }
 
