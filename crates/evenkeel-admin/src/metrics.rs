@@ -247,7 +247,7 @@ fn write_services(services: &[Seen], text: &mut MetricsText) {
     text.family(
         "evenkeel_retries_total",
         Counter,
-        "Requests that were sent again to another instance, by reason.",
+        "Requests that were sent again, by reason.",
     );
     for seen in services {
         for (reason, count) in seen.counters.retries {

@@ -117,3 +117,79 @@ impl Shares {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use evenkeel_core::{
+        EjectionSettings, Instance, PickContext, PickRequest, ServiceSettings, StrategyName,
+    };
+    use evenkeel_runtime::{Clock, ServiceSpec};
+
+    use super::*;
+
+    fn web(ids: &[&str]) -> ServiceSpec {
+        let instance = |id: &&str| Instance::new(id, ([127, 0, 0, 1], 80).into()).unwrap();
+        ServiceSpec {
+            settings: ServiceSettings {
+                name: "web".into(),
+                strategy: StrategyName::round_robin,
+                checks: None,
+                ejection: EjectionSettings::default(),
+                min_healthy: 1,
+            },
+            instances: ids.iter().map(instance).collect(),
+            check: None,
+        }
+    }
+
+    fn pick(balancer: &Balancer, times: u32) {
+        let service = balancer.service("web").unwrap();
+        let mut cx = PickContext::new(1);
+        for _ in 0..times {
+            drop(service.pick(&PickRequest::default(), &mut cx).unwrap());
+        }
+    }
+
+    fn shares(recent: &RecentPicks, balancer: &Balancer) -> Vec<wire::Share> {
+        let view = balancer.service("web").unwrap().view_full();
+        let shares = recent.shares("web", &view, balancer.clock().now());
+        view.members().map(|(slot, ..)| shares.of(slot)).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn recent_shares_look_back_to_the_last_note_but_one() {
+        let balancer = Balancer::new(Clock::start(), 1);
+        balancer.apply(vec![web(&["a"])]).await.unwrap();
+        let recent = RecentPicks::new(&balancer);
+        assert_eq!(shares(&recent, &balancer)[0].total, None, "no picks, no share");
+        pick(&balancer, 8);
+        assert_eq!(shares(&recent, &balancer)[0].recent, Some(1.0));
+
+        balancer.apply(vec![web(&["a", "b"])]).await.unwrap();
+        for _ in 0..2 {
+            tokio::time::advance(INTERVAL).await;
+            recent.advance(&balancer);
+        }
+        let quiet = shares(&recent, &balancer);
+        assert_eq!((quiet[0].total, quiet[1].total), (Some(1.0), Some(0.0)));
+        assert_eq!((quiet[0].recent, quiet[1].recent), (None, None));
+        assert!((quiet[0].recent_window_seconds - INTERVAL.as_secs_f64()).abs() < 0.01);
+
+        pick(&balancer, 8);
+        let busy = shares(&recent, &balancer);
+        assert_eq!((busy[0].total, busy[1].total), (Some(0.75), Some(0.25)));
+        assert_eq!((busy[0].recent, busy[1].recent), (Some(0.5), Some(0.5)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_instance_in_the_slot_of_another_starts_from_nothing() {
+        let balancer = Balancer::new(Clock::start(), 1);
+        balancer.apply(vec![web(&["a"])]).await.unwrap();
+        pick(&balancer, 8);
+        let recent = RecentPicks::new(&balancer);
+        balancer.apply(vec![web(&["b"])]).await.unwrap();
+        pick(&balancer, 2);
+        let share = &shares(&recent, &balancer)[0];
+        assert_eq!((share.total, share.recent), (Some(1.0), Some(1.0)));
+    }
+}

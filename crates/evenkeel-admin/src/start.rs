@@ -162,7 +162,8 @@ impl AdminHandle {
     }
 
     /// Closes the listener, lets replies under way finish for a second, and waits for the thread to
-    /// end, for a few seconds at most. True when it ended.
+    /// end, for a few seconds at most. True when it ended. Blocks: from asynchronous code, call it
+    /// where nothing else has to go on.
     pub fn shutdown(self) -> bool {
         drop(self.stop);
         match self.end.recv_timeout(SHUTDOWN) {

@@ -77,6 +77,12 @@ pub trait MetricsSource: Send + Sync {
     fn write(&self, out: &mut MetricsText);
 }
 
+impl<F: Fn(&mut MetricsText) + Send + Sync> MetricsSource for F {
+    fn write(&self, out: &mut MetricsText) {
+        self(out);
+    }
+}
+
 /// An exposition in the making.
 #[derive(Debug, Default)]
 pub struct MetricsText {

@@ -32,7 +32,7 @@ pub struct Service {
     pub in_flight: u64,
     /// Requests that ended, by the class of the status the client got.
     pub requests: BTreeMap<String, u64>,
-    /// Further attempts of requests on another instance, by reason.
+    /// Requests that were sent again, by reason.
     pub retries: BTreeMap<String, u64>,
     /// Picks made while all instances were used for lack of healthy ones.
     pub fallback_picks: u64,

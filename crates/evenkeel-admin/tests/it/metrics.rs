@@ -150,22 +150,20 @@ fn odd_ids_survive_as_labels() {
     }
 }
 
-struct Listeners;
-
-impl MetricsSource for Listeners {
-    fn write(&self, out: &mut MetricsText) {
+fn listeners() -> Vec<Box<dyn MetricsSource>> {
+    vec![Box::new(|out: &mut MetricsText| {
         out.family(
             "evenkeel_connections_active",
             MetricKind::Gauge,
             "Client connections that are open.",
         );
         out.sample(&[("listener", "web")], 17u64);
-    }
+    })]
 }
 
 #[test]
 fn further_sources_write_their_own_families() {
-    let fleet = Fleet::with_sources(usual(), vec![Box::new(Listeners)]);
+    let fleet = Fleet::with_sources(usual(), listeners());
     let active = scrape(&fleet).value("evenkeel_connections_active", &[("listener", "web")]);
     assert_eq!(active, 17.0);
 }
@@ -192,7 +190,7 @@ fn promtool_has_nothing_to_say() {
     }
     let mut specs = usual();
     specs.push(service("empty", Vec::new()));
-    let fleet = Fleet::with_sources(specs, vec![Box::new(Listeners)]);
+    let fleet = Fleet::with_sources(specs, listeners());
     fleet.request("web", |_| 200);
     let text = get(fleet.address(), "/metrics").body;
     let mut promtool = Command::new("promtool")
