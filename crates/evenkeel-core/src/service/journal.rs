@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::slots::Reason;
 use crate::{Event, EventKind, InstanceId, Nanos};
 
 /// How often each kind of event happened. Written by the service's writer, read by anyone.
@@ -71,10 +72,10 @@ impl Journal {
     }
 
     /// The same happened to several instances at once.
-    pub(super) fn several(&mut self, at: Nanos, kind: EventKind, all: Vec<(InstanceId, Arc<str>)>) {
+    pub(super) fn several(&mut self, at: Nanos, kind: EventKind, all: Vec<(InstanceId, Reason)>) {
         if all.len() <= EACH {
             for (id, reason) in all {
-                self.instance(at, &id, kind, reason);
+                self.instance(at, &id, kind, reason.to_string().into());
             }
             return;
         }

@@ -5,6 +5,8 @@
 //! the slot is free when the writer is the last to hold that.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::entry::Entry;
@@ -23,12 +25,32 @@ pub(super) struct Slots {
     members: Arc<[Option<Arc<Member>>]>,
 }
 
+/// Why a replacement did something to an instance; put into words only when it is told.
+#[derive(Debug)]
+pub(super) enum Reason {
+    At(SocketAddr),
+    WasAt(SocketAddr),
+    Moved(SocketAddr, SocketAddr),
+    Differs(String),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(address) => write!(f, "at {address}"),
+            Self::WasAt(address) => write!(f, "was at {address}"),
+            Self::Moved(from, to) => write!(f, "moved from {from} to {to}"),
+            Self::Differs(how) => f.write_str(how),
+        }
+    }
+}
+
 /// What a replacement did, each with a reason.
 #[derive(Debug, Default)]
 pub(super) struct Replaced {
-    pub(super) registered: Vec<(InstanceId, Arc<str>)>,
-    pub(super) deregistered: Vec<(InstanceId, Arc<str>)>,
-    pub(super) changed: Vec<(InstanceId, Arc<str>)>,
+    pub(super) registered: Vec<(InstanceId, Reason)>,
+    pub(super) deregistered: Vec<(InstanceId, Reason)>,
+    pub(super) changed: Vec<(InstanceId, Reason)>,
 }
 
 impl Replaced {
@@ -109,17 +131,17 @@ impl Slots {
                 Some((index, new)) if new.address == old.address => {
                     kept[index] = true;
                     if new != old {
-                        let change = (new.id.clone(), differences(old, new));
+                        let change = (new.id.clone(), Reason::Differs(differences(old, new)));
                         replaced.changed.push(change);
                         entry.update(new.clone());
                     }
                 }
                 new => {
                     let reason = match new {
-                        Some((_, new)) => format!("moved from {} to {}", old.address, new.address),
-                        None => format!("was at {}", old.address),
+                        Some((_, new)) => Reason::Moved(old.address, new.address),
+                        None => Reason::WasAt(old.address),
                     };
-                    replaced.deregistered.push((old.id.clone(), reason.into()));
+                    replaced.deregistered.push((old.id.clone(), reason));
                     self.retire(Slot(slot as u32));
                 }
             }
@@ -128,8 +150,8 @@ impl Slots {
         self.reclaim();
         let fresh = instances.into_iter().zip(kept).filter(|(_, kept)| !kept);
         for (instance, _) in fresh {
-            let reason = format!("at {}", instance.address);
-            replaced.registered.push((instance.id.clone(), reason.into()));
+            let reason = Reason::At(instance.address);
+            replaced.registered.push((instance.id.clone(), reason));
             self.place(instance, now);
         }
         if !replaced.is_empty() {
@@ -184,7 +206,7 @@ impl Slots {
     }
 }
 
-fn differences(old: &Instance, new: &Instance) -> Arc<str> {
+fn differences(old: &Instance, new: &Instance) -> String {
     let mut parts = Vec::new();
     if old.weight != new.weight {
         parts.push(format!("weight {} to {}", old.weight.get(), new.weight.get()));
@@ -195,5 +217,5 @@ fn differences(old: &Instance, new: &Instance) -> Arc<str> {
     if (&old.region, &old.zone, &old.metadata) != (&new.region, &new.zone, &new.metadata) {
         parts.push("labels".into());
     }
-    parts.join(", ").into()
+    parts.join(", ")
 }

@@ -213,17 +213,25 @@ fn a_replaced_service_keeps_counters() {
 
 #[test]
 fn a_hundred_thousand_instances_work() {
-    let n = 100_000;
-    let mut load = Load::on(n);
-    assert_eq!(load.state.view().candidates().len(), n as usize);
-    load.run(1, |_, _| false);
-    let mut fewer = instances(n);
-    fewer.truncate(50_000);
-    load.state.replace(settings(), fewer, load.now).unwrap();
-    assert_eq!(load.state.view().candidates().len(), 50_000);
-    load.run(1, |_, _| false);
-    load.state.replace(settings(), instances(n), load.now).unwrap();
-    assert_eq!(load.state.counters().of(EventKind::Registered), 50_000);
+    let mut load = Load::on(100_000);
+    assert_eq!(load.state.view().candidates().len(), 100_000);
+    load.run(2, |_, _| false);
+    assert_eq!(load.seen.values().map(|(_, all)| all).sum::<u64>(), 2000);
+}
+
+#[test]
+fn a_fleet_that_shrinks_and_grows_reuses_slots() {
+    let mut load = Load::on(10_000);
+    load.state
+        .replace(settings(), instances(5_000), load.now)
+        .unwrap();
+    assert_eq!(load.state.view().candidates().len(), 5_000);
+    load.run(2, |_, _| false);
+    load.state
+        .replace(settings(), instances(10_000), load.now)
+        .unwrap();
+    assert_eq!(load.state.counters().of(EventKind::Registered), 5_000);
+    assert_eq!(load.state.counters().of(EventKind::Deregistered), 5_000);
     let highest = load.state.view().members().last().map(|(slot, ..)| slot.0);
-    assert!(highest < Some(n), "slots that nobody held were reused");
+    assert_eq!(highest, Some(9_999));
 }
