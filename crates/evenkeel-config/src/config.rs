@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use evenkeel_core::StrategyName;
 
+use crate::address::{Address, Cidr, Statuses};
 use crate::file::{
     ConfigFile, HealthCheckFile, HttpCheckFile, InstanceFile, ListenerFile, Protocol, Route, ServiceFile,
     TcpCheckFile,
 };
 use crate::settings::{Admin, CircuitBreaker, Health, Limits, ListenerTimeouts, Pool, Retry, Timeouts};
 use crate::strategy::StrategyText;
-use crate::text::{Address, Cidr, DurationText, Statuses};
+use crate::text::DurationText;
 
 /// A valid configuration.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::address::{Address, Bind, Cidr, Statuses};
 use crate::rules;
 use crate::settings::{
     AdminFile, CircuitBreakerFile, HealthFile, LimitsFile, ListenerTimeoutsFile, Overlay, PoolFile,
     RetryFile, TimeoutsFile, overlay,
 };
 use crate::strategy::StrategyText;
-use crate::text::{Address, Bind, Cidr, DurationText, Ratio, Statuses};
+use crate::text::{DurationText, Ratio};
 use crate::whole::Whole;
 
 /// Configuration of Evenkeel. YAML, of which JSON is a subset; unknown keys are errors.

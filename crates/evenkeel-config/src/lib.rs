@@ -3,6 +3,7 @@
 //! [`ConfigFile`] is the file as written, [`Config`] the same with every value present. Wire formats exist only here,
 //! and behaviour never does: nothing in this crate opens a socket or resolves a name.
 
+mod address;
 mod check;
 mod config;
 mod convert;
@@ -21,6 +22,7 @@ mod text;
 mod tolerant;
 mod whole;
 
+pub use address::{Address, Bind, Cidr, Statuses};
 pub use config::{Config, HealthCheck, InstanceConfig, Listener, Probe, Service};
 pub use docs::docs_markdown;
 pub use error::{ConfigError, Invalid, Place, Problem};
@@ -34,7 +36,5 @@ pub use settings::{
     ListenerTimeouts, ListenerTimeoutsFile, Pool, PoolFile, Retry, RetryFile, Timeouts, TimeoutsFile,
 };
 pub use strategy::StrategyText;
-pub use text::{
-    Address, Bind, Cidr, Count, CountLimit, DurationText, OrNone, Ratio, SizeLimit, SizeText, Statuses,
-};
+pub use text::{Count, CountLimit, DurationText, OrNone, Ratio, SizeLimit, SizeText};
 pub use whole::Whole;

@@ -9,7 +9,7 @@ use garde::Validate;
 use serde::Deserialize;
 use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::options::DuplicateKeyPolicy;
-use serde_saphyr::{Error, Options};
+use serde_saphyr::{Error, Options, with_deserializer_from_str_with_options};
 
 use crate::check::{Finding, check};
 use crate::config::Config;
@@ -93,97 +93,115 @@ impl Config {
     /// # Errors
     /// When the text is not a valid configuration.
     pub fn from_str(name: &str, text: &str) -> Result<Self, ConfigError> {
-        let reading = Reading::of(text);
-        if reading.problems.is_empty()
-            && let Some(file) = reading.file
-        {
-            return Ok(file.into());
-        }
-        Err(Invalid::new(name, reading.problems).into())
+        Reading::new(text)
+            .finish()
+            .map_err(|problems| Invalid::new(name, problems).into())
     }
 }
 
-/// The document as far as it could be read.
-struct Reading {
-    file: Option<ConfigFile>,
+/// A document being read, pass by pass.
+struct Reading<'t> {
+    source: Source<'t>,
+    options: Options,
+    sink: Sink,
     problems: Vec<Problem>,
+    /// Missing keys. Kept apart: where the text breaks off, everything after is missing.
+    missing: Vec<Problem>,
 }
 
-impl Reading {
-    fn of(text: &str) -> Self {
-        let source = Source::new(text);
-        let mut problems = Vec::new();
-        let mut options = options();
-        let mut sink = Sink::default();
+impl<'t> Reading<'t> {
+    fn new(text: &'t str) -> Self {
+        Self {
+            source: Source::new(text),
+            options: options(),
+            sink: Sink::default(),
+            problems: Vec::new(),
+            missing: Vec::new(),
+        }
+    }
+
+    /// Reads until there is nothing more to find.
+    fn finish(mut self) -> Result<Config, Vec<Problem>> {
         loop {
-            let pass = RefCell::new(sink.next_pass());
-            let result =
-                serde_saphyr::with_deserializer_from_str_with_options(text, options.clone(), |yaml| {
-                    Option::<ConfigFile>::deserialize(Tolerant::new(yaml, &pass))
-                });
-            sink = pass.into_inner();
+            let pass = RefCell::new(self.sink.next_pass());
+            let options = self.options.clone();
+            let result = with_deserializer_from_str_with_options(self.source.text, options, |yaml| {
+                Option::<ConfigFile>::deserialize(Tolerant::new(yaml, &pass))
+            });
+            self.sink = pass.into_inner();
             match result {
                 Ok(file) => {
-                    problems.extend(sink.unknown.values().map(|unknown| unknown_key(&source, unknown)));
                     let file = file.unwrap_or_default();
-                    problems.extend(findings(&source, &file, &sink, problems.is_empty()));
-                    return Self {
-                        file: Some(file),
-                        problems,
+                    self.problems.append(&mut self.missing);
+                    let complete = self.problems.is_empty() && self.sink.unknown.is_empty();
+                    self.problems
+                        .extend(findings(&self.source, &file, &self.sink, complete));
+                    let problems = self.into_problems();
+                    return if problems.is_empty() {
+                        Ok(file.into())
+                    } else {
+                        Err(problems)
                     };
                 }
-                Err(error) => {
-                    let goes_on = note(&source, &error, &mut sink, &mut options, &mut problems);
-                    if !goes_on || problems.len() >= MAX_FAILURES {
-                        problems.extend(sink.unknown.values().map(|unknown| unknown_key(&source, unknown)));
-                        return Self { file: None, problems };
-                    }
+                Err(error) if !self.note(&error) => return Err(self.into_problems()),
+                Err(_) if self.problems.len() + self.missing.len() >= MAX_FAILURES => {
+                    self.problems.append(&mut self.missing);
+                    return Err(self.into_problems());
                 }
+                Err(_) => {}
             }
         }
     }
-}
 
-/// Notes the error that ended a pass. Whether another pass can find more.
-fn note(
-    source: &Source<'_>,
-    error: &Error,
-    sink: &mut Sink,
-    options: &mut Options,
-    problems: &mut Vec<Problem>,
-) -> bool {
-    let failure = sink.failure.take();
-    let place = error.location().and_then(|location| source.place(location));
-    if let Error::DuplicateMappingKey { key, .. } = error {
-        let key = key.as_deref().unwrap_or("?");
-        problems.push(Problem::new(
-            format!("the key `{key}` stands here twice\nremove one of the two"),
-            place,
-        ));
-        let again = matches!(options.duplicate_keys, DuplicateKeyPolicy::Error);
-        options.duplicate_keys = DuplicateKeyPolicy::FirstWins;
-        return again;
+    fn into_problems(self) -> Vec<Problem> {
+        let Self {
+            source,
+            sink,
+            mut problems,
+            ..
+        } = self;
+        problems.extend(sink.unknown.values().map(|unknown| {
+            Problem::new(
+                unknown_text(&unknown.key, unknown.known),
+                source.place(unknown.location),
+            )
+        }));
+        problems
     }
-    let described = failure.and_then(|failure| describe(error, &failure).map(|message| (failure, message)));
-    let Some((failure, message)) = described else {
-        problems.push(Problem::new(syntax(error), place));
-        return false;
-    };
-    if !follows(error, &failure, sink) {
-        // The parser places what is missing at the last key it read.
-        let missing = matches!(error, Error::SerdeMissingField { .. });
-        let container = if missing {
-            locate(source.text, &[&failure.path]).pop().flatten()
-        } else {
-            None
+
+    /// Notes the error that ended a pass. Whether another pass can find more.
+    fn note(&mut self, error: &Error) -> bool {
+        let failure = self.sink.failure.take();
+        let place = error.location().and_then(|location| self.source.place(location));
+        if let Error::DuplicateMappingKey { key, .. } = error {
+            let key = key.as_deref().unwrap_or("?");
+            self.problems.push(Problem::new(
+                format!("the key `{key}` stands here twice\nremove one of the two"),
+                place,
+            ));
+            let again = matches!(self.options.duplicate_keys, DuplicateKeyPolicy::Error);
+            self.options.duplicate_keys = DuplicateKeyPolicy::FirstWins;
+            return again;
+        }
+        let described =
+            failure.and_then(|failure| describe(error, &failure).map(|message| (failure, message)));
+        let Some((failure, message)) = described else {
+            self.problems.push(Problem::new(syntax(error), place));
+            return false;
         };
-        problems.push(Problem::new(
-            message,
-            container.and_then(|at| source.place(at)).or(place),
-        ));
+        if !matches!(error, Error::SerdeMissingField { .. }) {
+            self.problems.push(Problem::new(message, place));
+        } else if !follows(error, &failure, &self.sink) {
+            // The parser would place what is missing at the last key it read.
+            let container = locate(self.source.text, &[&failure.path]).pop().flatten();
+            self.missing.push(Problem::new(
+                message,
+                container.and_then(|at| self.source.place(at)).or(place),
+            ));
+        }
+        // A document that is wrong at its root has nothing more to say.
+        !failure.path.0.is_empty() && self.sink.skip.insert(failure.path)
     }
-    // A document that is wrong at its root has nothing more to say.
-    !failure.path.0.is_empty() && sink.skip.insert(failure.path)
 }
 
 /// What is wrong with a value; nothing when it is the text around it that is not YAML.
@@ -250,13 +268,6 @@ fn syntax(error: &Error) -> String {
     words.trim_end().to_owned()
 }
 
-fn unknown_key(source: &Source<'_>, unknown: &Unknown) -> Problem {
-    Problem::new(
-        unknown_text(&unknown.key, unknown.known),
-        source.place(unknown.location),
-    )
-}
-
 fn unknown_text(key: &str, known: &[&str]) -> String {
     let guess = nearest(key, known)
         .map(|name| format!(": did you mean `{name}`?"))
@@ -269,7 +280,6 @@ fn unknown_text(key: &str, known: &[&str]) -> String {
 /// What the rules and the checks across fields find in a document that may lack what could not be read. `complete` says
 /// that nothing lacks: otherwise what is absent may just have been mistyped.
 fn findings(source: &Source<'_>, file: &ConfigFile, sink: &Sink, complete: bool) -> Vec<Problem> {
-    let complete = complete && sink.unknown.is_empty();
     let mut found: Vec<Finding> = match file.validate() {
         Ok(()) => Vec::new(),
         Err(report) => report
@@ -315,8 +325,9 @@ fn in_document(path: &Path, sink: &Sink) -> Path {
         let step = match step {
             Step::Key(_) => step.clone(),
             Step::Index(index) => {
-                let kept = (0..).filter(|i| sink.skip.is_empty() || !sink.skip.contains(&result.then(*i)));
-                Step::Index(kept.skip(*index).next().unwrap_or(*index))
+                let mut kept =
+                    (0..).filter(|i| sink.skip.is_empty() || !sink.skip.contains(&result.then(*i)));
+                Step::Index(kept.nth(*index).unwrap_or(*index))
             }
         };
         result.0.push(step);

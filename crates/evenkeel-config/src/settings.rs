@@ -11,8 +11,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::text::Count;
-use crate::text::{Bind, CountLimit, DurationText, Ratio, SizeLimit, SizeText};
+use crate::address::Bind;
+use crate::text::{Count, CountLimit, DurationText, Ratio, SizeLimit, SizeText};
 use crate::whole::Whole;
 
 /// A group of settings in which every key may be left out.

@@ -43,11 +43,11 @@ pub(crate) struct Sink {
 
 impl Sink {
     /// Ready to start over.
-    pub(crate) fn next_pass(self) -> Self {
+    pub(crate) fn next_pass(&mut self) -> Self {
         Self {
             path: Path::default(),
             failure: None,
-            ..self
+            ..std::mem::take(self)
         }
     }
 

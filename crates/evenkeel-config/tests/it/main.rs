@@ -1,0 +1,7 @@
+//! Tests of the crate from outside.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod bad;
+mod files;
+mod roundtrip;
+mod values;

@@ -1,0 +1,150 @@
+//! What values mean: spellings, defaults, and the way into the core.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use evenkeel_config::{Address, Cidr, Config, DurationText, Probe, SizeText};
+use evenkeel_core::{Nanos, ServiceSettings};
+
+#[test]
+fn durations_and_sizes() {
+    for (text, ms) in [
+        ("250ms", 250),
+        ("5s", 5000),
+        ("1m30s", 90_000),
+        ("1h", 3_600_000),
+        ("1d", 86_400_000),
+    ] {
+        assert_eq!(
+            text.parse::<DurationText>().unwrap().0,
+            Duration::from_millis(ms),
+            "{text}"
+        );
+    }
+    for text in [
+        "",
+        "s",
+        "5",
+        "5 s",
+        "5S",
+        "1.5s",
+        "0s",
+        "366d",
+        "99999999999999999999s",
+        "18446744073709551615d",
+    ] {
+        assert!(text.parse::<DurationText>().is_err(), "{text}");
+    }
+    for (text, bytes) in [("512", 512), ("512B", 512), ("64KiB", 65_536), ("1GiB", 1 << 30)] {
+        assert_eq!(text.parse::<SizeText>().unwrap().0, bytes, "{text}");
+    }
+    for text in ["", "KiB", "1K", "1kib", "-1", "1.5MiB", "99999999999GiB"] {
+        assert!(text.parse::<SizeText>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn addresses() {
+    for (text, shown) in [
+        ("10.0.0.7:9001", "10.0.0.7:9001"),
+        ("[fd00::7]:9001", "[fd00::7]:9001"),
+        ("Web-1.Internal.:80", "web-1.internal:80"),
+        ("localhost:80", "localhost:80"),
+    ] {
+        assert_eq!(text.parse::<Address>().unwrap().to_string(), shown);
+    }
+    for text in [
+        "fd00::7",
+        "fd00::7:80:x",
+        ":80",
+        "a b:80",
+        "-a:80",
+        "a..b:80",
+        "1.2.3:80",
+        "a:65536",
+        "a:-1",
+        "a:0",
+    ] {
+        assert!(text.parse::<Address>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn networks() {
+    let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+    for (network, address, inside) in [
+        ("10.0.0.0/8", "10.255.0.1", true),
+        ("10.0.0.0/8", "11.0.0.1", false),
+        ("10.0.0.0/8", "::ffff:10.1.2.3", true),
+        ("0.0.0.0/0", "203.0.113.9", true),
+        ("0.0.0.0/0", "2001:db8::1", false),
+        ("::/0", "2001:db8::1", true),
+        ("fd00::/8", "fd12::1", true),
+        ("192.0.2.7", "192.0.2.7", true),
+        ("192.0.2.7", "192.0.2.6", false),
+        ("fd00::1", "fd00::1", true),
+    ] {
+        assert_eq!(
+            network.parse::<Cidr>().unwrap().contains(ip(address)),
+            inside,
+            "{network} {address}"
+        );
+    }
+}
+
+#[test]
+fn defaults_fill_what_a_service_leaves_out() {
+    let config = Config::from_str(
+        "test.yaml",
+        "
+listeners: [{ name: web, bind: '127.0.0.1:0', routes: [{ service: a }] }]
+defaults:
+  strategy: random
+  health_check: { http: { path: /up }, interval: 9s }
+  timeouts: { connect: 2s, response: 3s }
+services:
+  - name: a
+    timeouts: { connect: 4s }
+    instances: [{ address: 'one.internal:80' }]
+  - name: b
+    strategy: { name: round_robin }
+    health_check: { tcp: {} }
+    circuit_breaker: { consecutive_errors: 7, base_ejection: 2s }
+    health: { min_healthy_instances: 3 }
+    instances: [{ id: x, address: '10.0.0.1:80', weight: 5, priority: 1, zone: z }]
+",
+    )
+    .unwrap();
+    let (a, b) = (config.service("a").unwrap(), config.service("b").unwrap());
+    assert_eq!(a.strategy.as_str(), "random");
+    assert_eq!(
+        (a.timeouts.connect, a.timeouts.response),
+        (Duration::from_secs(4), Duration::from_secs(3))
+    );
+    assert_eq!(a.timeouts.idle, Duration::from_secs(60));
+    assert_eq!(a.instances[0].id, "one.internal:80");
+    assert!(matches!(&a.health_check.as_ref().unwrap().probe, Probe::Http { path, .. } if path == "/up"));
+    let check = b.health_check.as_ref().unwrap();
+    assert_eq!(
+        (check.probe.clone(), check.interval),
+        (Probe::Tcp, Duration::from_secs(9))
+    );
+
+    let settings = ServiceSettings::from(b);
+    assert_eq!(settings.strategy.as_str(), "round_robin");
+    assert_eq!(settings.min_healthy, 3);
+    assert_eq!(settings.ejection.consecutive_failures, 7);
+    assert_eq!(
+        (settings.ejection.base, settings.ejection.max),
+        (Nanos::from_secs(2), Nanos::from_secs(300))
+    );
+    assert_eq!(settings.checks.unwrap().unhealthy, 3);
+    let instance = b.instances[0]
+        .at(b.instances[0].address.socket().unwrap())
+        .unwrap();
+    assert_eq!(
+        (instance.id.as_str(), instance.weight.get(), instance.priority),
+        ("x", 5, 1)
+    );
+    assert!(b.instances[0].at("10.0.0.1:0".parse().unwrap()).is_err());
+}
