@@ -3,33 +3,52 @@
 //! Counters of neighbouring instances share cache lines on purpose. Every worker sends to every
 //! instance, so an instance's line moves between cores anyway; dense counters let a strategy that
 //! compares many instances read sixteen per line (4 KB for a thousand instances instead of 64).
+//! Two counters share one atomic word, because a scan is bound by the number of atomic reads: they
+//! cannot be made vector reads. The lower counter could only spill into the upper one by ending more
+//! requests than it started, which the ownership of leases excludes, or by 2^32 requests in flight.
 //! Blocks are never moved or copied: a view that grows adds blocks, and a lease made under an older
 //! view still counts in the same place.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
 
 /// Counters of [`LoadBlock::LEN`] consecutive slots.
 #[derive(Debug)]
-pub struct LoadBlock(CachePadded<[AtomicU32; Self::LEN]>);
+pub struct LoadBlock(CachePadded<[AtomicU64; Self::LEN / 2]>);
 
 impl LoadBlock {
     /// Slots in a block.
     pub const LEN: usize = 64;
 
-    /// The counters, in slot order.
+    /// The counters of the first `N` slots; `N` is even and at most [`Self::LEN`].
     #[inline]
-    #[must_use]
-    pub fn counters(&self) -> &[AtomicU32; Self::LEN] {
-        &self.0
+    pub fn first<const N: usize>(&self) -> [u32; N] {
+        let mut counters = [0; N];
+        for (pair, word) in counters.as_chunks_mut().0.iter_mut().zip(self.0.iter()) {
+            // Relaxed: a load is a hint for ranking; exactness is the sum of increments and decrements.
+            let word = word.load(Ordering::Relaxed);
+            *pair = [word as u32, (word >> 32) as u32];
+        }
+        counters
     }
+
+    #[inline]
+    fn get(&self, index: usize) -> u32 {
+        (self.0[index / 2].load(Ordering::Relaxed) >> shift(index)) as u32
+    }
+}
+
+/// Where the counter of slot `index` begins in its word.
+#[inline]
+const fn shift(index: usize) -> u32 {
+    (index as u32 % 2) * 32
 }
 
 impl Default for LoadBlock {
     fn default() -> Self {
-        Self(CachePadded::new([const { AtomicU32::new(0) }; Self::LEN]))
+        Self(CachePadded::new([const { AtomicU64::new(0) }; Self::LEN / 2]))
     }
 }
 
@@ -66,10 +85,7 @@ impl Loads {
     #[must_use]
     pub fn get(&self, slot: u32) -> u32 {
         let (block, index) = split(slot);
-        // Relaxed: a load is a hint for ranking; exactness is the sum of increments and decrements.
-        self.blocks
-            .get(block)
-            .map_or(0, |b| b.0[index].load(Ordering::Relaxed))
+        self.blocks.get(block).map_or(0, |b| b.get(index))
     }
 
     /// The counter of `slot`, to be owned by the member that has the slot. `None` beyond the last.
@@ -97,27 +113,59 @@ pub struct LoadSlot {
 
 impl LoadSlot {
     #[inline]
-    fn counter(&self) -> &AtomicU32 {
-        &self.block.0[self.index as usize % LoadBlock::LEN]
+    fn word(&self) -> &AtomicU64 {
+        &self.block.0[self.index as usize % LoadBlock::LEN / 2]
+    }
+
+    #[inline]
+    const fn one(&self) -> u64 {
+        1 << shift(self.index as usize)
     }
 
     /// Counts a request that starts.
     #[inline]
     pub fn start(&self) {
-        self.counter().fetch_add(1, Ordering::Relaxed);
+        self.word().fetch_add(self.one(), Ordering::Relaxed);
     }
 
     /// Counts a request that ends. Call once per [`Self::start`].
     #[inline]
     pub fn end(&self) {
-        let before = self.counter().fetch_sub(1, Ordering::Relaxed);
-        debug_assert!(before > 0, "a lease ended twice");
+        let before = self.word().fetch_sub(self.one(), Ordering::Relaxed);
+        debug_assert!(
+            (before >> shift(self.index as usize)) as u32 > 0,
+            "a lease ended twice"
+        );
     }
 
     /// Requests in flight.
     #[inline]
     #[must_use]
     pub fn get(&self) -> u32 {
-        self.counter().load(Ordering::Relaxed)
+        self.block.get(self.index as usize % LoadBlock::LEN)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_count_apart_and_growth_keeps_counts() {
+        let loads = Loads::default().with_room_for(1);
+        let slots: Vec<LoadSlot> = (0..64).filter_map(|s| loads.slot(s)).collect();
+        assert!(loads.slot(64).is_none());
+        for (count, slot) in slots.iter().enumerate() {
+            (0..count).for_each(|_| slot.start());
+        }
+        let grown = loads.with_room_for(65);
+        slots[7].end();
+        slots[8].end();
+        for slot in 0..64 {
+            let ended = u32::from(slot == 7 || slot == 8);
+            assert_eq!(grown.get(slot), slot - ended);
+            assert_eq!(slots[slot as usize].get(), slot - ended);
+        }
+        assert_eq!((grown.get(64), grown.get(1 << 20)), (0, 0));
     }
 }

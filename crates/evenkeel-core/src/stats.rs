@@ -8,8 +8,10 @@ use crate::{Nanos, Outcome, Verdict};
 
 /// Weight of one sample in the smoothed success share: the memory is about the last 16 requests.
 const SCORE_GAIN: f32 = 1.0 / 16.0;
-/// Weight of one sample in the smoothed response time.
+/// Least weight of one sample in the smoothed response time.
 const RESPONSE_GAIN: f64 = 1.0 / 8.0;
+/// A sample after a pause of this length weighs as much as all before it.
+const RESPONSE_MEMORY: f64 = 5e9;
 
 /// Counters and estimates of one instance. All orderings are relaxed: every value stands alone, none
 /// guards other memory. Estimates are updated by load and store without a loop: when two workers
@@ -86,9 +88,10 @@ impl Stats {
             Verdict::Failure => {
                 self.failures.fetch_add(1, Relaxed);
                 self.fold_score(0.0);
-                // A failure is never a good latency sample: it may raise the estimate, not lower it.
+                // A failure is never a good latency sample: it may raise the estimate, neither lower nor
+                // found it.
                 if let Some(time) = outcome.response_time
-                    && time.0 > self.response_time.load(Relaxed)
+                    && self.response_time().is_some_and(|(estimate, _)| time > estimate)
                 {
                     self.fold_response_time(time, now);
                 }
@@ -115,7 +118,13 @@ impl Stats {
         let new = if old == 0 {
             time.0.max(1)
         } else {
-            ((old as f64 + (time.0 as f64 - old as f64) * RESPONSE_GAIN) as u64).max(1)
+            let pause = now.since(Nanos(self.response_time_at.load(Relaxed))).0 as f64;
+            let gain = if pause * (1.0 / RESPONSE_GAIN - 1.0) <= RESPONSE_MEMORY {
+                RESPONSE_GAIN
+            } else {
+                pause / (pause + RESPONSE_MEMORY)
+            };
+            ((old as f64 + (time.0 as f64 - old as f64) * gain) as u64).max(1)
         };
         self.response_time.store(new, Relaxed);
         self.response_time_at.store(now.0, Relaxed);

@@ -1,6 +1,6 @@
 //! Division by a number that is known before the hot path runs.
 
-/// Divides any `u64` by a fixed `u32` with two multiplications instead of a division, exactly.
+/// Divides any `u64` by a fixed number below `2^63` with two multiplications instead of a division, exactly.
 ///
 /// With `m = ⌊(2^64 − 1) / n⌋` the estimate `q = ⌊a·m / 2^64⌋` is the true quotient or one less: `m`
 /// is short of `2^64 / n` by at most 1, so `a·m / 2^64` is short of `a / n` by less than 1. One
@@ -14,8 +14,9 @@ pub struct Divisor {
 impl Divisor {
     /// A divisor `n`; 0 is taken as 1.
     #[must_use]
-    pub const fn new(n: u32) -> Self {
-        let n = if n == 0 { 1 } else { n as u64 };
+    pub const fn new(n: u64) -> Self {
+        debug_assert!(n < 1 << 63);
+        let n = if n == 0 { 1 } else { n };
         Self {
             n,
             reciprocal: u64::MAX / n,
@@ -43,16 +44,15 @@ mod tests {
     #[test]
     fn agrees_with_the_division_instruction() {
         let mut rng = crate::Rng::new(1);
-        let edges = [1, 2, 3, 7, 64, 65_535, 65_536, 1 << 31, u32::MAX - 1, u32::MAX];
-        for round in 0..20_000u32 {
+        let edges = [1, 2, 3, 7, 64, 65_535, 65_536, u32::MAX.into(), (1 << 63) - 1];
+        for round in 0..20_000 {
             let n = edges
-                .get(round as usize)
+                .get(round)
                 .copied()
-                .unwrap_or_else(|| (rng.next_u64() as u32 >> rng.below(32)).max(1));
-            let near = u64::from(n) * u64::from(rng.next_u64() as u32);
+                .unwrap_or_else(|| (rng.next_u64() >> (1 + rng.below(62))).max(1));
+            let near = n.wrapping_mul(u64::from(rng.next_u64() as u32));
             for a in [0, 1, near, near.saturating_sub(1), rng.next_u64(), u64::MAX] {
-                let expected = (a / u64::from(n), a % u64::from(n));
-                assert_eq!(Divisor::new(n).div_rem(a), expected, "{a} / {n}");
+                assert_eq!(Divisor::new(n).div_rem(a), (a / n, a % n), "{a} / {n}");
             }
         }
         assert_eq!(Divisor::new(0).div_rem(5), (5, 0));

@@ -37,7 +37,7 @@ impl Cycle {
         let length = slots.len() as u32;
         Self {
             ticket: Ticket::new(Rng::new(seed).below(length).into()),
-            length: Divisor::new(length),
+            length: Divisor::new(length.into()),
             slots,
         }
     }

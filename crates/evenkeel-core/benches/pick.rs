@@ -1,0 +1,209 @@
+//! Nanoseconds per pick, per build and per lease.
+//!
+//! Two readings of the same loops: criterion's (mean with confidence interval, kept under `target/criterion`
+//! for comparison with the last run) and, at the end, one table of minima against the targets. The
+//! minimum of many short rounds is what the code costs; the rest is what other processes cost.
+#![allow(clippy::unwrap_used, missing_docs, clippy::disallowed_methods)]
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use criterion::{BenchmarkId, Criterion, criterion_group};
+use evenkeel_core::strategy::StrategyName;
+use evenkeel_core::testing::{add_load, candidates, lease};
+use evenkeel_core::{Candidates, Nanos, Outcome, PickContext, PickRequest, Picker, Rng, Slot, Stats};
+
+const SIZES: [usize; 3] = [10, 100, 1000];
+
+/// A service in the middle of its day: 0 to 7 requests in flight, 2 to 50 ms, all used in the last second.
+fn service(n: usize, equal: bool) -> Candidates {
+    let mut rng = Rng::new(n as u64);
+    let weights: Vec<u32> = (0..n)
+        .map(|_| if equal { 1 } else { 1 + rng.below(100) })
+        .collect();
+    let service = candidates(&weights).unwrap();
+    for slot in service.slots().iter() {
+        let time = Nanos(2_000_000 + rng.below_u64(48_000_000));
+        let started = Nanos(rng.below_u64(1_000_000_000));
+        let lease = lease(&service, *slot, started).unwrap();
+        let _ = lease.finish(&Outcome::from_status(200, time), started + time);
+        add_load(&service, *slot, rng.below(8));
+    }
+    service
+}
+
+fn context() -> PickContext {
+    let mut cx = PickContext::new(1);
+    cx.now = Nanos::from_secs(1);
+    cx
+}
+
+#[inline(never)]
+fn picks(picker: &dyn Picker, cx: &mut PickContext, rounds: u32) {
+    let request = PickRequest::default();
+    for _ in 0..rounds {
+        let _ = black_box(picker.pick(black_box(&request), cx));
+    }
+}
+
+/// Per-operation minimum over `rounds` timings of `count` operations.
+fn minimum(rounds: u32, count: u32, mut run: impl FnMut(u32)) -> f64 {
+    run(count);
+    let timed = |_| {
+        let start = Instant::now();
+        run(count);
+        start.elapsed().as_nanos() as f64 / f64::from(count)
+    };
+    (0..rounds).map(timed).fold(f64::INFINITY, f64::min)
+}
+
+/// Both threads pick `count` times from one picker; nanoseconds per pick of one thread.
+fn two_threads(picker: &dyn Picker, count: u32) -> f64 {
+    let gate = std::sync::Barrier::new(2);
+    let timed = || {
+        let mut cx = context();
+        picks(picker, &mut cx, count / 10);
+        gate.wait();
+        let start = Instant::now();
+        picks(picker, &mut cx, count);
+        start.elapsed().as_nanos() as f64 / f64::from(count)
+    };
+    std::thread::scope(|scope| {
+        let other = scope.spawn(timed);
+        timed().max(other.join().unwrap())
+    })
+}
+
+fn pick(c: &mut Criterion) {
+    for name in StrategyName::ALL {
+        let mut group = c.benchmark_group(name.as_str());
+        for (n, equal) in SIZES.into_iter().flat_map(|n| [(n, true), (n, false)]) {
+            let picker = name.strategy().build(&service(n, equal), 1);
+            let weights = if equal { "equal" } else { "unequal" };
+            group.bench_function(BenchmarkId::new(weights, n), |b| {
+                let mut cx = context();
+                let request = PickRequest::default();
+                b.iter(|| picker.pick(black_box(&request), &mut cx));
+            });
+        }
+        let service = service(1000, false);
+        group.bench_function("build/1000", |b| b.iter(|| name.strategy().build(&service, 1)));
+        group.finish();
+    }
+}
+
+fn accounting(c: &mut Criterion) {
+    let service = service(10, true);
+    let now = Nanos::from_secs(1);
+    let outcome = Outcome::from_status(200, Nanos::from_millis(3));
+    c.bench_function("lease/start+finish", |b| {
+        b.iter(|| lease(&service, Slot(3), now).unwrap().finish(&outcome, now));
+    });
+    let stats = Stats::default();
+    c.bench_function("stats/on_end", |b| {
+        b.iter(|| stats.on_end(black_box(&outcome), black_box(now)))
+    });
+}
+
+/// Targets in ns for n = 10, 100, 1000; `None` where none is set.
+fn targets(name: StrategyName) -> Option<[f64; 3]> {
+    Some(match name.as_str() {
+        "round_robin" | "random" => [3.0, 3.0, 3.0],
+        "weighted_round_robin" | "weighted_random" => [6.0, 8.0, 10.0],
+        "least_connections" => [8.0, 40.0, 350.0],
+        "power_of_two" => [12.0, 15.0, 25.0],
+        _ => return None,
+    })
+}
+
+fn row(name: &str, case: &str, n: usize, measured: f64, unit: &str, target: Option<f64>) {
+    let (target, verdict) = match target {
+        None => ("-".to_owned(), "-".to_owned()),
+        Some(t) if measured <= t => (format!("{t}"), "ok".to_owned()),
+        Some(t) => (format!("{t}"), format!("missed by {:.1}", measured - t)),
+    };
+    println!("{name:<22} {case:<12} {n:>5} {measured:>9.1} {unit:<8} {target:>6}  {verdict}");
+}
+
+fn table(only: Option<&str>) {
+    println!(
+        "\nMinima of 60 rounds. Targets for picks by one thread, as the weights a strategy is made for."
+    );
+    println!(
+        "{:<22} {:<12} {:>5} {:>9} {:<8} {:>6}",
+        "what", "case", "n", "measured", "unit", "target"
+    );
+    for name in StrategyName::ALL {
+        if only.is_some_and(|only| only != name.as_str()) {
+            continue;
+        }
+        for (index, n) in SIZES.into_iter().enumerate() {
+            for equal in [true, false] {
+                let picker = name.strategy().build(&service(n, equal), 1);
+                let mut cx = context();
+                let ns = minimum(60, if n == 1000 { 500 } else { 2000 }, |count| {
+                    picks(&*picker, &mut cx, count);
+                });
+                let case = if equal { "equal" } else { "unequal" };
+                row(
+                    name.as_str(),
+                    case,
+                    n,
+                    ns,
+                    "ns/pick",
+                    targets(*name).map(|t| t[index]),
+                );
+            }
+        }
+        let picker = name.strategy().build(&service(100, false), 1);
+        let rounds = (0..15).map(|_| two_threads(&*picker, 20_000));
+        row(
+            name.as_str(),
+            "two threads",
+            100,
+            rounds.fold(f64::INFINITY, f64::min),
+            "ns/pick",
+            None,
+        );
+        for n in [1000, 10_000] {
+            let (service, strategy) = (service(n, false), name.strategy());
+            let ns = minimum(10, 1, |_| drop(black_box(strategy.build(&service, 1))));
+            row(name.as_str(), "build", n, ns / 1000.0, "us", None);
+        }
+    }
+    let service = service(10, true);
+    let now = Nanos::from_secs(1);
+    let outcome = Outcome::from_status(200, Nanos::from_millis(3));
+    let ns = minimum(60, 1000, |count| {
+        for _ in 0..count {
+            let _ = black_box(lease(&service, Slot(3), now).unwrap().finish(&outcome, now));
+        }
+    });
+    row("lease", "start+finish", 1, ns, "ns", None);
+    let stats = Stats::default();
+    let ns = minimum(60, 1000, |count| {
+        for _ in 0..count {
+            black_box(stats.on_end(black_box(&outcome), black_box(now)));
+        }
+    });
+    row("stats", "on_end", 1, ns, "ns", Some(25.0));
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_millis(600));
+    targets = pick, accounting
+}
+
+fn main() {
+    // `-- --table [STRATEGY]` prints the table alone.
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if !arguments.iter().any(|argument| argument == "--table") {
+        benches();
+    }
+    let only = arguments.iter().find(|argument| !argument.starts_with('-'));
+    table(only.map(String::as_str));
+}
