@@ -66,18 +66,16 @@ impl Ejection {
         }
     }
 
-    /// Puts it out after `failures` in a row. `grow` says whether this one may be longer than the last.
-    /// Returns the reason.
+    /// Puts it out after `failures` in a row. Returns the reason.
     pub(crate) fn eject(
         &mut self,
         failures: u32,
-        grow: bool,
         settings: &EjectionSettings,
         rng: &mut Rng,
         now: Nanos,
     ) -> Arc<str> {
         let ceiling = ceiling(settings);
-        if self.level == 0 || (grow && self.level < 64 && nominal(self.level, settings) < ceiling) {
+        if self.level == 0 || (self.level < 64 && nominal(self.level, settings) < ceiling) {
             self.level += 1;
         }
         let nominal = nominal(self.level, settings);
@@ -181,7 +179,7 @@ mod tests {
 
     fn eject(ejection: &mut Ejection, now: Nanos) -> Nanos {
         let mut rng = Rng::new(now.0);
-        ejection.eject(5, true, &SETTINGS, &mut rng, now);
+        ejection.eject(5, &SETTINGS, &mut rng, now);
         ejection.until().unwrap()
     }
 
@@ -249,7 +247,7 @@ mod tests {
             let mut ejection = Ejection::default();
             let mut rng = Rng::new(1);
             for _ in 0..100 {
-                ejection.eject(1, true, &settings, &mut rng, Nanos(7));
+                ejection.eject(1, &settings, &mut rng, Nanos(7));
                 assert!(ejection.length() <= Nanos(max.max(1)));
                 assert!(ejection.end_when_due(0, Nanos::MAX));
             }

@@ -13,8 +13,7 @@
 //!    unlucky run at a time; not less, because two dead of three is an ordinary day. Instances that
 //!    are down do not count on either side: for those, checks have spoken.
 //!
-//! The longest run of failures goes first. While an ejection is withheld, others do not get longer
-//! than their last: what fails together should be back together soon after the cause is gone.
+//! The longest run of failures goes first.
 
 use super::slots::Slots;
 use super::stages::wanted;
@@ -32,8 +31,6 @@ struct Room {
     up: usize,
     /// Of those, ejected.
     ejected: usize,
-    /// Withheld before.
-    withheld: usize,
 }
 
 impl Room {
@@ -44,7 +41,6 @@ impl Room {
                 continue;
             }
             room.up += 1;
-            room.withheld += usize::from(entry.withheld);
             if entry.ejection.until().is_some() {
                 room.ejected += 1;
             } else if entry.works() {
@@ -85,7 +81,6 @@ pub(super) fn look(
     }
     let wanted = wanted(slots.len(), settings.min_healthy);
     let mut room = Room::of(slots);
-    let grow = room.withheld == 0;
     let mut changed = false;
     for (run, slot) in failing {
         let Some(entry) = slots.get_mut(slot) else {
@@ -101,7 +96,7 @@ pub(super) fn look(
             continue;
         }
         entry.withheld = false;
-        let reason = entry.ejection.eject(run, grow, &settings.ejection, rng, now);
+        let reason = entry.ejection.eject(run, &settings.ejection, rng, now);
         journal.instance(now, id, EventKind::Ejected, reason);
         room.ejected += 1;
         changed = true;
