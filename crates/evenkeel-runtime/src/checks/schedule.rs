@@ -262,7 +262,10 @@ mod tests {
                 check.abort();
             } else {
                 assert_eq!(schedule.ended(key, now, false, now), None, "a late result");
-                assert!(check.await.unwrap_err().is_cancelled());
+                let ended = tokio::time::timeout(Duration::from_secs(30), check)
+                    .await
+                    .unwrap();
+                assert!(ended.unwrap_err().is_cancelled());
             }
         }
     }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use evenkeel_core::{
     CheckThresholds, EjectionSettings, Instance, ServiceSettings, ServiceState, StrategyName,
 };
-use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
@@ -72,33 +71,39 @@ async fn checks_under_way_are_capped() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (open, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let most_open = Arc::clone(&most);
-    // Holds each connection until three are open (or all have come), then closes it.
+    let release = Arc::new(Semaphore::new(0));
+    // Takes every connection at once, and closes one per permit.
+    let (opened, seen, closing) = (Arc::clone(&open), Arc::clone(&most), Arc::clone(&release));
     let server = tokio::spawn(async move {
-        let mut held = Vec::new();
-        for n in 1..=20 {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let now = open.fetch_add(1, SeqCst) + 1;
-            most_open.fetch_max(now, SeqCst);
-            let mut head = [0; 512];
-            assert!(stream.read(&mut head).await.unwrap() > 0);
-            held.push(stream);
-            if held.len() == 3 || n == 20 {
-                open.fetch_sub(1, SeqCst);
-                drop(held.remove(0));
-            }
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            seen.fetch_max(opened.fetch_add(1, SeqCst) + 1, SeqCst);
+            let (opened, closing) = (Arc::clone(&opened), Arc::clone(&closing));
+            tokio::spawn(async move {
+                closing.acquire().await.unwrap().forget();
+                opened.fetch_sub(1, SeqCst);
+                drop(stream);
+            });
         }
     });
     let (checker, _plan, mut inbox) = checker(address, 20, Lanes::with(3, 1));
     let running = tokio::spawn(checker.run());
     let mut ids = std::collections::BTreeSet::new();
-    for _ in 0..18 {
+    for left in (1..=20).rev() {
+        timeout(Duration::from_secs(30), async {
+            while open.load(SeqCst) < left.min(3) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .unwrap();
+        release.add_permits(1);
         ids.insert(next(&mut inbox).await.id);
     }
-    assert_eq!(ids.len(), 18);
-    server.await.unwrap();
+    assert_eq!(ids.len(), 20);
     assert_eq!(most.load(SeqCst), 3);
     running.abort();
+    server.abort();
 }
 
 #[tokio::test]
