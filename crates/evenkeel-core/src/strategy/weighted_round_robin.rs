@@ -116,8 +116,8 @@ struct Node {
     /// when the next ticket's is greater. Rounding up moves a turn by less than one place and leaves
     /// the counts over `W` tickets as they are.
     share: u64,
-    left: Side,
-    right: Side,
+    /// Right and left.
+    sides: [Side; 2],
 }
 
 /// Candidates of equal weight, which take turns.
@@ -168,8 +168,7 @@ impl Tree {
                 heap.push(Reverse((sum, Side::Node(nodes.len() as u32))));
                 nodes.push(Node {
                     share: (u128::from(weight) << 64).div_ceil(sum.into()) as u64,
-                    left: side,
-                    right: other,
+                    sides: [other, side],
                 });
             }
         }
@@ -192,12 +191,10 @@ impl Picker for Tree {
             let node = &self.nodes[index as usize];
             let product = u128::from(ticket) * u128::from(node.share);
             let before = (product >> 64) as u64;
-            let goes_left = (product as u64).checked_add(node.share).is_none();
-            (side, ticket) = if goes_left {
-                (node.left, before)
-            } else {
-                (node.right, ticket - before)
-            };
+            let (_, goes_left) = (product as u64).overflowing_add(node.share);
+            // Indexed rather than branched on: nothing could predict the way.
+            ticket = [ticket - before, before][usize::from(goes_left)];
+            side = node.sides[usize::from(goes_left)];
         }
         let Side::Class(index) = side else {
             return Err(NoPick::NoneEligible);
@@ -300,7 +297,7 @@ mod tests {
                 Side::Node(index) => sums[index as usize],
                 class => weight_of(class),
             };
-            let (left, right) = (weight(node.left), weight(node.right));
+            let (left, right) = (weight(node.sides[1]), weight(node.sides[0]));
             let handed_left = (u128::from(left + right) * u128::from(node.share)) >> 64;
             assert_eq!(handed_left, left.into());
             sums.push(left + right);
