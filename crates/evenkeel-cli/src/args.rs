@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use evenkeel_config::Address;
+use evenkeel_config::{Address, DurationText};
 use evenkeel_core::StrategyName;
 
 /// Health-aware load balancer.
@@ -38,6 +39,11 @@ pub(crate) enum Command {
     /// SIGHUP reloads the file (a bad one changes nothing); SIGTERM or SIGINT lets running requests
     /// finish, a second one ends at once.
     Serve(Serve),
+    /// See it work: six embedded backends that misbehave on a script, load, and a live table.
+    ///
+    /// Ends with a summary that compares the default strategy with `round_robin`, measured side by side.
+    /// Needs nothing else; Ctrl-C ends it early.
+    Demo(Demo),
     /// Show every error of a configuration file with its place and a remedy.
     Check(Check),
     /// Print the JSON Schema of the configuration file.
@@ -73,6 +79,35 @@ pub(crate) struct Serve {
     /// Address of the admin API; overrides the file.
     #[arg(long, value_name = "ADDR")]
     pub(crate) admin: Option<SocketAddr>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// How long it runs, at least 3s; the script of troubles stretches to fit.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = demo_duration)]
+    pub(crate) duration: Duration,
+    /// Requests sent per second, to each of the two balancers that are compared.
+    #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    pub(crate) requests_per_second: u32,
+    /// Address the balancer listens on; port 0 takes any free one.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+    /// Address of the admin API; port 0 takes any free one.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub(crate) admin: SocketAddr,
+}
+
+/// Shorter than this, health checks and ejections have no time to show anything.
+const SHORTEST_DEMO: Duration = Duration::from_secs(3);
+
+fn demo_duration(text: &str) -> Result<Duration, String> {
+    let DurationText(duration) = text.parse()?;
+    if duration < SHORTEST_DEMO {
+        return Err(format!(
+            "the demo needs at least {SHORTEST_DEMO:?} to show its script"
+        ));
+    }
+    Ok(duration)
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
 //! The binary `evenkeel`: parsing and wiring only.
 
 mod args;
+mod demo;
 mod exit;
 mod inspect;
 mod limits;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
             logging::init(arguments.log_format);
             serve::run(&serve)
         }
+        Command::Demo(demo) => demo::run(&demo),
         Command::Check(check) => inspect::check(&check),
         Command::Schema => inspect::schema(),
         Command::Strategies { format } => inspect::strategies(format),

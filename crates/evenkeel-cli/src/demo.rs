@@ -1,0 +1,190 @@
+//! `evenkeel demo`: a fleet that misbehaves, a balancer before it, clients, and somebody who watches.
+//!
+//! Two sites run side by side, alike in everything but the strategy: the default one is shown, the one
+//! with `round_robin` is only measured. Each has backends on a thread of their own, its own balancer with
+//! its own workers, and its own load on another thread; this thread runs writers and checks, as in
+//! `serve`, and one more paints.
+
+mod backend;
+mod board;
+mod fleet;
+mod load;
+mod plain;
+mod script;
+mod site;
+mod stage;
+mod summary;
+mod tally;
+mod text;
+
+use std::io::{self, Write as _};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+
+use evenkeel_admin::{AdminHandle, AdminSettings, ProcessCounters, Readiness, Shared};
+use evenkeel_core::StrategyName;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::args::Demo;
+use crate::exit::Failed;
+use crate::limits;
+use crate::metrics::ProxyMetrics;
+
+use board::Board;
+use load::{Load, Plan};
+use plain::Plain;
+use site::{Setup, Site};
+use stage::Stage;
+use summary::Results;
+
+/// What the shown strategy is compared with.
+const COMPARED: StrategyName = StrategyName::round_robin;
+/// Makes arrivals and service times the same for both sites, and in every demo.
+const SEED: u64 = 0x05ee_d0f0_de30;
+/// Between two looks at the board.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Runs until its time is over or a signal ends it.
+pub(crate) fn run(arguments: &Demo) -> Result<(), Failed> {
+    limits::raise_open_files();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failed::start)?;
+    runtime.block_on(show(arguments))
+}
+
+async fn show(arguments: &Demo) -> Result<(), Failed> {
+    let stage = Stage::new(arguments.duration);
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let setup = Setup {
+        strategy: StrategyName::DEFAULT,
+        listen: arguments.listen,
+        admin: arguments.admin,
+        seed: SEED,
+    };
+    let shown = Site::start(setup, &stage).await?;
+    let compared = Setup {
+        strategy: COMPARED,
+        listen: any,
+        admin: any,
+        ..setup
+    };
+    let compared = Site::start(compared, &stage).await?;
+    let readiness = Arc::new(Readiness::default());
+    let admin = admin(&shown, &readiness)?;
+    print(&header(arguments, &shown, admin.local_addr()))?;
+
+    let begin = stage.begin();
+    readiness.set_ready(true);
+    let load = |site: &Site| {
+        let plan = Plan {
+            target: site.address,
+            per_second: arguments.requests_per_second,
+            seed: SEED,
+            begin,
+            duration: arguments.duration,
+        };
+        Load::start(plan).map_err(Failed::start)
+    };
+    let mut loads = [load(&shown)?, load(&compared)?];
+    let clienteles = [(setup.strategy, loads[0].tally()), (COMPARED, loads[1].tally())];
+    let board = Board::new(&stage, &shown, clienteles);
+
+    let ended_at = watch(board, &mut loads, begin).await?;
+    readiness.set_draining();
+    let results = [(&shown, &loads[0]), (&compared, &loads[1])].map(|(site, load)| {
+        let tally = load.tally().lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Results::new(site.service.view().strategy(), tally, &site.service)
+    });
+    print(&summary::summary(&results, ended_at, arguments.duration))?;
+    drop(loads);
+    shown.shutdown().await;
+    compared.shutdown().await;
+    Ok(())
+}
+
+fn admin(site: &Site, readiness: &Arc<Readiness>) -> Result<AdminHandle, Failed> {
+    let settings = AdminSettings {
+        listen: site.config.admin.listen,
+    };
+    let shared = Shared {
+        balancer: site.balancer.clone(),
+        readiness: Arc::clone(readiness),
+        process: Arc::new(ProcessCounters::new(env!("CARGO_PKG_VERSION"))),
+        sources: vec![Box::new(ProxyMetrics(Arc::clone(site.proxy.counters())))],
+    };
+    evenkeel_admin::spawn(settings, shared).map_err(Failed::start)
+}
+
+fn header(arguments: &Demo, site: &Site, admin: SocketAddr) -> String {
+    format!(
+        "evenkeel {version}: {n} backends that misbehave on a script, {rate} requests/s for {duration}\n\
+         \x20 balancer  curl http://{address}/\n\
+         \x20 admin     curl http://{admin}/api/v1/services/demo/instances\n\
+         At the same time {COMPARED} is measured with a fleet of its own, for the summary. Times are UTC.\n\n",
+        version = env!("CARGO_PKG_VERSION"),
+        n = script::INSTANCES,
+        rate = arguments.requests_per_second,
+        duration = text::seconds(arguments.duration),
+        address = site.address,
+    )
+}
+
+/// Shows the board until the loads have ended, which a signal hastens. Returns how long they sent.
+async fn watch(board: Board, loads: &mut [Load; 2], begin: Instant) -> Result<Duration, Failed> {
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failed::start)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failed::start)?;
+    let (stop, stopped) = mpsc::channel();
+    let mut painter = tokio::task::spawn_blocking(move || paint(board, Plain::default(), &stopped));
+    let [first, second] = loads;
+    let finished = tokio::select! {
+        () = async { first.finished().await; second.finished().await } => true,
+        _ = interrupt.recv() => false,
+        _ = terminate.recv() => false,
+        // It ends by itself only when nobody sees it any more.
+        _ = &mut painter => false,
+    };
+    let sent_for = begin.elapsed();
+    if !finished {
+        first.stop();
+        second.stop();
+        first.finished().await;
+        second.finished().await;
+    }
+    drop(stop);
+    if !painter.is_finished() {
+        painter.await.map_err(Failed::start)?.or_else(unless_gone)?;
+    }
+    Ok(sent_for)
+}
+
+/// Paints until `stopped` is closed. On a thread of its own: a terminal can block for as long as it
+/// likes, and then only the picture stands still.
+fn paint(mut board: Board, mut screen: Plain, stopped: &mpsc::Receiver<()>) -> io::Result<()> {
+    let mut go_on = true;
+    while go_on {
+        go_on = stopped.recv_timeout(TICK) == Err(mpsc::RecvTimeoutError::Timeout);
+        for news in board.news() {
+            screen.news(&news)?;
+        }
+        screen.frame(&board.frame())?;
+    }
+    Ok(())
+}
+
+fn print(text: &str) -> Result<(), Failed> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .or_else(unless_gone)
+}
+
+/// A reader that has gone (`| head`) is no error.
+fn unless_gone(error: io::Error) -> Result<(), Failed> {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return Ok(());
+    }
+    Err(Failed::start(format!("cannot write to standard output: {error}")))
+}

@@ -1,0 +1,79 @@
+//! The demo on a pipe: lines and nothing else.
+
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use evenkeel_core::InstanceState;
+
+use super::board::{Frame, News};
+use super::text;
+
+/// Between two lines that say how it goes.
+const EVERY: Duration = Duration::from_secs(2);
+
+/// Lines on standard output.
+#[derive(Debug, Default)]
+pub(super) struct Plain {
+    /// When the next line on how it goes is due.
+    next: Duration,
+}
+
+impl Plain {
+    pub(super) fn news(&mut self, news: &News) -> io::Result<()> {
+        line(&news.line())
+    }
+
+    pub(super) fn frame(&mut self, frame: &Frame) -> io::Result<()> {
+        if frame.elapsed < self.next {
+            return Ok(());
+        }
+        if self.next.is_zero() {
+            // Nothing to say yet.
+            self.next = EVERY;
+            return Ok(());
+        }
+        while self.next <= frame.elapsed {
+            self.next += EVERY;
+        }
+        line(&status(frame))
+    }
+}
+
+fn line(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}")?;
+    out.flush()
+}
+
+/// How it goes, in one line.
+fn status(frame: &Frame) -> String {
+    let clients = &frame.clients[0];
+    let time = text::hms(frame.now);
+    let mut line = if frame.elapsed < frame.duration {
+        format!(
+            "{time} {} of {}",
+            text::seconds(Duration::from_secs(frame.elapsed.as_secs())),
+            text::seconds(frame.duration)
+        )
+    } else {
+        let in_flight = frame.clients.iter().map(|c| c.in_flight).sum::<u64>();
+        format!("{time} waiting for the last {in_flight} requests")
+    };
+    line += &format!(
+        " | {} requests, {} errors, p50 {}, p99 {}",
+        clients.requests,
+        clients.errors,
+        text::time_or_dash(clients.p50),
+        text::time_or_dash(clients.p99),
+    );
+    let out: Vec<_> = frame
+        .rows
+        .iter()
+        .filter(|row| row.state != InstanceState::Healthy)
+        .map(|row| format!("{} {}", row.name, row.state.as_str()))
+        .collect();
+    if !out.is_empty() {
+        line += &format!(" | {}", out.join(", "));
+    }
+    line + " | " + &frame.caption
+}
