@@ -30,6 +30,8 @@ pub(crate) use backend::serve as serve_backend;
 
 /// Connections of the load generator.
 const CONNECTIONS: u32 = 64;
+/// Share of a core below which even the busiest proxy was starved: fewer events per wake-up, colder caches.
+const QUIET: f64 = 0.8;
 
 /// What to measure, and for how long.
 #[derive(Args)]
@@ -182,6 +184,14 @@ fn compare(case: Case, options: &Options, proxies: &[Proxy], backends: &[String]
             );
             rounds[index].push(measured);
         }
+    }
+    let busiest = rounds.iter().flatten().map(Round::busy).fold(0.0, f64::max);
+    if busiest < QUIET {
+        println!(
+            "note: no proxy used more than {:.0} % of its core; other work on this machine or the load itself was \
+             the bottleneck, and CPU per request is higher than at full load",
+            busiest * 100.0
+        );
     }
     let rows = proxies.iter().zip(&running).zip(&rounds);
     rows.map(|((proxy, (process, _)), rounds)| Ok(Row::of_rounds(proxy.name(), rounds, process.resident()?)))
