@@ -8,12 +8,15 @@
 mod backend;
 mod board;
 mod fleet;
+mod live;
 mod load;
 mod plain;
+mod screen;
 mod script;
 mod site;
 mod stage;
 mod summary;
+mod table;
 mod tally;
 mod text;
 
@@ -33,7 +36,7 @@ use crate::metrics::ProxyMetrics;
 
 use board::Board;
 use load::{Load, Plan};
-use plain::Plain;
+use screen::Screen;
 use site::{Setup, Site};
 use stage::Stage;
 use summary::Results;
@@ -95,7 +98,11 @@ async fn show(arguments: &Demo) -> Result<(), Failed> {
     let ended_at = watch(board, &mut loads, begin).await?;
     readiness.set_draining();
     let results = [(&shown, &loads[0]), (&compared, &loads[1])].map(|(site, load)| {
-        let tally = load.tally().lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let tally = load
+            .tally()
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         Results::new(site.service.view().strategy(), tally, &site.service)
     });
     print(&summary::summary(&results, ended_at, arguments.duration))?;
@@ -132,19 +139,24 @@ fn header(arguments: &Demo, site: &Site, admin: SocketAddr) -> String {
     )
 }
 
-/// Shows the board until the loads have ended, which a signal hastens. Returns how long they sent.
+/// Shows the board until the loads have ended, which a signal or a key hastens. Returns how long they
+/// sent.
 async fn watch(board: Board, loads: &mut [Load; 2], begin: Instant) -> Result<Duration, Failed> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failed::start)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(Failed::start)?;
     let (stop, stopped) = mpsc::channel();
-    let mut painter = tokio::task::spawn_blocking(move || paint(board, Plain::default(), &stopped));
+    let mut painter = tokio::task::spawn_blocking(move || paint(board, &stopped));
     let [first, second] = loads;
+    let mut painted = None;
     let finished = tokio::select! {
         () = async { first.finished().await; second.finished().await } => true,
         _ = interrupt.recv() => false,
         _ = terminate.recv() => false,
-        // It ends by itself only when nobody sees it any more.
-        _ = &mut painter => false,
+        // Whoever watches has had enough, or has gone.
+        result = &mut painter => {
+            painted = Some(result);
+            false
+        }
     };
     let sent_for = begin.elapsed();
     if !finished {
@@ -154,15 +166,18 @@ async fn watch(board: Board, loads: &mut [Load; 2], begin: Instant) -> Result<Du
         second.finished().await;
     }
     drop(stop);
-    if !painter.is_finished() {
-        painter.await.map_err(Failed::start)?.or_else(unless_gone)?;
-    }
+    let painted = match painted {
+        Some(painted) => painted,
+        None => painter.await,
+    };
+    painted.map_err(Failed::start)?.or_else(unless_gone)?;
     Ok(sent_for)
 }
 
-/// Paints until `stopped` is closed. On a thread of its own: a terminal can block for as long as it
-/// likes, and then only the picture stands still.
-fn paint(mut board: Board, mut screen: Plain, stopped: &mpsc::Receiver<()>) -> io::Result<()> {
+/// Paints until `stopped` is closed or whoever watches wants the end. On a thread of its own: a terminal
+/// can block for as long as it likes, and then only the picture stands still.
+fn paint(mut board: Board, stopped: &mpsc::Receiver<()>) -> io::Result<()> {
+    let mut screen = Screen::open();
     let mut go_on = true;
     while go_on {
         go_on = stopped.recv_timeout(TICK) == Err(mpsc::RecvTimeoutError::Timeout);
@@ -170,6 +185,7 @@ fn paint(mut board: Board, mut screen: Plain, stopped: &mpsc::Receiver<()>) -> i
             screen.news(&news)?;
         }
         screen.frame(&board.frame())?;
+        go_on &= !screen.wants_end()?;
     }
     Ok(())
 }
