@@ -55,6 +55,19 @@ pub(super) struct Frame {
     pub(super) clients: [Clients; 2],
 }
 
+impl Frame {
+    /// What goes on: the script's doing, then the wait for the last answers.
+    pub(super) fn activity(&self) -> String {
+        let left: u64 = self.clients.iter().map(|clients| clients.in_flight).sum();
+        match left {
+            _ if self.elapsed < self.duration => self.caption.clone(),
+            0 => "done".to_owned(),
+            1 => "waiting for the last request".to_owned(),
+            _ => format!("waiting for the last {left} requests"),
+        }
+    }
+}
+
 /// Something that happened.
 #[derive(Debug, Clone)]
 pub(super) struct News {

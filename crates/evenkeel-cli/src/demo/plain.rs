@@ -12,10 +12,16 @@ use super::text;
 const EVERY: Duration = Duration::from_secs(2);
 
 /// Lines on standard output.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Plain {
     /// When the next line on how it goes is due.
     next: Duration,
+}
+
+impl Default for Plain {
+    fn default() -> Self {
+        Self { next: EVERY }
+    }
 }
 
 impl Plain {
@@ -25,11 +31,6 @@ impl Plain {
 
     pub(super) fn frame(&mut self, frame: &Frame) -> io::Result<()> {
         if frame.elapsed < self.next {
-            return Ok(());
-        }
-        if self.next.is_zero() {
-            // Nothing to say yet.
-            self.next = EVERY;
             return Ok(());
         }
         while self.next <= frame.elapsed {
@@ -48,19 +49,11 @@ fn line(text: &str) -> io::Result<()> {
 /// How it goes, in one line.
 fn status(frame: &Frame) -> String {
     let clients = &frame.clients[0];
-    let time = text::hms(frame.now);
-    let mut line = if frame.elapsed < frame.duration {
-        format!(
-            "{time} {} of {}",
-            text::seconds(Duration::from_secs(frame.elapsed.as_secs())),
-            text::seconds(frame.duration)
-        )
-    } else {
-        let in_flight = frame.clients.iter().map(|c| c.in_flight).sum::<u64>();
-        format!("{time} waiting for the last {in_flight} requests")
-    };
-    line += &format!(
-        " | {} requests, {} errors, p50 {}, p99 {}",
+    let mut line = format!(
+        "{} {} of {} | {} requests, {} errors, p50 {}, p99 {}",
+        text::hms(frame.now),
+        text::seconds(Duration::from_secs(frame.elapsed.min(frame.duration).as_secs())),
+        text::seconds(frame.duration),
         clients.requests,
         clients.errors,
         text::time_or_dash(clients.p50),
@@ -75,5 +68,5 @@ fn status(frame: &Frame) -> String {
     if !out.is_empty() {
         line += &format!(" | {}", out.join(", "));
     }
-    line + " | " + &frame.caption
+    line + " | " + &frame.activity()
 }

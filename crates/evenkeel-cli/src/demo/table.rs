@@ -1,5 +1,7 @@
 //! The picture in the terminal: a table of the instances, what clients see, and how far it is.
 
+use std::time::Duration;
+
 use evenkeel_core::InstanceState;
 use ratatui::style::{Color, Modifier, Style, Stylize as _};
 use ratatui::text::{Line, Span};
@@ -91,23 +93,24 @@ fn clients(clients: &Clients) -> String {
 
 fn progress(frame: &Frame) -> Line<'static> {
     let part = frame.elapsed.as_secs_f64() / frame.duration.as_secs_f64();
-    let elapsed = std::time::Duration::from_secs(frame.elapsed.min(frame.duration).as_secs());
-    let caption = if part < 1.0 {
-        frame.caption.clone()
-    } else {
-        let left: u64 = frame.clients.iter().map(|clients| clients.in_flight).sum();
-        format!("waiting for the last {left} requests")
-    };
-    Line::from(vec![
-        Span::styled(bar(part, PROGRESS), Style::new().fg(Color::Blue)),
+    let elapsed = Duration::from_secs(frame.elapsed.min(frame.duration).as_secs());
+    let gone = bar(part, PROGRESS);
+    let full = gone.trim_end();
+    let track = "─".repeat(PROGRESS - full.chars().count());
+    let mut line = vec![
+        Span::styled(full.to_owned(), Style::new().fg(Color::Blue)),
+        Span::from(track).dim(),
         Span::from(format!(
             " {} of {}  ",
             text::seconds(elapsed),
             text::seconds(frame.duration)
         )),
-        Span::styled(caption, Style::new().add_modifier(Modifier::BOLD)),
-        Span::from("  q ends it").dim(),
-    ])
+        Span::from(frame.activity()).bold(),
+    ];
+    if part < 1.0 {
+        line.push(Span::from("  (q ends it)").dim());
+    }
+    Line::from(line)
 }
 
 /// A bar `part` full, in steps of half a column.
@@ -133,7 +136,7 @@ pub(super) fn news(news: &News) -> Line<'static> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, SystemTime};
+    use std::time::SystemTime;
 
     use evenkeel_core::{EventKind, Nanos, StrategyName};
 
@@ -198,8 +201,8 @@ mod tests {
     #[test]
     fn progress_says_what_goes_on_and_what_it_waits_for() {
         let last = |elapsed| lines(elapsed).pop().unwrap_or_default();
-        assert!(last(12).contains(" 12 s of 30 s  web-4 fails fast  q ends it"));
-        assert!(last(31).contains(" 30 s of 30 s  waiting for the last 24690 requests"));
+        assert!(last(12).contains(" 12 s of 30 s  web-4 fails fast  (q ends it)"));
+        assert!(last(31).ends_with(" 30 s of 30 s  waiting for the last 24690 requests"));
     }
 
     #[test]

@@ -1,0 +1,68 @@
+//! `evenkeel demo` on a pipe, as a person would redirect it.
+
+use std::net::TcpListener;
+use std::process::{Command, Output};
+
+fn demo(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_evenkeel"))
+        .arg("demo")
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+/// The row of a strategy in the summary: requests, then errors.
+fn row(text: &str, strategy: &str) -> (u64, u64) {
+    let row = text.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        let same = words.next()? == strategy;
+        let numbers = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        same.then_some(numbers)
+    });
+    row.unwrap_or_else(|| panic!("no row of {strategy} in\n{text}"))
+}
+
+#[test]
+fn on_a_pipe_it_tells_what_happens_and_sums_up() {
+    let output = demo(&["--duration", "4s", "--requests-per-second", "150"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}\n{errors}");
+    assert!(!text.contains('\x1b'), "escape codes on a pipe:\n{text}");
+    assert_eq!(errors, "");
+
+    // Both are sent the same arrivals, about 600 of them.
+    let (shown, shown_errors) = row(&text, "power_of_two");
+    let (compared, compared_errors) = row(&text, "round_robin");
+    assert_eq!(shown, compared, "{text}");
+    assert!((400..800).contains(&shown), "{text}");
+    assert!(
+        shown_errors < shown / 2 && compared_errors < compared / 2,
+        "{text}"
+    );
+
+    let happened = |what: &str| text.lines().any(|line| line.contains(what));
+    assert!(happened("web-5 ejected: ") || happened("web-5 down: "), "{text}");
+    assert!(happened("script: web-5 is back"), "{text}");
+    assert!(happened(" of 4 s | "), "no line on how it goes:\n{text}");
+}
+
+#[test]
+fn an_address_in_use_ends_it_with_a_remedy() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for flag in ["--listen", "--admin"] {
+        let output = demo(&[flag, &address]);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{errors}");
+        assert!(errors.contains(&address) && errors.contains(flag), "{errors}");
+    }
+}
+
+#[test]
+fn a_demo_too_short_to_show_anything_is_refused() {
+    let output = demo(&["--duration", "2s"]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{errors}");
+    assert!(errors.contains("at least 3s"), "{errors}");
+}
