@@ -127,10 +127,11 @@ fn admin(site: &Site, readiness: &Arc<Readiness>) -> Result<AdminHandle, Failed>
 
 fn header(arguments: &Demo, site: &Site, admin: SocketAddr) -> String {
     format!(
-        "evenkeel {version}: {n} backends that misbehave on a script, {rate} requests/s for {duration}\n\
+        "evenkeel {version}: {n} backends misbehave on a script, {rate} requests/s for {duration}\n\
          \x20 balancer  curl http://{address}/\n\
          \x20 admin     curl http://{admin}/api/v1/services/demo/instances\n\
-         At the same time {COMPARED} is measured with a fleet of its own, for the summary. Times are UTC.\n\n",
+         For the summary, {COMPARED} is measured meanwhile with a fleet of its own.\n\
+         Times of day are UTC.\n\n",
         version = env!("CARGO_PKG_VERSION"),
         n = script::INSTANCES,
         rate = arguments.requests_per_second,

@@ -126,23 +126,30 @@ pub(super) fn caption(at: f64) -> String {
     }
 }
 
-/// What the script has for `instance`, in a demo of `duration`.
-pub(super) fn history(instance: usize, duration: Duration) -> String {
+/// What the script had for `instance` in a demo of `duration` that ended after `elapsed`.
+pub(super) fn history(instance: usize, duration: Duration, elapsed: Duration) -> String {
     let Some(Trouble { kind, during, .. }) = SCRIPT.iter().find(|t| t.instance == instance) else {
         return "well all the time".to_owned();
     };
-    let end = text::seconds(duration.mul_f64(during.end));
+    let (start, end) = (duration.mul_f64(during.start), duration.mul_f64(during.end));
+    if elapsed < start {
+        return "well so far".to_owned();
+    }
     let what = match kind {
-        Kind::Cold(factor) => return format!("cold: {factor} times slower at first, warm after {end}"),
+        Kind::Cold(factor) if elapsed < end => return format!("{factor} times slower at first, warming up"),
+        Kind::Cold(factor) => {
+            return format!("{factor} times slower at first, warm at {}", text::seconds(end));
+        }
         Kind::Slow(factor) => format!("{factor} times slower"),
         Kind::Flaky(share) => format!("{:.0} % answered with 503", share * 100.0),
-        Kind::FailsFast => "all answered with 500 at once".to_owned(),
+        Kind::FailsFast => "all answered with 500".to_owned(),
         Kind::Dead => "dead".to_owned(),
     };
-    format!(
-        "{what} from {} to {end}",
-        text::seconds(duration.mul_f64(during.start))
-    )
+    let start = text::seconds(start);
+    if elapsed < end {
+        return format!("{what} from {start} on");
+    }
+    format!("{what} from {start} to {}", text::seconds(end))
 }
 
 /// Begins and ends in `(after, until]`, in order, each with the part of the demo at which it is.

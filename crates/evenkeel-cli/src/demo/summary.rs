@@ -77,11 +77,12 @@ pub(super) fn summary(results: &[Results], elapsed: Duration, duration: Duration
     for one in results {
         let _ = writeln!(out, "{}", details(one));
     }
-    out.push_str(&shares(results, duration));
+    out.push_str(&shares(results, elapsed, duration));
     out.push_str(
-        "\nBoth ran at the same time, each with six backends of its own: same script, same arrivals, same\n\
-         retries, checks and ejections; only the strategy differs. Errors are what clients saw. Times run\n\
-         from when a request was due to the end of its answer, so that waiting is never left out.\n",
+        "\nBoth ran at the same time, each with six backends of its own: same script, same\n\
+         arrivals, same retries, checks and ejections; only the strategy differs. Errors\n\
+         are what clients saw. Times run from when a request was due to the end of its\n\
+         answer, so that waiting is never left out.\n",
     );
     let late = results
         .iter()
@@ -90,8 +91,8 @@ pub(super) fn summary(results: &[Results], elapsed: Duration, duration: Duration
     if late > TOO_LATE {
         let _ = writeln!(
             out,
-            "\nThis machine was busy: {:.1} % of the requests were sent more than 10 ms late. Trust the times\n\
-             less, or use fewer --requests-per-second.",
+            "\nThis machine was busy: {:.1} % of the requests were sent more than 10 ms late.\n\
+             Trust the times less, or use fewer --requests-per-second.",
             late * 100.0,
         );
     }
@@ -127,19 +128,19 @@ fn details(one: &Results) -> String {
 }
 
 /// Who got how much, and what was wrong with it.
-fn shares(results: &[Results], duration: Duration) -> String {
-    let mut out = format!("\n{:<10}", "share of");
+fn shares(results: &[Results], elapsed: Duration, duration: Duration) -> String {
+    let mut out = format!("\n{:<8}", "share of");
     for one in results {
-        let _ = write!(out, "{:>16}", one.strategy.as_str());
+        let _ = write!(out, "{:>14}", one.strategy.as_str());
     }
     out.push_str("   script\n");
     for instance in 0..script::INSTANCES {
-        let _ = write!(out, "{:<10}", script::name(instance));
+        let _ = write!(out, "{:<8}", script::name(instance));
         for one in results {
             let picks = one.picks.get(instance).copied().unwrap_or(0);
-            let _ = write!(out, "{:>16}", text::percent(picks, one.picks.iter().sum(), 1));
+            let _ = write!(out, "{:>14}", text::percent(picks, one.picks.iter().sum(), 1));
         }
-        let _ = writeln!(out, "   {}", script::history(instance, duration));
+        let _ = writeln!(out, "   {}", script::history(instance, duration, elapsed));
     }
     out
 }
@@ -182,8 +183,8 @@ mod tests {
             "power_of_two          100        1    1.00 %     5.0 ms     5.0 ms     5.0 ms",
             "round_robin           100        1    1.00 %     1.50 s     1.50 s     1.50 s",
             "power_of_two    errors: 1 given up after 5 s; retries: 3",
-            "web-1               50.0 %          50.0 %   well all the time",
-            "web-2               10.0 %          10.0 %   40 times slower from 6 s to 13.5 s",
+            "web-1           50.0 %        50.0 %   well all the time",
+            "web-2           10.0 %        10.0 %   40 times slower from 6 s to 13.5 s",
         ] {
             assert!(text.lines().any(|l| l == line), "{line}\nis not in\n{text}");
         }
@@ -200,6 +201,13 @@ mod tests {
             text.contains("Summary of 12 s, ended early (planned: 30 s)"),
             "{text}"
         );
+        for line in [
+            "web-2           10.0 %   40 times slower from 6 s on",
+            "web-5           10.0 %   well so far",
+            "web-6           10.0 %   20 times slower at first, warm at 4.5 s",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line}\nis not in\n{text}");
+        }
         assert!(text.contains("under way at the end and not counted: 2"), "{text}");
         assert!(
             text.contains("This machine was busy: 2.0 % of the requests"),

@@ -11,20 +11,20 @@ use super::{script, text};
 
 /// Lines of the picture.
 pub(super) const HEIGHT: u16 = script::INSTANCES as u16 + 8;
-/// Columns of its widest line.
-pub(super) const WIDTH: u16 = 86;
+/// Columns of the table: it fits the usual 80.
+pub(super) const WIDTH: u16 = 79;
 /// Columns of a bar, and the share that fills it.
-const BAR: usize = 12;
+const BAR: usize = 10;
 const FULL_SHARE: f64 = 0.3;
 /// Columns of the line that shows progress.
-const PROGRESS: usize = 24;
+const PROGRESS: usize = 20;
 
 /// The picture of a moment.
 pub(super) fn picture(frame: &Frame) -> Vec<Line<'static>> {
     let mut lines = Vec::with_capacity(usize::from(HEIGHT));
     lines.push(Line::default());
     let head = format!(
-        "{:<14}{:<9}{:>5}  {:<20}{:>9}{:>9}{:>9}{:>8}",
+        "{:<13}{:<8}{:>5}  {:<17}{:>10}{:>8}{:>8}{:>8}",
         frame.clients[0].strategy.as_str(),
         "state",
         "score",
@@ -38,7 +38,7 @@ pub(super) fn picture(frame: &Frame) -> Vec<Line<'static>> {
     lines.extend(frame.rows.iter().map(row));
     lines.push(Line::default());
     let head = format!(
-        "{:<25}{:>9}{:>9}{:>9}{:>15}{:>9}{:>9}",
+        "{:<13}{:>13}{:>9}{:>9}{:>11}{:>8}{:>8}",
         "clients of", "requests", "errors", "", "in flight", "p50", "p99"
     );
     lines.push(Line::from(head).bold());
@@ -63,12 +63,12 @@ fn row(row: &Row) -> Line<'static> {
         Style::new()
     };
     Line::from(vec![
-        Span::from(format!("{:<14}", row.name)),
-        Span::styled(format!("{state:<9}"), style),
+        Span::from(format!("{:<13}", row.name)),
+        Span::styled(format!("{state:<8}"), style),
         Span::styled(format!("{:>5.2}  ", row.score), score),
         Span::styled(bar, Style::new().fg(Color::Cyan)),
         Span::from(format!(
-            "{:>8}{:>9}{:>9}{:>9}{:>8}",
+            "{:>7}{:>10}{:>8}{:>8}{:>8}",
             text::percent(picks, of, 1),
             row.in_flight,
             text::time_or_dash(row.p50),
@@ -80,7 +80,7 @@ fn row(row: &Row) -> Line<'static> {
 
 fn clients(clients: &Clients) -> String {
     format!(
-        "{:<25}{:>9}{:>9}{:>9}{:>15}{:>9}{:>9}",
+        "{:<13}{:>13}{:>9}{:>9}{:>11}{:>8}{:>8}",
         clients.strategy.as_str(),
         clients.requests,
         clients.errors,
@@ -190,11 +190,11 @@ mod tests {
         assert_eq!(lines.len(), usize::from(HEIGHT));
         let widths: Vec<_> = lines.iter().map(|line| line.chars().count()).collect();
         assert!(widths.iter().all(|w| *w <= usize::from(WIDTH)), "{widths:?}");
-        let tables = [&widths[1..8], &widths[9..12]].concat();
-        assert!(tables.iter().all(|w| *w == tables[0]), "{widths:?}");
+        assert!(widths[1..8].iter().all(|w| *w == widths[1]), "{widths:?}");
+        assert!(widths[9..12].iter().all(|w| *w == widths[9]), "{widths:?}");
         assert_eq!(
             lines[5],
-            "web-4         ejected   1.00  ━━━━━━        15.0 %        3   5.3 ms        -       7"
+            "web-4        ejected  1.00  ━━━━━      15.0 %         3  5.3 ms       -       7"
         );
     }
 
