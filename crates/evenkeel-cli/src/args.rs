@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use evenkeel_config::{Address, DurationText};
@@ -74,7 +75,7 @@ pub(crate) struct Serve {
     #[arg(long = "backend", id = "backends", value_name = "ADDR", requires = "listen")]
     pub(crate) backends: Vec<Address>,
     /// Strategy; see `evenkeel strategies`.
-    #[arg(long, value_name = "NAME", conflicts_with = "config")]
+    #[arg(long, value_name = "NAME", conflicts_with = "config", value_parser = strategies())]
     pub(crate) strategy: Option<StrategyName>,
     /// Address of the admin API; overrides the file.
     #[arg(long, value_name = "ADDR")]
@@ -95,6 +96,12 @@ pub(crate) struct Demo {
     /// Address of the admin API; port 0 takes any free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     pub(crate) admin: SocketAddr,
+}
+
+/// Names as clap knows them, so that a wrong one is answered with the right ones and shells complete them.
+fn strategies() -> impl TypedValueParser<Value = StrategyName> {
+    PossibleValuesParser::new(StrategyName::ALL.iter().map(|name| name.as_str()))
+        .try_map(|name| name.parse::<StrategyName>())
 }
 
 /// Shorter than this, health checks and ejections have no time to show anything.

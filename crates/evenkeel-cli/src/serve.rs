@@ -1,5 +1,6 @@
 //! `evenkeel serve`: starts everything, reloads on SIGHUP, drains on SIGTERM.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -7,7 +8,7 @@ use evenkeel_admin::{AdminHandle, AdminSettings, ProcessCounters, Readiness, Sha
 use evenkeel_config::Config;
 use evenkeel_proxy::Proxy;
 use evenkeel_runtime::{Balancer, Clock};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::Serve;
 use crate::exit::Failed;
@@ -27,8 +28,10 @@ pub(crate) fn run(arguments: &Serve) -> Result<(), Failed> {
         .build()
         .map_err(Failed::start)?;
     runtime.block_on(async {
+        // From here on a signal waits for its turn: whoever reads that we are ready may send one at once.
+        let signals = Signals::listen().map_err(Failed::start)?;
         let mut server = Server::start(config, arguments).await?;
-        server.run(arguments).await
+        server.run(arguments, signals).await
     })
 }
 
@@ -41,6 +44,30 @@ fn read(arguments: &Serve) -> Result<Config, Failed> {
         config.admin.listen = admin;
     }
     Ok(config)
+}
+
+/// The signals that matter to a running process.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+}
+
+async fn end_asked(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
 }
 
 /// The parts of a running balancer.
@@ -78,9 +105,7 @@ impl Server {
         .map_err(Failed::start)?;
         put_in_force(&config, &balancer, &mut proxy).await?;
         readiness.set_ready(true);
-        for (name, address) in proxy.listening() {
-            tracing::info!(listener = %name, %address, "listening");
-        }
+        log_listeners(&[], &proxy.listening());
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             admin = %admin.local_addr(),
@@ -99,35 +124,32 @@ impl Server {
         })
     }
 
-    async fn run(&mut self, arguments: &Serve) -> Result<(), Failed> {
-        let listen = |kind| signal(kind).map_err(Failed::start);
-        let mut hangup = listen(SignalKind::hangup())?;
-        let mut terminate = listen(SignalKind::terminate())?;
-        let mut interrupt = listen(SignalKind::interrupt())?;
+    async fn run(&mut self, arguments: &Serve, mut signals: Signals) -> Result<(), Failed> {
         loop {
             tokio::select! {
-                _ = hangup.recv() => self.reload(arguments).await,
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
+                _ = signals.hangup.recv() => self.reload(arguments).await,
+                () = end_asked(&mut signals.terminate, &mut signals.interrupt) => break,
             }
         }
         tokio::select! {
             () = self.drain() => Ok(()),
-            _ = terminate.recv() => Err(Failed::start("ended at once by a second signal; requests were cut off")),
-            _ = interrupt.recv() => Err(Failed::start("ended at once by a second signal; requests were cut off")),
+            () = end_asked(&mut signals.terminate, &mut signals.interrupt) => {
+                Err(Failed::start("ended at once by a second signal; requests were cut off"))
+            }
         }
     }
 
     async fn reload(&mut self, arguments: &Serve) {
         let Some(proxy) = &mut self.proxy else { return };
+        let listened = proxy.listening();
         let outcome = match read(arguments) {
             Ok(config) => put_in_force(&config, &self.balancer, proxy)
                 .await
                 .map(|()| config),
             Err(failed) => Err(failed),
         };
-        self.process.record_reload(outcome.is_ok());
-        match outcome {
+        log_listeners(&listened, &proxy.listening());
+        match &outcome {
             Ok(config) => {
                 if config.workers != self.config.workers || config.admin.listen != self.config.admin.listen {
                     tracing::warn!("`workers` and `admin.listen` change with a restart only");
@@ -137,11 +159,14 @@ impl Server {
                     instances = config.services.iter().map(|s| s.instances.len()).sum::<usize>(),
                     "configuration reloaded"
                 );
-                self.config = config;
             }
             Err(failed) => {
                 tracing::error!("the new configuration is not used, the old one stays in force:\n{failed}");
             }
+        }
+        self.process.record_reload(outcome.is_ok());
+        if let Ok(config) = outcome {
+            self.config = config;
         }
     }
 
@@ -154,17 +179,26 @@ impl Server {
         );
         tokio::time::sleep(UNREADY.min(deadline)).await;
         if let Some(proxy) = self.proxy.take() {
-            let counters = Arc::clone(proxy.counters());
-            if proxy.drain(deadline).await {
-                tracing::info!("drained");
-            } else {
-                tracing::warn!(
-                    connections = counters.open(),
+            match proxy.drain(deadline).await {
+                0 => tracing::info!("drained"),
+                connections => tracing::warn!(
+                    connections,
+                    ?deadline,
                     "the deadline passed; what was still open was cut off"
-                );
+                ),
             }
         }
         self.balancer.shutdown().await;
+    }
+}
+
+/// Says which listeners are new and which are gone.
+fn log_listeners(before: &[(Arc<str>, SocketAddr)], now: &[(Arc<str>, SocketAddr)]) {
+    for (name, address) in now.iter().filter(|listener| !before.contains(listener)) {
+        tracing::info!(listener = %name, %address, "listening");
+    }
+    for (name, address) in before.iter().filter(|listener| !now.contains(listener)) {
+        tracing::info!(listener = %name, %address, "no longer listening; running requests may finish");
     }
 }
 

@@ -139,8 +139,8 @@ impl Proxy {
     }
 
     /// Stops listening, ends idle connections, lets running requests finish for at most `deadline`.
-    /// True when all finished in time; the workers end in any case.
-    pub async fn drain(mut self, deadline: Duration) -> bool {
+    /// The workers end in any case; returns how many connections that cut off.
+    pub async fn drain(mut self, deadline: Duration) -> usize {
         let drained = async {
             let mut answers = Vec::new();
             for worker in &self.workers {
@@ -148,11 +148,15 @@ impl Proxy {
             }
             all(answers).await;
         };
-        let in_time = tokio::time::timeout(deadline, drained).await.is_ok();
+        let cut_off = match tokio::time::timeout(deadline, drained).await {
+            Ok(()) => 0,
+            // Counted before the workers end, as that closes them.
+            Err(_) => self.counters.open(),
+        };
         for worker in &mut self.workers {
             worker.commands = None;
         }
-        in_time
+        cut_off
     }
 }
 

@@ -1,0 +1,154 @@
+//! SIGTERM: not ready first, then nothing new, then what runs may finish, then the end.
+
+use std::net::SocketAddr;
+
+use rustix::process::Signal;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+
+use crate::support::backend::Backend;
+use crate::support::client::{Client, get};
+use crate::support::load::Load;
+use crate::support::process::Server;
+use crate::support::{raw, until};
+
+async fn start(backend: &Backend, drain_timeout: &str) -> (Server, SocketAddr) {
+    let config = format!(
+        "admin: {{ listen: 127.0.0.1:0 }}
+drain_timeout: {drain_timeout}
+listeners: [{{ name: web, bind: 127.0.0.1:0 }}]
+services:
+  - name: web
+    instances:
+{}",
+        backend.instance("one")
+    );
+    let server = Server::start(&config).await;
+    let address = server.address("web").await;
+    (server, address)
+}
+
+/// A request that is answered only when the backend is told to.
+async fn slow_request(backend: &Backend, address: SocketAddr) -> TcpStream {
+    let before = backend.requests();
+    let stream = raw::send(address, "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    until("the request is there", || async {
+        (backend.requests() > before).then_some(())
+    })
+    .await;
+    stream
+}
+
+async fn refuses(address: SocketAddr) {
+    until("the listener is closed", || async {
+        TcpStream::connect(address).await.is_err().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn running_requests_finish_and_everything_else_ends() {
+    let backend = Backend::start("one");
+    for signal in [Signal::TERM, Signal::INT] {
+        let (mut server, address) = start(&backend, "20s").await;
+        let admin = server.admin().await;
+        let mut idle = raw::send(address, "GET /name HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        raw::through(&mut idle, "one").await;
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        let mut slow = slow_request(&backend, address).await;
+
+        server.signal(signal);
+        until("it is not ready", || async {
+            let ready = get(admin, "/readyz").await.unwrap();
+            (ready.status == 503).then_some(())
+        })
+        .await;
+        refuses(address).await;
+        assert_eq!(raw::to_end(&mut idle).await, "");
+        assert_eq!(raw::to_end(&mut silent).await, "");
+        assert_eq!(get(admin, "/livez").await.unwrap().status, 200);
+
+        backend.state.gate.notify_one();
+        let answer = raw::to_end(&mut slow).await;
+        assert!(answer.ends_with("waited"), "{answer}");
+        assert!(
+            answer.to_ascii_lowercase().contains("connection: close"),
+            "{answer}"
+        );
+        assert_eq!(server.ended().await.code(), Some(0));
+        let log = server.log();
+        assert!(log.contains("draining") && log.contains("drained"), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn readiness_turns_false_before_the_listener_closes() {
+    let backend = Backend::start("one");
+    let (server, address) = start(&backend, "20s").await;
+    let admin = server.admin().await;
+    let _slow = slow_request(&backend, address).await;
+    server.signal(Signal::TERM);
+    let mut unready = false;
+    let mut ticks = tokio::time::interval(std::time::Duration::from_millis(5));
+    while TcpStream::connect(address).await.is_ok() {
+        unready |= get(admin, "/readyz").await.unwrap().status == 503;
+        ticks.tick().await;
+    }
+    assert!(unready, "the listener closed while /readyz still said 200");
+}
+
+#[tokio::test]
+async fn no_request_is_lost_when_clients_leave_in_time() {
+    let backend = Backend::start("one");
+    let (mut server, address) = start(&backend, "20s").await;
+    let load = Load::start(address, 8, "/name");
+    load.more(50).await;
+    server.signal(Signal::TERM);
+    server.line("draining").await;
+    let seen = load.stop().await;
+    seen.assert_no_failure();
+    assert_eq!(server.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn what_runs_beyond_the_deadline_is_cut_off_and_told() {
+    let backend = Backend::start("one");
+    let (mut server, address) = start(&backend, "400ms").await;
+    let mut slow = slow_request(&backend, address).await;
+    server.signal(Signal::TERM);
+    assert_eq!(server.ended().await.code(), Some(0));
+    let line = server.line("the deadline passed").await;
+    assert!(line.contains("connections=1"), "{line}");
+    let mut rest = Vec::new();
+    let _ = slow.read_to_end(&mut rest).await;
+    assert!(rest.is_empty(), "{rest:?}");
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_now() {
+    let backend = Backend::start("one");
+    for second in [Signal::TERM, Signal::INT] {
+        let (mut server, address) = start(&backend, "60s").await;
+        let _slow = slow_request(&backend, address).await;
+        server.signal(Signal::TERM);
+        server.line("draining").await;
+        server.signal(second);
+        let code = server.ended().await.code();
+        assert!(code.is_some_and(|code| code != 0), "{code:?}");
+        server.line("second signal").await;
+    }
+}
+
+#[tokio::test]
+async fn a_signal_at_the_very_start_is_heard() {
+    let backend = Backend::start("one");
+    for _ in 0..5 {
+        let (mut server, address) = start(&backend, "20s").await;
+        server.signal(Signal::HUP);
+        server.line("configuration reloaded").await;
+        let mut client = Client::connect(address).await.unwrap();
+        assert_eq!(client.get("/name").await.unwrap().body, "one");
+        server.signal(Signal::TERM);
+        assert_eq!(server.ended().await.code(), Some(0));
+    }
+}

@@ -1,0 +1,228 @@
+//! Backends that misbehave while clients are served.
+
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use crate::support::backend::Backend;
+use crate::support::load::Load;
+use crate::support::process::Server;
+use crate::support::{raw, until};
+
+/// Where the backend of this process listens, when it is one.
+const LISTEN: &str = "EVENKEEL_TEST_BACKEND";
+
+/// No test: the process that [`Process`] starts, which a real signal can kill.
+#[test]
+fn backend_process() {
+    if let Ok(address) = std::env::var(LISTEN) {
+        let _backend = Backend::at(address.parse().unwrap(), "process");
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
+/// A backend that is a process of its own.
+struct Process {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Process {
+    async fn start(address: SocketAddr) -> Self {
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "faults::backend_process", "--nocapture"])
+            .env(LISTEN, address.to_string())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        until("the backend listens", || async {
+            tokio::net::TcpStream::connect(address).await.ok()
+        })
+        .await;
+        Self { child, address }
+    }
+
+    fn kill(&mut self) {
+        kill_process(Pid::from_child(&self.child), Signal::KILL).unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A port that is free now.
+fn free() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+}
+
+fn config(settings: &str, addresses: &[SocketAddr]) -> String {
+    let instances: String = addresses
+        .iter()
+        .enumerate()
+        .map(|(i, address)| format!("      - {{ id: web-{i}, address: {address} }}\n"))
+        .collect();
+    format!(
+        "admin: {{ listen: 127.0.0.1:0 }}
+listeners: [{{ name: web, bind: 127.0.0.1:0 }}]
+services:
+  - name: web
+{settings}    instances:
+{instances}"
+    )
+}
+
+async fn one_of_three_is_killed(clients: usize, strategy: &str) {
+    let mut processes = Vec::new();
+    for _ in 0..3 {
+        processes.push(Process::start(free()).await);
+    }
+    let addresses: Vec<_> = processes.iter().map(|p| p.address).collect();
+    let settings = format!("    strategy: {strategy}\n    circuit_breaker: {{ base_ejection: 500ms }}\n");
+    let server = Server::start(&config(&settings, &addresses)).await;
+    let load = Load::start(server.address("web").await, clients, "/name");
+    load.more(clients as u64 * 5).await;
+
+    processes[1].kill();
+    let ejected = server.in_state(1, "ejected").await;
+    let reason = ejected["reason"].as_str().unwrap();
+    assert!(reason.contains("requests failed in a row"), "{reason}");
+    load.more(clients as u64 * 5).await;
+    let line = server.line("web-1").await;
+    assert!(line.contains("ejected"), "{line}");
+
+    processes[1] = Process::start(addresses[1]).await;
+    server.in_state(1, "healthy").await;
+    let before = server.instance(1).await["counts"]["successes"].as_u64().unwrap();
+    until("it serves again", || async {
+        let now = server.instance(1).await["counts"]["successes"].as_u64().unwrap();
+        (now > before + 5).then_some(())
+    })
+    .await;
+    let seen = load.stop().await;
+    println!("{} requests of {clients} clients under {strategy}", seen.served);
+    seen.assert_no_failure();
+    let events = server.page("/api/v1/events").await;
+    assert!(events.contains("ejected") && events.contains("web-1"), "{events}");
+}
+
+#[tokio::test]
+async fn kill_9_of_one_of_three_backends_fails_no_get() {
+    one_of_three_is_killed(24, "power_of_two").await;
+}
+
+/// More requests under way than the reserve of the retry budget: what was served before counts too.
+#[tokio::test]
+async fn kill_9_with_many_clients_fails_no_get() {
+    one_of_three_is_killed(600, "round_robin").await;
+}
+
+/// Answers `limit` requests per connection without saying that it will close, then closes at the moment
+/// the next one may come.
+async fn closes_after(listener: TcpListener, limit: u32, served: Arc<AtomicU64>) {
+    while let Ok((mut stream, _)) = listener.accept().await {
+        let served = Arc::clone(&served);
+        tokio::spawn(async move {
+            let _ = stream.set_nodelay(true);
+            let mut buffer = vec![0; 4096];
+            for _ in 0..limit {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    match stream.read(&mut buffer).await {
+                        Ok(n) if n > 0 => head.extend_from_slice(&buffer[..n]),
+                        _ => return,
+                    }
+                }
+                served.fetch_add(1, Relaxed);
+                let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+                if stream.write_all(answer).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_connection_closed_at_the_moment_of_reuse_fails_no_get() {
+    let served = Arc::<AtomicU64>::default();
+    let mut addresses = Vec::new();
+    for limit in 1..=3 {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        addresses.push(listener.local_addr().unwrap());
+        tokio::spawn(closes_after(listener, limit, Arc::clone(&served)));
+    }
+    let server = Server::start(&config("", &addresses)).await;
+    let load = Load::start(server.address("web").await, 16, "/");
+    load.more(3_000).await;
+    let seen = load.stop().await;
+    let stale = server
+        .metric("evenkeel_retries_total{service=\"web\",reason=\"stale_connection\"}")
+        .await;
+    println!("{} requests, {stale} sent again on a new connection", seen.served);
+    seen.assert_no_failure();
+    for index in 0..3 {
+        let instance = server.instance(index).await;
+        assert_eq!(instance["state"], "healthy", "{instance}");
+        assert_eq!(instance["counts"]["failures"], 0, "{instance}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_never_looks_complete() {
+    for head in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                raw::through(&mut stream, "\r\n\r\n").await;
+                stream.write_all(head.as_bytes()).await.unwrap();
+                stream.set_zero_linger().unwrap();
+            }
+        });
+        let server = Server::start(&config("", &[address])).await;
+        let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        let mut stream = raw::send(server.address("web").await, request).await;
+        let mut all = Vec::new();
+        let _ = stream.read_to_end(&mut all).await;
+        let all = String::from_utf8(all).unwrap();
+        assert!(!all.ends_with("0\r\n\r\n"), "{all}");
+        assert!(all.len() < 1000, "{all}");
+    }
+}
+
+#[tokio::test]
+async fn without_any_backend_the_answer_says_why() {
+    let server = Server::start(&config("", &[free(), free()])).await;
+    let mut client = crate::support::client::Client::connect(server.address("web").await)
+        .await
+        .unwrap();
+    for _ in 0..20 {
+        let answer = client.get("/").await.unwrap();
+        assert!(matches!(answer.status, 502 | 503), "{}", answer.status);
+        let status = answer.headers["proxy-status"].to_str().unwrap();
+        assert!(status.contains("connection_refused"), "{status}");
+        assert!(!answer.body.is_empty());
+    }
+    // Taking both out would leave nobody to try.
+    let line = server.line("ejection_withheld").await;
+    assert!(line.contains("requests failed in a row"), "{line}");
+}

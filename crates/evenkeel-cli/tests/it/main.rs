@@ -1,0 +1,13 @@
+//! The built binary as a process: real configuration files, real sockets, real backends, real signals.
+//!
+//! Tests in `peers` run beside outside programs, when `EVENKEEL_PEERS=1` says that those are installed.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod checks;
+mod commands;
+mod drain;
+mod faults;
+mod memory;
+mod reload;
+mod startup;
+mod support;

@@ -1,0 +1,182 @@
+//! Backends over real sockets, on a thread of their own.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
+
+use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
+use hyper::body::{Bytes, Frame, Incoming};
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::sync::{Notify, oneshot};
+
+type Body = BoxBody<Bytes, Infallible>;
+
+/// What all its connections share.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    /// Requests that came, checks aside.
+    pub(crate) requests: AtomicU64,
+    /// Bytes of request bodies.
+    pub(crate) received: AtomicU64,
+    /// Answers `/wait` wait for it.
+    pub(crate) gate: Notify,
+    /// The status of `/healthz`.
+    pub(crate) health: AtomicU64,
+}
+
+/// A backend that answers by path: `/name`, `/wait`, `/download/BYTES`, `/upload`, `/healthz`, `/gzip`,
+/// `/status/CODE`, and anything else with `ok`.
+#[derive(Debug)]
+pub(crate) struct Backend {
+    pub(crate) address: SocketAddr,
+    pub(crate) state: Arc<State>,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Backend {
+    pub(crate) fn start(name: &'static str) -> Self {
+        Self::at("127.0.0.1:0".parse().unwrap(), name)
+    }
+
+    pub(crate) fn at(address: SocketAddr, name: &'static str) -> Self {
+        let socket = std::net::TcpListener::bind(address).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let address = socket.local_addr().unwrap();
+        let state = Arc::new(State {
+            health: AtomicU64::new(200),
+            ..State::default()
+        });
+        let (stop, stopped) = oneshot::channel::<()>();
+        let shared = Arc::clone(&state);
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let socket = tokio::net::TcpListener::from_std(socket).unwrap();
+                tokio::select! {
+                    () = serve(socket, shared, name) => {}
+                    _ = stopped => {}
+                }
+            });
+        });
+        Self {
+            address,
+            state,
+            _stop: stop,
+        }
+    }
+
+    pub(crate) fn requests(&self) -> u64 {
+        self.state.requests.load(Relaxed)
+    }
+
+    /// A line of the configuration for it.
+    pub(crate) fn instance(&self, id: &str) -> String {
+        format!("      - {{ id: {id}, address: {} }}\n", self.address)
+    }
+}
+
+async fn serve(socket: tokio::net::TcpListener, state: Arc<State>, name: &'static str) {
+    loop {
+        let Ok((stream, _)) = socket.accept().await else {
+            continue;
+        };
+        let _ = stream.set_nodelay(true);
+        let state = Arc::clone(&state);
+        tokio::spawn(async move {
+            let service = hyper::service::service_fn(|request| {
+                let state = Arc::clone(&state);
+                async move { Ok::<_, Infallible>(answer(request, &state, name).await) }
+            });
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+async fn answer(request: Request<Incoming>, state: &State, name: &'static str) -> Response<Body> {
+    let path = request.uri().path().to_owned();
+    if path == "/healthz" {
+        let status = StatusCode::from_u16(state.health.load(Relaxed) as u16).unwrap();
+        return reply(status, "");
+    }
+    state.requests.fetch_add(1, Relaxed);
+    if let Some(size) = path.strip_prefix("/download/") {
+        return download(size.parse().unwrap());
+    }
+    if let Some(status) = path.strip_prefix("/status/") {
+        return reply(status.parse().unwrap(), name);
+    }
+    match path.as_str() {
+        "/name" => reply(StatusCode::OK, name),
+        "/wait" => {
+            state.gate.notified().await;
+            reply(StatusCode::OK, "waited")
+        }
+        "/upload" => {
+            let mut body = request.into_body();
+            let mut bytes = 0;
+            while let Some(Ok(frame)) = body.frame().await {
+                let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+                bytes += length;
+                state.received.fetch_add(length, Relaxed);
+            }
+            reply(StatusCode::OK, bytes.to_string())
+        }
+        "/gzip" => {
+            let mut response = reply(StatusCode::OK, &GZIP[..]);
+            let value = hyper::header::HeaderValue::from_static("gzip");
+            response.headers_mut().insert("content-encoding", value);
+            response
+        }
+        _ => reply(StatusCode::OK, "ok"),
+    }
+}
+
+/// `hello` in gzip, stored without compression.
+pub(crate) const GZIP: [u8; 28] = [
+    0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff, 1, 5, 0, 0xfa, 0xff, b'h', b'e', b'l', b'l', b'o', 0x86, 0xa6,
+    0x10, 0x36, 5, 0, 0, 0,
+];
+
+fn reply(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Full::new(text.into()).boxed());
+    *response.status_mut() = status;
+    response
+}
+
+/// So many zeros, made as they are read.
+fn download(size: u64) -> Response<Body> {
+    let mut response = Response::new(Pieces { left: size }.boxed());
+    response.headers_mut().insert("content-length", size.into());
+    response
+}
+
+struct Pieces {
+    left: u64,
+}
+
+impl hyper::body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        const PIECE: Bytes = Bytes::from_static(&[0; 64 * 1024]);
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        let piece = PIECE.slice(..self.left.min(PIECE.len() as u64) as usize);
+        self.left -= piece.len() as u64;
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+}
