@@ -258,6 +258,9 @@ impl Client {
                     upstream
                         .pool
                         .check_in(slot, connection, now, upstream.settings.max_idle);
+                } else {
+                    // Before lingering, which takes its time.
+                    drop(connection);
                 }
                 if head.close || !end.request_done {
                     if !end.request_done || !self.inbox.is_empty() {

@@ -157,7 +157,9 @@ impl Attempt<'_> {
         self.chunking = modern && head.framing == Framing::UntilClose;
         let chunked = self.chunking || (modern && head.framing == Framing::Chunked);
         let until_close = !modern && matches!(head.framing, Framing::Chunked | Framing::UntilClose);
-        let close = !self.request.keep_alive || until_close || self.client.is_closing();
+        // A request that is not all here when its response begins may never be: its client cannot go on.
+        let early = !self.request_done;
+        let close = !self.request.keep_alive || until_close || early || self.client.is_closing();
         let out = if modern { BodyOut::Chunked } else { BodyOut::Plain };
         self.body = BodyFilter::new(head.framing, out, &limits);
         self.keep_alive = head.keep_alive;

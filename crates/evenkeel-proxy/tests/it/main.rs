@@ -1,0 +1,6 @@
+//! The data plane over real loopback sockets, between scripted clients and scripted backends.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod basics;
+mod support;

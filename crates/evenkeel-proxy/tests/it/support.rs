@@ -1,0 +1,523 @@
+//! The data plane with its balancer, and peers that do exactly what a test says.
+//!
+//! A test holds both ends: it sends what a client sends, accepts the connection the proxy makes and
+//! answers as the backend. Everything a test waits for has a deadline.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use evenkeel_core::{EjectionSettings, Instance, ServiceSettings, StrategyName};
+use evenkeel_h1::Limits;
+use evenkeel_proxy::{ListenerSettings, Proxy, ProxySettings, RouteSettings, UpstreamSettings};
+use evenkeel_runtime::{Balancer, Clock, MetricsSnapshot, RetryReason, Service, ServiceSpec};
+use socket2::{Domain, SockRef, Socket, Type};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+/// Everything a test waits for happens within this time, or the test fails.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// A limit no test reaches.
+const LONG: Duration = Duration::from_secs(60);
+/// A limit that a test waits for.
+pub(crate) const SHORT: Duration = Duration::from_millis(150);
+
+#[track_caller]
+pub(crate) fn within<T>(future: impl Future<Output = T>) -> impl Future<Output = T> {
+    let at = std::panic::Location::caller();
+    async move {
+        match tokio::time::timeout(PATIENCE, future).await {
+            Ok(value) => value,
+            Err(_) => panic!("{at}: it did not happen in time"),
+        }
+    }
+}
+
+/// Looks again and again until `condition` holds.
+#[track_caller]
+pub(crate) fn until(mut condition: impl FnMut() -> bool) -> impl Future<Output = ()> {
+    within(async move {
+        let mut pause = tokio::time::interval(Duration::from_millis(2));
+        while !condition() {
+            pause.tick().await;
+        }
+    })
+}
+
+/// What a test may set; the rest is out of its way.
+pub(crate) struct Setup {
+    pub(crate) instances: Vec<SocketAddr>,
+    pub(crate) listener: ListenerSettings,
+    pub(crate) connect: Duration,
+    pub(crate) response: Duration,
+    pub(crate) body_idle: Duration,
+    pub(crate) idle: Duration,
+    pub(crate) retry_attempts: u32,
+    pub(crate) retry_budget: f64,
+    pub(crate) connections_per_instance: u32,
+    pub(crate) limits: Limits,
+    pub(crate) max_body: Option<u64>,
+    pub(crate) max_clients: usize,
+    pub(crate) trusted_proxies: &'static [&'static str],
+}
+
+impl Setup {
+    pub(crate) fn new(instances: &[SocketAddr]) -> Self {
+        Self {
+            instances: instances.to_vec(),
+            listener: ListenerSettings {
+                name: "web".into(),
+                bind: SocketAddr::from(([127, 0, 0, 1], 0)),
+                client_header: LONG,
+                client_idle: LONG,
+                body_idle: LONG,
+                routes: vec![RouteSettings {
+                    host: None,
+                    path_prefix: None,
+                    upstream: 0,
+                }],
+            },
+            connect: LONG,
+            response: LONG,
+            body_idle: LONG,
+            idle: LONG,
+            retry_attempts: 2,
+            retry_budget: 0.2,
+            connections_per_instance: u32::MAX,
+            limits: Limits::default(),
+            max_body: None,
+            max_clients: 10_000,
+            trusted_proxies: &[],
+        }
+    }
+
+    fn spec(&self) -> ServiceSpec {
+        let instance =
+            |(n, address): (usize, &SocketAddr)| Instance::new(&format!("i-{n}"), *address).unwrap();
+        ServiceSpec {
+            settings: ServiceSettings {
+                name: "web".into(),
+                strategy: StrategyName::round_robin,
+                checks: None,
+                // A test decides which instances are asked, not their past.
+                ejection: EjectionSettings {
+                    consecutive_failures: 0,
+                    ..EjectionSettings::default()
+                },
+                min_healthy: 1,
+            },
+            instances: self.instances.iter().enumerate().map(instance).collect(),
+            check: None,
+        }
+    }
+
+    fn settings(&self, service: &Arc<Service>) -> ProxySettings {
+        ProxySettings {
+            listeners: vec![self.listener.clone()],
+            upstreams: vec![UpstreamSettings {
+                service: Arc::clone(service),
+                connect: self.connect,
+                response: self.response,
+                body_idle: self.body_idle,
+                idle: self.idle,
+                retry_attempts: self.retry_attempts,
+                retry_budget: self.retry_budget,
+                max_connections: self.connections_per_instance,
+                max_idle: 1_000,
+            }],
+            limits: self.limits,
+            max_body: self.max_body,
+            max_connections: self.max_clients,
+            trusted_proxies: self
+                .trusted_proxies
+                .iter()
+                .map(|net| net.parse().unwrap())
+                .collect(),
+        }
+    }
+
+    pub(crate) async fn start(self) -> Rig {
+        let balancer = Balancer::new(Clock::start(), 7);
+        let proxy = Proxy::start(1, balancer.clock(), 7).unwrap();
+        let mut rig = Rig {
+            proxy,
+            balancer,
+            address: self.listener.bind,
+        };
+        rig.configure(&self).await;
+        rig.address = rig.proxy.listening()[0].1;
+        rig
+    }
+}
+
+/// A running data plane with one worker.
+pub(crate) struct Rig {
+    pub(crate) proxy: Proxy,
+    balancer: Balancer,
+    pub(crate) address: SocketAddr,
+}
+
+impl Rig {
+    /// In front of one backend.
+    pub(crate) async fn before(backend: &Backend) -> Self {
+        Setup::new(&[backend.address]).start().await
+    }
+
+    pub(crate) async fn configure(&mut self, setup: &Setup) {
+        self.balancer.apply(vec![setup.spec()]).await.unwrap();
+        let settings = setup.settings(&self.service());
+        let sockets = self.proxy.bind(&settings.listeners).unwrap();
+        self.proxy.configure(settings, sockets).await;
+    }
+
+    pub(crate) async fn client(&self) -> Peer {
+        Peer::new(within(TcpStream::connect(self.address)).await.unwrap())
+    }
+
+    /// A client that has sent this.
+    pub(crate) async fn request(&self, text: &str) -> Peer {
+        let mut client = self.client().await;
+        client.send(text).await;
+        client
+    }
+
+    pub(crate) fn service(&self) -> Arc<Service> {
+        self.balancer.service("web").unwrap()
+    }
+
+    pub(crate) fn metrics(&self) -> MetricsSnapshot {
+        self.service().metrics().snapshot()
+    }
+
+    pub(crate) fn retries(&self, reason: RetryReason) -> u64 {
+        self.metrics()
+            .retries
+            .iter()
+            .find(|row| row.0 == reason)
+            .unwrap()
+            .1
+    }
+
+    /// Sums over all instances: in flight, successes, failures, cancelled.
+    pub(crate) fn tally(&self) -> [u64; 4] {
+        let mut tally = [0; 4];
+        for (_, member, _) in self.service().view_full().members() {
+            let stats = member.stats();
+            let one = [
+                u64::from(member.load().get()),
+                stats.successes(),
+                stats.failures(),
+                stats.cancelled(),
+            ];
+            tally.iter_mut().zip(one).for_each(|(sum, n)| *sum += n);
+        }
+        tally
+    }
+
+    /// Waits until no request is in flight.
+    #[track_caller]
+    pub(crate) fn settled(&self) -> impl Future<Output = ()> {
+        until(|| self.tally()[0] == 0)
+    }
+}
+
+/// Where the proxy finds a backend that a test plays by hand.
+pub(crate) struct Backend {
+    pub(crate) address: SocketAddr,
+    listener: TcpListener,
+}
+
+impl Backend {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self {
+            address: listener.local_addr().unwrap(),
+            listener,
+        }
+    }
+
+    /// The next connection of the proxy.
+    #[track_caller]
+    pub(crate) fn accept(&self) -> impl Future<Output = Peer> {
+        let accepted = within(self.listener.accept());
+        async { Peer::new(accepted.await.unwrap().0) }
+    }
+
+    /// The next connection of the proxy, and the request head that came over it.
+    #[track_caller]
+    pub(crate) fn request(&self) -> impl Future<Output = (Peer, String)> {
+        let accepted = self.accept();
+        async {
+            let mut peer = accepted.await;
+            let head = peer.head().await;
+            (peer, head)
+        }
+    }
+
+    /// Whether the proxy has connected again.
+    pub(crate) fn is_called(&self) -> bool {
+        use std::task::{Context, Poll, Waker};
+        let mut cx = Context::from_waker(Waker::noop());
+        matches!(self.listener.poll_accept(&mut cx), Poll::Ready(_))
+    }
+}
+
+/// A backend that gives every request (without a body) the same answer.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    heads: Arc<Mutex<Vec<String>>>,
+    _tasks: JoinSet<()>,
+}
+
+impl Server {
+    pub(crate) async fn start(answer: &'static str) -> Self {
+        let backend = Backend::start().await;
+        let address = backend.address;
+        let heads = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&heads);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = backend.listener.accept().await {
+                let seen = Arc::clone(&seen);
+                connections.spawn(async move {
+                    let mut peer = Peer::new(stream);
+                    while let Some(head) = peer.try_head().await {
+                        seen.lock().unwrap().push(head);
+                        if peer.stream.write_all(answer.as_bytes()).await.is_err() || answer.is_empty() {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        Self {
+            address,
+            heads,
+            _tasks: tasks,
+        }
+    }
+
+    /// The request heads so far.
+    pub(crate) fn heads(&self) -> Vec<String> {
+        self.heads.lock().unwrap().clone()
+    }
+}
+
+/// A whole response.
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Response {
+    pub(crate) fn status(&self) -> u16 {
+        self.head.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+
+    #[track_caller]
+    pub(crate) fn expect(&self, status: u16) -> &Self {
+        assert_eq!(self.status(), status, "{self:?}");
+        self
+    }
+
+    /// Checks an error of the proxy's own.
+    #[track_caller]
+    pub(crate) fn expect_error(&self, status: u16, error: &str) {
+        self.expect(status);
+        assert!(
+            field(&self.head, "proxy-status")
+                .unwrap()
+                .starts_with(&format!("evenkeel; error={error}; details=\"")),
+            "{self:?}"
+        );
+        assert_eq!(
+            field(&self.head, "content-type"),
+            Some("text/plain; charset=utf-8")
+        );
+        assert!(field(&self.head, "date").is_some());
+        assert!(self.body.starts_with(&status.to_string()), "{self:?}");
+    }
+}
+
+/// The value of the only field with this name.
+#[track_caller]
+pub(crate) fn field<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+    let all = fields(head, name);
+    assert!(all.len() < 2, "{name} more than once: {head}");
+    all.first().copied()
+}
+
+/// All values of the fields with this name.
+pub(crate) fn fields<'h>(head: &'h str, name: &str) -> Vec<&'h str> {
+    head.split("\r\n")
+        .skip(1)
+        .filter_map(|line| line.split_once(": "))
+        .filter(|line| line.0.eq_ignore_ascii_case(name))
+        .map(|line| line.1)
+        .collect()
+}
+
+/// One end of a connection, moved by hand.
+pub(crate) struct Peer {
+    pub(crate) stream: TcpStream,
+    inbox: Vec<u8>,
+}
+
+impl Peer {
+    fn new(stream: TcpStream) -> Self {
+        stream.set_nodelay(true).unwrap();
+        Self {
+            stream,
+            inbox: Vec::new(),
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn send(&mut self, text: impl AsRef<[u8]>) -> impl Future<Output = ()> {
+        let sent = within(async move { self.stream.write_all(text.as_ref()).await });
+        async { sent.await.unwrap() }
+    }
+
+    /// Ends the sending side.
+    pub(crate) async fn finish(&mut self) {
+        self.stream.shutdown().await.unwrap();
+    }
+
+    /// Breaks the connection off.
+    pub(crate) fn reset(self) {
+        SockRef::from(&self.stream)
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
+    }
+
+    /// Reads more; false at the end.
+    async fn more(&mut self) -> std::io::Result<bool> {
+        Ok(self.stream.read_buf(&mut self.inbox).await? > 0)
+    }
+
+    fn take(&mut self, len: usize) -> String {
+        String::from_utf8(self.inbox.drain(..len).collect()).unwrap()
+    }
+
+    async fn try_head(&mut self) -> Option<String> {
+        loop {
+            if let Some(at) = self.inbox.windows(4).position(|w| w == b"\r\n\r\n") {
+                return Some(self.take(at + 4));
+            }
+            if !self.more().await.ok()? {
+                return None;
+            }
+        }
+    }
+
+    /// The next head, with its blank line.
+    #[track_caller]
+    pub(crate) fn head(&mut self) -> impl Future<Output = String> {
+        let head = within(self.try_head());
+        async { head.await.expect("a head, not the end") }
+    }
+
+    /// The next `len` bytes.
+    #[track_caller]
+    pub(crate) fn bytes(&mut self, len: usize) -> impl Future<Output = String> {
+        within(async move {
+            while self.inbox.len() < len {
+                assert!(
+                    self.more().await.unwrap(),
+                    "ended early: {:?}",
+                    String::from_utf8_lossy(&self.inbox)
+                );
+            }
+            self.take(len)
+        })
+    }
+
+    #[track_caller]
+    pub(crate) fn expect(&mut self, text: &str) -> impl Future<Output = ()> {
+        let read = self.bytes(text.len());
+        async move { assert_eq!(read.await, text) }
+    }
+
+    /// A response whose body has a length, is chunked (left as it is) or ends with the connection.
+    #[track_caller]
+    pub(crate) fn response(&mut self) -> impl Future<Output = Response> {
+        within(async move {
+            let head = self.try_head().await.expect("a head, not the end");
+            let body = if let Some(length) = field(&head, "content-length") {
+                self.bytes(length.parse().unwrap()).await
+            } else if field(&head, "transfer-encoding").is_some() {
+                let end = loop {
+                    if let Some(at) = self.inbox.windows(5).position(|w| w == b"0\r\n\r\n") {
+                        break at + 5;
+                    }
+                    assert!(self.more().await.unwrap(), "the chunks ended early");
+                };
+                self.take(end)
+            } else {
+                self.rest().await.unwrap()
+            };
+            Response { head, body }
+        })
+    }
+
+    /// A response to HEAD, or one that has no body.
+    #[track_caller]
+    pub(crate) fn bodiless(&mut self) -> impl Future<Output = Response> {
+        let head = self.head();
+        async {
+            Response {
+                head: head.await,
+                body: String::new(),
+            }
+        }
+    }
+
+    /// Everything up to the end, or the error that stands in its place.
+    #[track_caller]
+    pub(crate) fn rest(&mut self) -> impl Future<Output = std::io::Result<String>> {
+        within(async move {
+            while self.more().await? {}
+            Ok(self.take(self.inbox.len()))
+        })
+    }
+
+    /// Waits for the end, by FIN or reset, and checks that nothing came before it.
+    #[track_caller]
+    pub(crate) fn ended(&mut self) -> impl Future<Output = ()> {
+        within(async move {
+            let _ = self.rest().await;
+            assert_eq!(String::from_utf8_lossy(&self.inbox), "");
+        })
+    }
+}
+
+/// An address that refuses connections for as long as the socket lives: bound, but not listening.
+pub(crate) fn refusing() -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket
+        .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
+        .unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, address)
+}
+
+/// An address that answers no attempt to connect: its queue of waiting connections is full.
+pub(crate) fn silent() -> (Vec<Socket>, SocketAddr) {
+    let (listener, address) = refusing();
+    listener.listen(0).unwrap();
+    let mut sockets = vec![listener];
+    for _ in 0..3 {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let _ = socket.connect(&address.into());
+        sockets.push(socket);
+    }
+    (sockets, address)
+}
+
+pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
