@@ -87,8 +87,9 @@ pub(crate) struct Demo {
     /// How long it runs, at least 3s; the script of troubles stretches to fit.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = demo_duration)]
     pub(crate) duration: Duration,
-    /// Requests sent per second, to each of the two balancers that are compared.
-    #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    /// Requests sent per second, to each of the two balancers that are compared; at most 5000, about half
+    /// of what the backends can do when all are well.
+    #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=5_000))]
     pub(crate) requests_per_second: u32,
     /// Address the balancer listens on; port 0 takes any free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]

@@ -16,9 +16,10 @@ use hyper::body::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::HOST;
 use hyper_util::rt::TokioIo;
+use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpStream;
 use tokio::runtime;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout, timeout_at};
 
@@ -57,6 +58,7 @@ impl Load {
         let (done, finished) = oneshot::channel();
         let client = Arc::new(Client {
             target: plan.target,
+            connections: Semaphore::new(connections()),
             idle: Mutex::default(),
             tally: Arc::clone(&tally),
         });
@@ -158,11 +160,20 @@ impl Arrivals {
     }
 }
 
+/// Connections of one load, so that files do not run out however bad it gets: a request that is passed
+/// on takes four (two ends of two connections), there are two loads, and a few hundred are for the rest.
+fn connections() -> usize {
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(files.saturating_sub(256) / 8).map_or(4096, |n| n.clamp(16, 4096))
+}
+
 type Connection = SendRequest<Empty<Bytes>>;
 
 /// Clients with keep-alive connections: a request takes an idle one or opens another.
 struct Client {
     target: SocketAddr,
+    /// Connections that may be in use; who finds none waits, and is timed.
+    connections: Semaphore,
     idle: Mutex<Vec<Connection>>,
     tally: Arc<Mutex<Tally>>,
 }
@@ -180,6 +191,7 @@ impl Client {
 
     /// One request and the whole of its response.
     async fn exchange(&self, number: u64) -> Result<u16, Broken> {
+        let _permit = self.connections.acquire().await?;
         let mut connection = match self.idle() {
             Some(connection) => connection,
             None => self.connect().await?,
@@ -190,14 +202,14 @@ impl Client {
         let response = connection.send_request(request).await?;
         let status = response.status().as_u16();
         response.into_body().collect().await?;
-        self.connections().push(connection);
+        self.lock_idle().push(connection);
         Ok(status)
     }
 
     /// The connection used last that is still good.
     fn idle(&self) -> Option<Connection> {
-        let mut connections = self.connections();
-        std::iter::from_fn(|| connections.pop()).find(SendRequest::is_ready)
+        let mut idle = self.lock_idle();
+        std::iter::from_fn(|| idle.pop()).find(SendRequest::is_ready)
     }
 
     async fn connect(&self) -> Result<Connection, Broken> {
@@ -209,7 +221,7 @@ impl Client {
         Ok(sender)
     }
 
-    fn connections(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+    fn lock_idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
