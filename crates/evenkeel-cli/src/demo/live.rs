@@ -35,6 +35,7 @@ impl Live {
         let hook = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             restore();
+            below(terminal::size().map_or(0, |size| size.1));
             hook(panic);
         }));
         // Otherwise what is typed would be echoed into the picture.
@@ -90,10 +91,10 @@ fn is_end(code: KeyCode, modifiers: KeyModifiers) -> bool {
 
 impl Drop for Live {
     fn drop(&mut self) {
-        // The last picture stays; the text goes on below it. Errors have nobody left to be told.
-        let below = self.terminal.get_frame().area().bottom().saturating_sub(1);
-        let _ = execute!(io::stdout(), cursor::MoveTo(0, below));
-        let _ = io::stdout().write_all(b"\r\n");
+        // The last picture stays, and so does a panic's message.
+        if !std::thread::panicking() {
+            below(self.terminal.get_frame().area().bottom().saturating_sub(1));
+        }
     }
 }
 
@@ -109,4 +110,10 @@ impl Drop for Restore {
 fn restore() {
     let _ = terminal::disable_raw_mode();
     let _ = execute!(io::stdout(), cursor::Show);
+}
+
+/// Goes on below `line`. Errors have nobody left to be told.
+fn below(line: u16) {
+    let _ = execute!(io::stdout(), cursor::MoveTo(0, line));
+    let _ = io::stdout().write_all(b"\r\n");
 }

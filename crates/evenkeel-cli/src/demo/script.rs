@@ -141,8 +141,8 @@ pub(super) fn history(instance: usize, duration: Duration, elapsed: Duration) ->
             return format!("{factor} times slower at first, warm at {}", text::seconds(end));
         }
         Kind::Slow(factor) => format!("{factor} times slower"),
-        Kind::Flaky(share) => format!("{:.0} % answered with 503", share * 100.0),
-        Kind::FailsFast => "all answered with 500".to_owned(),
+        Kind::Flaky(share) => format!("{:.0} % answered 503", share * 100.0),
+        Kind::FailsFast => "all answered 500".to_owned(),
         Kind::Dead => "dead".to_owned(),
     };
     let start = text::seconds(start);
