@@ -174,8 +174,12 @@ impl<'a> Attempt<'a> {
         if let Poll::Ready(result) = self.poll_receive(cx) {
             return Poll::Ready(result);
         }
-        // While the request is on its way, an instance that does not answer yet owes nothing.
-        if self.waiting == Some(Waiting::InstanceAnswers) && waiting.is_some() {
+        // While the request is on its way, an instance that does not answer (further) owes nothing.
+        if matches!(
+            self.waiting,
+            Some(Waiting::InstanceAnswers | Waiting::InstanceSends)
+        ) && waiting.is_some()
+        {
             self.waiting = waiting;
         }
         if self.request_done && self.watching && self.poll_gone(cx) {

@@ -60,8 +60,11 @@ pub(crate) struct Request {
 /// What came from the client.
 enum Next {
     Request(Request),
-    /// Answer, then close.
-    Refused(Reply),
+    /// Answer (with the body, unless to HEAD), then close.
+    Refused {
+        reply: Reply,
+        body: bool,
+    },
     /// Answered here; go on.
     Answered,
     /// The client is done, or there is nobody to answer.
@@ -71,6 +74,10 @@ enum Next {
 enum Parsed {
     More,
     Next(Next),
+    /// A request about this proxy itself.
+    Options {
+        close: bool,
+    },
 }
 
 impl Client {
@@ -98,9 +105,9 @@ impl Client {
                     }
                 }
                 Next::Answered => {}
-                Next::Refused(reply) => {
+                Next::Refused { reply, body } => {
                     self.worker.counters.on_bad_request();
-                    if self.send_reply(&reply, true, true).await.is_ok() {
+                    if self.send_reply(&reply, true, body).await.is_ok() {
                         self.linger().await;
                     }
                     return;
@@ -124,39 +131,36 @@ impl Client {
         self.timer.arm(&self.worker.timers, wait);
         let mut begun = false;
         loop {
+            if !begun && self.inbox.bytes() == b"\r\n" {
+                // Some clients end a request with an empty line too many (RFC 9112 §2.2).
+                self.inbox.consume(2);
+            }
             if !self.inbox.is_empty() {
                 if !begun {
                     begun = true;
                     self.timer.arm(&self.worker.timers, self.settings().client_header);
                 }
                 match self.parse() {
-                    Parsed::Next(Next::Answered) => {
-                        return if self.flush_answer().await.is_ok() {
+                    Parsed::Next(next) => return next,
+                    Parsed::Options { close } => {
+                        let sent = self.answer_options(close).await;
+                        return if sent.is_ok() && !close {
                             Next::Answered
                         } else {
                             Next::End
                         };
                     }
-                    Parsed::Next(next) => return next,
                     Parsed::More => {}
                 }
             }
             match poll_fn(|cx| self.poll_more(cx, begun)).await {
                 Ok(0) if begun => {
-                    return Next::Refused(Reply::new(
-                        400,
-                        "http_request_error",
-                        "the request head ended early",
-                    ));
+                    return refused(400, "the request head ended early");
                 }
                 Ok(0) => return Next::End,
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                    return Next::Refused(Reply::new(
-                        408,
-                        "http_request_error",
-                        "the request head did not arrive in time",
-                    ));
+                    return refused(408, "the request head did not arrive in time");
                 }
                 Err(_) => return Next::End,
             }
@@ -194,8 +198,12 @@ impl Client {
         let mut scratch = worker.request_head.borrow_mut();
         let mut own = self.partial.take();
         let head = own.as_deref_mut().unwrap_or(&mut scratch);
+        let body = !self.inbox.bytes().starts_with(b"HEAD ");
         match head.parse(self.inbox.bytes(), limits) {
-            Err(error) => Parsed::Next(Next::Refused(refusal(error))),
+            Err(error) => Parsed::Next(Next::Refused {
+                reply: refusal(error),
+                body,
+            }),
             Ok(Status::Partial) => {
                 if own.is_none() {
                     own = Some(Box::new(scratch.clone()));
@@ -207,14 +215,16 @@ impl Client {
             Ok(Status::Complete { len }) => {
                 let next = self.accept(head, &routing);
                 self.inbox.consume(len);
-                Parsed::Next(match next {
-                    Ok(Some(mut request)) => match self.take_body(&mut request) {
-                        Ok(()) => Next::Request(request),
-                        Err(reply) => Next::Refused(reply),
-                    },
-                    Ok(None) => Next::Answered,
-                    Err(reply) => Next::Refused(reply),
-                })
+                let next = next.and_then(|request| match request {
+                    Some(mut request) => {
+                        self.take_body(&mut request, routing.settings.max_body)?;
+                        Ok(Parsed::Next(Next::Request(request)))
+                    }
+                    None => Ok(Parsed::Options {
+                        close: !head.keep_alive || head.version == Version::Http10 || self.is_closing(),
+                    }),
+                });
+                next.unwrap_or_else(|reply| Parsed::Next(Next::Refused { reply, body }))
             }
         }
     }
@@ -280,7 +290,7 @@ impl Client {
     }
 
     /// Puts what is here of the body behind the head, so that both leave in one write.
-    fn take_body(&mut self, request: &mut Request) -> Result<(), Reply> {
+    fn take_body(&mut self, request: &mut Request, max: Option<u64>) -> Result<(), Reply> {
         if request.body.is_done() || self.inbox.is_empty() {
             return Ok(());
         }
@@ -293,6 +303,9 @@ impl Client {
             .extend_from_slice(self.inbox.slice(0..progress.produced));
         request.body_bytes += progress.produced as u64;
         self.inbox.consume(progress.consumed);
+        if max.is_some_and(|max| request.body_bytes > max) {
+            return Err(too_large());
+        }
         Ok(())
     }
 
@@ -305,9 +318,9 @@ impl Client {
         sent
     }
 
-    async fn flush_answer(&mut self) -> io::Result<()> {
+    async fn answer_options(&mut self, close: bool) -> io::Result<()> {
         let mut out = self.worker.take_vec();
-        reply::options(&mut out, &self.worker.date.text());
+        reply::options(&mut out, close, &self.worker.date.text());
         let sent = self.send(&out).await;
         self.worker.give_vec(out);
         sent
@@ -381,6 +394,14 @@ pub(crate) fn too_large() -> Reply {
 
 pub(crate) fn bad_body(error: &evenkeel_h1::BodyError) -> Reply {
     Reply::new(400, "http_request_error", error.to_string())
+}
+
+/// The refusal of a head that never came whole.
+fn refused(status: u16, details: &'static str) -> Next {
+    Next::Refused {
+        reply: Reply::new(status, "http_request_error", details),
+        body: true,
+    }
 }
 
 fn refusal(error: RequestError) -> Reply {

@@ -56,10 +56,14 @@ impl Reply {
 }
 
 /// The answer to OPTIONS with `Max-Forwards: 0`, whose final recipient we are.
-pub(crate) fn options(out: &mut Vec<u8>, date: &[u8]) {
+pub(crate) fn options(out: &mut Vec<u8>, close: bool, date: &[u8]) {
     out.extend_from_slice(b"HTTP/1.1 200 OK\r\nDate: ");
     out.extend_from_slice(date);
-    out.extend_from_slice(b"\r\nContent-Length: 0\r\n\r\n");
+    out.extend_from_slice(b"\r\nContent-Length: 0\r\n");
+    if close {
+        out.extend_from_slice(b"Connection: close\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 const fn reason(status: u16) -> &'static str {

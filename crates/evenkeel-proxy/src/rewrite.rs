@@ -91,13 +91,16 @@ pub(crate) fn request(
 
     let authority = head.authority.of(buf);
     let mut host_follows = false;
-    let mut request_id = false;
+    let mut request_id = None;
     let mut forwarded_proto = false;
     let mut forwarded_host = false;
-    for field in head.fields() {
+    // A field that Connection names does not pass, so it stands for nothing either.
+    for field in head.fields().iter().filter(|field| !field.hop_by_hop) {
         match field.id {
             FieldName::Host => host_follows = field.value == head.authority,
-            FieldName::XRequestId => request_id |= is_usable_id(field.value.of(buf)),
+            FieldName::XRequestId if request_id.is_none() && is_usable_id(field.value.of(buf)) => {
+                request_id = Some(field.line);
+            }
             FieldName::XForwardedProto => forwarded_proto = origin.trusted,
             FieldName::XForwardedHost => forwarded_host = origin.trusted,
             _ => {}
@@ -115,7 +118,7 @@ pub(crate) fn request(
                 FieldName::XForwardedProto => forwarded_proto,
                 FieldName::XForwardedHost => forwarded_host,
                 FieldName::Forwarded | FieldName::XForwardedPort | FieldName::XRealIp => origin.trusted,
-                FieldName::XRequestId => request_id,
+                FieldName::XRequestId => request_id == Some(field.line),
                 FieldName::MaxForwards => !counts_forwards(head.method),
                 _ => true,
             }
@@ -148,7 +151,7 @@ pub(crate) fn request(
     if !forwarded_host && !authority.is_empty() {
         line(out, b"X-Forwarded-Host", authority);
     }
-    if !request_id {
+    if request_id.is_none() {
         out.extend_from_slice(b"X-Request-Id: ");
         out.extend_from_slice(&request_id_from(rng.next_u64(), rng.next_u64()));
         out.extend_from_slice(CRLF);

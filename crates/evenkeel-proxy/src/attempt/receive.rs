@@ -131,10 +131,10 @@ impl Attempt<'_> {
         };
         self.answering = true;
         self.progress = true;
+        if head.upgrade {
+            return Err(Failure::Unasked);
+        }
         if head.is_informational() {
-            if head.status == 101 {
-                return Err(Failure::Unasked);
-            }
             if self.request.version == Version::Http11 {
                 rewrite::response(&mut self.reply, &head, self.inbox.bytes(), false, false, &[]);
             }

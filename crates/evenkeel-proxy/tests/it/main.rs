@@ -3,4 +3,6 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod basics;
+mod heads;
+mod refusals;
 mod support;

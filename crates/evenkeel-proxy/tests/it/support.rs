@@ -489,7 +489,7 @@ impl Peer {
     #[track_caller]
     pub(crate) fn ended(&mut self) -> impl Future<Output = ()> {
         within(async move {
-            let _ = self.rest().await;
+            while matches!(self.more().await, Ok(true)) {}
             assert_eq!(String::from_utf8_lossy(&self.inbox), "");
         })
     }

@@ -1,0 +1,289 @@
+//! Requests that are not passed on.
+
+use std::time::Duration;
+
+use evenkeel_h1::Limits;
+
+use crate::support::{Backend, GET, OK, Rig, SHORT, Server, Setup, field, until};
+
+#[tokio::test]
+async fn each_fault_has_its_status_and_ends_the_connection() {
+    let backend = Backend::start().await;
+    let mut setup = Setup::new(&[backend.address]);
+    setup.listener.routes[0].host = Some("x".into());
+    setup.max_body = Some(10);
+    setup.limits = Limits {
+        max_head_bytes: 512,
+        max_target_bytes: 256,
+        max_fields: 10,
+        ..Limits::default()
+    };
+    let rig = setup.start().await;
+    let long = "a".repeat(400);
+    let many = "X-A: b\r\n".repeat(10);
+    let rows = [
+        (400, "http_request_error", "GET / HTTP/1.1\r\n\r\n"),
+        (400, "http_request_error", "GET /\r\n\r\n"),
+        (
+            400,
+            "http_request_error",
+            "GET / HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n",
+        ),
+        (400, "http_request_error", "GET / HTTP/1.1\r\nHost : x\r\n\r\n"),
+        (400, "http_request_error", "GET / HTTP/1.1\nHost: x\n\n"),
+        (
+            400,
+            "http_request_error",
+            "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1, 1\r\n\r\n",
+        ),
+        (
+            400,
+            "http_request_error",
+            "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        ),
+        (
+            400,
+            "http_request_error",
+            "POST / HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+        ),
+        (
+            400,
+            "http_request_error",
+            "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        ),
+        (
+            400,
+            "http_request_error",
+            "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\nx",
+        ),
+        (404, "destination_not_found", "GET / HTTP/1.1\r\nHost: y\r\n\r\n"),
+        (
+            413,
+            "http_request_error",
+            "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n",
+        ),
+        (
+            414,
+            "http_request_error",
+            &format!("GET /{long} HTTP/1.1\r\nHost: x\r\n\r\n"),
+        ),
+        (
+            417,
+            "http_request_error",
+            "POST / HTTP/1.1\r\nHost: x\r\nExpect: a-reply\r\nContent-Length: 1\r\n\r\n",
+        ),
+        (
+            431,
+            "http_request_error",
+            &format!("GET / HTTP/1.1\r\nHost: x\r\nX-A: {long}{long}\r\n\r\n"),
+        ),
+        (
+            431,
+            "http_request_error",
+            &format!("GET / HTTP/1.1\r\nHost: x\r\n{many}\r\n"),
+        ),
+        (
+            501,
+            "http_request_denied",
+            "CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n",
+        ),
+        (
+            501,
+            "http_request_error",
+            "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+        ),
+        (505, "http_request_error", "GET / HTTP/2.0\r\nHost: x\r\n\r\n"),
+        (505, "http_request_error", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+    ];
+    for (status, error, text) in &rows {
+        let mut client = rig.request(text).await;
+        let response = client.response().await;
+        response.expect_error(*status, error);
+        assert_eq!(field(&response.head, "connection"), Some("close"), "{text}");
+        client.ended().await;
+    }
+    assert_eq!(rig.proxy.counters().bad_requests(), rows.len() as u64);
+    assert!(!backend.is_called());
+    // Not at the limits.
+    let mut client = rig
+        .request(&format!(
+            "POST /{} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n0123456789",
+            &long[..255]
+        ))
+        .await;
+    let (mut instance, _) = backend.request().await;
+    instance.send(OK).await;
+    client.response().await.expect(200);
+}
+
+#[tokio::test]
+async fn refusals_of_head_requests_have_no_body() {
+    let backend = Backend::start().await;
+    let mut setup = Setup::new(&[backend.address]);
+    setup.listener.routes[0].host = Some("x".into());
+    let rig = setup.start().await;
+    for (status, text) in [
+        (404, "HEAD / HTTP/1.1\r\nHost: y\r\n\r\n"),
+        (400, "HEAD / HTTP/1.1\r\n\r\n"),
+    ] {
+        let mut client = rig.request(text).await;
+        let response = client.bodiless().await;
+        assert_ne!(field(&response.expect(status).head, "content-length"), Some("0"));
+        client.ended().await;
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_comes_too_slowly_times_out() {
+    let mut setup = Setup::new(&[]);
+    setup.listener.client_header = SHORT;
+    let rig = setup.start().await;
+    let mut client = rig.request("GET / HTTP/1.1\r\nHost").await;
+    client.response().await.expect_error(408, "http_request_error");
+    client.ended().await;
+    // One that never begins has asked for nothing.
+    let mut client = rig.client().await;
+    client.ended().await;
+    until(|| rig.proxy.counters().open() == 0).await;
+}
+
+#[tokio::test]
+async fn an_idle_client_is_let_go() {
+    let server = Server::start(OK).await;
+    let mut setup = Setup::new(&[server.address]);
+    setup.listener.client_idle = SHORT;
+    let rig = setup.start().await;
+    let mut client = rig.request(GET).await;
+    client.response().await.expect(200);
+    client.ended().await;
+}
+
+#[tokio::test]
+async fn a_head_that_breaks_off_is_refused() {
+    let rig = Setup::new(&[]).start().await;
+    let mut client = rig.request("GET / HTTP/1.1\r\nHost").await;
+    client.finish().await;
+    client.response().await.expect_error(400, "http_request_error");
+}
+
+#[tokio::test]
+async fn a_body_that_comes_too_slowly_times_out() {
+    let backend = Backend::start().await;
+    let mut setup = Setup::new(&[backend.address]);
+    setup.listener.body_idle = SHORT;
+    let rig = setup.start().await;
+    let mut client = rig
+        .request("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nbody")
+        .await;
+    let (mut instance, _) = backend.request().await;
+    let response = client.response().await;
+    response.expect_error(408, "http_request_error");
+    assert_eq!(field(&response.head, "connection"), Some("close"));
+    instance.expect("body").await;
+    instance.ended().await;
+    rig.settled().await;
+    assert_eq!(rig.tally(), [0, 0, 0, 1], "the instance is not to blame");
+}
+
+#[tokio::test]
+async fn a_client_that_stalls_within_its_body_is_not_the_instances_fault() {
+    let backend = Backend::start().await;
+    let mut setup = Setup::new(&[backend.address]);
+    setup.body_idle = SHORT;
+    setup.listener.body_idle = SHORT;
+    let rig = setup.start().await;
+    let mut client = rig
+        .request("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nbody")
+        .await;
+    let (mut instance, _) = backend.request().await;
+    instance
+        .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n")
+        .await;
+    client.bodiless().await.expect(200);
+    client.expect("4\r\nbody\r\n").await;
+    client.ended().await;
+    rig.settled().await;
+    assert_eq!(rig.tally(), [0, 0, 0, 1]);
+}
+
+#[tokio::test]
+async fn chunks_beyond_the_limit_are_refused_as_they_come() {
+    let backend = Backend::start().await;
+    let mut setup = Setup::new(&[backend.address]);
+    setup.max_body = Some(100);
+    let rig = setup.start().await;
+    let head = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let chunk = format!("3c\r\n{}\r\n", "a".repeat(60));
+    let mut client = rig.request(&format!("{head}{chunk}")).await;
+    let (mut instance, _) = backend.request().await;
+    instance.expect(&chunk).await;
+    client.send(&chunk).await;
+    client.response().await.expect_error(413, "http_request_error");
+    instance.ended().await;
+    rig.settled().await;
+    assert_eq!(rig.tally(), [0, 0, 0, 1]);
+
+    // All of it at once, with the head.
+    let mut client = rig.request(&format!("{head}{chunk}{chunk}0\r\n\r\n")).await;
+    client.response().await.expect_error(413, "http_request_error");
+    assert!(!backend.is_called());
+}
+
+#[tokio::test]
+async fn a_client_that_goes_on_sending_still_reads_the_refusal() {
+    let backend = Backend::start().await;
+    let mut setup = Setup::new(&[backend.address]);
+    setup.max_body = Some(1000);
+    let rig = setup.start().await;
+    let mut client = rig
+        .request("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 400000\r\n\r\n")
+        .await;
+    for _ in 0..100 {
+        client.send([b'a'; 4000]).await;
+    }
+    client.response().await.expect_error(413, "http_request_error");
+    client.ended().await;
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_told_so_and_counted() {
+    let server = Server::start(OK).await;
+    let mut setup = Setup::new(&[server.address]);
+    setup.max_clients = 1;
+    let rig = setup.start().await;
+    let mut first = rig.request(GET).await;
+    first.response().await.expect(200);
+    for _ in 0..3 {
+        let mut second = rig.client().await;
+        let response = second.response().await;
+        response.expect_error(503, "connection_limit_reached");
+        assert_eq!(field(&response.head, "connection"), Some("close"));
+        second.ended().await;
+    }
+    assert_eq!(
+        (rig.proxy.counters().refused(), rig.proxy.counters().open()),
+        (3, 1)
+    );
+    drop(first);
+    until(|| rig.proxy.counters().open() == 0).await;
+    rig.request(GET).await.response().await.expect(200);
+}
+
+#[tokio::test]
+async fn an_empty_line_after_a_request_is_not_the_next_one() {
+    let backend = Backend::start().await;
+    let mut setup = Setup::new(&[backend.address]);
+    setup.listener.client_header = SHORT;
+    setup.listener.client_idle = Duration::from_secs(60);
+    let rig = setup.start().await;
+    let mut client = rig
+        .request("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi\r\n")
+        .await;
+    let (mut instance, _) = backend.request().await;
+    instance.send(OK).await;
+    client.response().await.expect(200);
+    client.finish().await;
+    client.ended().await;
+    assert_eq!(rig.proxy.counters().bad_requests(), 0);
+    drop(Rig::before(&backend).await);
+}
