@@ -5,6 +5,7 @@
 
 mod checks;
 mod commands;
+mod demo;
 mod drain;
 mod faults;
 mod memory;
