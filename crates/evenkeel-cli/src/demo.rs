@@ -186,7 +186,7 @@ fn paint(mut board: Board, stopped: &mpsc::Receiver<()>) -> io::Result<()> {
             screen.news(&news)?;
         }
         screen.frame(&board.frame())?;
-        go_on &= !screen.wants_end()?;
+        go_on &= !screen.wants_end();
     }
     Ok(())
 }

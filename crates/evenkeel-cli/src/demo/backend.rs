@@ -8,6 +8,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use evenkeel_core::Rng;
 use http_body_util::Full;
@@ -18,6 +19,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio::time::sleep;
 
 use super::script;
 use super::stage::Stage;
@@ -28,6 +30,9 @@ pub(super) const HEALTH_PATH: &str = "/healthz";
 const WORKERS: usize = 8;
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
+
+/// Before something is tried again that failed for want of files.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A backend with its place in the script.
 pub(super) struct Backend {
@@ -66,17 +71,21 @@ impl Backend {
     }
 
     /// Serves until dropped, except while the script has it dead.
-    pub(super) async fn run(self: Arc<Self>, mut listener: TcpListener) -> io::Result<()> {
+    pub(super) async fn run(self: Arc<Self>, mut listener: TcpListener) {
         let (alive, _) = watch::channel(());
         if let Some(outage) = script::outage(self.instance) {
             self.accept(listener, &alive, Some(outage.start)).await;
             // Connections notice and reset themselves.
             alive.send_replace(());
             self.wait(outage.end).await;
-            listener = self.listen()?;
+            listener = loop {
+                match self.listen() {
+                    Ok(listener) => break listener,
+                    Err(_) => sleep(PAUSE).await,
+                }
+            };
         }
         self.accept(listener, &alive, None).await;
-        Ok(())
     }
 
     /// Accepts until `until` of the demo has passed.
@@ -87,7 +96,7 @@ impl Backend {
                 if let Ok((stream, _)) = listener.accept().await {
                     tokio::spawn(Arc::clone(self).serve(stream, alive.subscribe()));
                 } else {
-                    tokio::task::yield_now().await;
+                    sleep(PAUSE).await;
                 }
             }
         };
@@ -109,7 +118,7 @@ impl Backend {
             if left.is_zero() {
                 return;
             }
-            tokio::time::sleep(left).await;
+            sleep(left).await;
         }
     }
 
@@ -143,7 +152,7 @@ impl Backend {
             // Things may have changed while it waited.
             answer = draw();
             if let Some(work) = answer.work {
-                tokio::time::sleep(work).await;
+                sleep(work).await;
             }
         }
         Ok(self.response(StatusCode::from_u16(answer.status).unwrap_or_default()))

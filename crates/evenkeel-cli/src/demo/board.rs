@@ -214,3 +214,48 @@ impl News {
         }
     }
 }
+
+/// A moment for the tests of those who show it.
+#[cfg(test)]
+pub(super) mod sample {
+    use super::*;
+
+    fn clients(strategy: StrategyName) -> Clients {
+        Clients {
+            strategy,
+            requests: 1_234_567,
+            in_flight: 12_345,
+            errors: 12_345,
+            p50: Some(Duration::from_micros(5_340)),
+            p99: Some(Duration::from_millis(1_250)),
+        }
+    }
+
+    /// A moment of a demo of 30 s.
+    pub(in super::super) fn frame(elapsed: u64) -> Frame {
+        let row = |name: &str, state| Row {
+            name: name.to_owned(),
+            state,
+            score: 1.0,
+            picks: (60, 400),
+            in_flight: 3,
+            p50: Some(Duration::from_micros(5_340)),
+            p99: None,
+            errors: 7,
+        };
+        let until = Nanos::from_secs(1);
+        Frame {
+            now: SystemTime::UNIX_EPOCH,
+            elapsed: Duration::from_secs(elapsed),
+            duration: Duration::from_secs(30),
+            caption: "web-4 fails fast".to_owned(),
+            rows: (1..=script::INSTANCES)
+                .map(|n| match n {
+                    4 => row("web-4", InstanceState::Ejected { until }),
+                    _ => row(&format!("web-{n}"), InstanceState::Healthy),
+                })
+                .collect(),
+            clients: [StrategyName::power_of_two, StrategyName::round_robin].map(clients),
+        }
+    }
+}

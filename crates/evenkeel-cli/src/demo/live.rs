@@ -7,7 +7,7 @@ use std::io::{self, Stdout, Write as _};
 use std::time::Duration;
 
 use ratatui::backend::CrosstermBackend;
-use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyModifiers};
 use ratatui::crossterm::{cursor, execute, terminal};
 use ratatui::text::Text;
 use ratatui::widgets::{Paragraph, Widget as _, Wrap};
@@ -67,23 +67,22 @@ impl Live {
         Ok(())
     }
 
-    /// Whether a key was pressed that means the end. Does not wait.
-    pub(super) fn wants_end(&self) -> io::Result<bool> {
-        while event::poll(Duration::ZERO)? {
-            if let Event::Key(key) = event::read()?
-                && key.kind == KeyEventKind::Press
-                && is_end(key.code, key.modifiers)
-            {
-                return Ok(true);
+    /// Whether a key was pressed that means the end. Does not wait; without a keyboard there is none.
+    pub(super) fn wants_end(&self) -> bool {
+        while let Ok(true) = event::poll(Duration::ZERO) {
+            match event::read() {
+                Ok(Event::Key(key)) if is_end(key) => return true,
+                Ok(_) => {}
+                Err(_) => return false,
             }
         }
-        Ok(false)
+        false
     }
 }
 
-fn is_end(code: KeyCode, modifiers: KeyModifiers) -> bool {
-    match code {
-        KeyCode::Char('c' | 'd') => modifiers.contains(KeyModifiers::CONTROL),
+fn is_end(key: KeyEvent) -> bool {
+    match key.code {
+        KeyCode::Char('c' | 'd') => key.modifiers.contains(KeyModifiers::CONTROL),
         KeyCode::Char('q') | KeyCode::Esc => true,
         _ => false,
     }

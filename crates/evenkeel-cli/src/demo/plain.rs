@@ -70,3 +70,19 @@ fn status(frame: &Frame) -> String {
     }
     line + " | " + &frame.activity()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::board::sample::frame;
+    use super::*;
+
+    #[test]
+    fn one_line_tells_how_it_goes() {
+        assert_eq!(
+            status(&frame(12)),
+            "00:00:00 12 s of 30 s | 1234567 requests, 12345 errors, p50 5.3 ms, p99 1.25 s | web-4 ejected | \
+             web-4 fails fast"
+        );
+        assert!(status(&frame(31)).ends_with("| web-4 ejected | waiting for the last 24690 requests"));
+    }
+}

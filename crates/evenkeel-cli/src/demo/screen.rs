@@ -42,10 +42,10 @@ impl Screen {
     }
 
     /// Whether whoever watches has asked for the end by a key.
-    pub(super) fn wants_end(&self) -> io::Result<bool> {
+    pub(super) fn wants_end(&self) -> bool {
         match self {
             Self::Live(live) => live.wants_end(),
-            Self::Plain(_) => Ok(false),
+            Self::Plain(_) => false,
         }
     }
 }

@@ -37,7 +37,7 @@ impl Stage {
         self.elapsed().as_secs_f64() / self.duration.as_secs_f64()
     }
 
-    /// How long it takes until `part` is reached, if it ever will be: nothing is due before the begin.
+    /// How long it takes until `part` is reached, if the time began now or has begun.
     pub(super) fn until(&self, part: f64) -> Duration {
         self.duration.mul_f64(part).saturating_sub(self.elapsed())
     }

@@ -1,7 +1,10 @@
 //! `evenkeel demo` on a pipe, as a person would redirect it.
 
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpListener;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 fn demo(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_evenkeel"))
@@ -45,6 +48,30 @@ fn on_a_pipe_it_tells_what_happens_and_sums_up() {
     assert!(happened("web-5 ejected: ") || happened("web-5 down: "), "{text}");
     assert!(happened("script: web-5 is back"), "{text}");
     assert!(happened(" of 4 s | "), "no line on how it goes:\n{text}");
+}
+
+#[test]
+fn an_interrupt_ends_it_early_with_what_was_measured() {
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_evenkeel"))
+        .args(["demo", "--duration", "1h"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut text = String::new();
+    let mut out = BufReader::new(demo.stdout.take().unwrap());
+    while !text.contains("script: web-6 starts cold") {
+        assert_ne!(
+            out.read_line(&mut text).unwrap(),
+            0,
+            "it ended by itself:\n{text}"
+        );
+    }
+    let pid = Pid::from_child(&demo);
+    kill_process(pid, Signal::INT).unwrap();
+    out.read_to_string(&mut text).unwrap();
+    assert!(demo.wait().unwrap().success(), "{text}");
+    assert!(text.contains(", ended early (planned: 3600 s)"), "{text}");
+    assert!(row(&text, "power_of_two").0 > 0, "{text}");
 }
 
 #[test]
