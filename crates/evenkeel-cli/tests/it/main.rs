@@ -9,6 +9,7 @@ mod demo;
 mod drain;
 mod faults;
 mod memory;
+mod peers;
 mod reload;
 mod startup;
 mod support;

@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::client::Client;
 use super::until;
@@ -20,6 +22,61 @@ struct Shared {
 pub(crate) struct Load {
     shared: Arc<Shared>,
     clients: JoinSet<Vec<String>>,
+}
+
+/// A load that does not wait for answers: each request has its time, whatever became of the one before.
+///
+/// Its rate therefore says what clients get, not how fast this machine is just now.
+#[derive(Debug)]
+pub(crate) struct Paced {
+    stop: Arc<AtomicBool>,
+    clients: JoinSet<Vec<Timed>>,
+}
+
+/// One request of a [`Paced`] load.
+#[derive(Debug, Clone)]
+pub(crate) struct Timed {
+    /// When it was due.
+    pub(crate) due: Instant,
+    /// From then to the end of the response.
+    pub(crate) took: Duration,
+    pub(crate) failure: Option<String>,
+}
+
+impl Paced {
+    /// Starts `clients` that together send `per_second`.
+    pub(crate) fn start(address: SocketAddr, clients: u32, per_second: u32, path: &'static str) -> Self {
+        let stop = Arc::<AtomicBool>::default();
+        let mut set = JoinSet::new();
+        let period = Duration::from_secs(clients.into()) / per_second;
+        for number in 0..clients {
+            let first = Instant::now() + period * number / clients;
+            let stop = Arc::clone(&stop);
+            set.spawn(async move {
+                let mut ticks = tokio::time::interval_at(first, period);
+                let mut client = None;
+                let mut seen = Vec::new();
+                while !stop.load(Relaxed) {
+                    let due = ticks.tick().await;
+                    let failure = ask(&mut client, address, path).await.err();
+                    let took = due.elapsed();
+                    seen.push(Timed { due, took, failure });
+                }
+                seen
+            });
+        }
+        Self { stop, clients: set }
+    }
+
+    /// All requests.
+    pub(crate) async fn stop(mut self) -> Vec<Timed> {
+        self.stop.store(true, Relaxed);
+        let mut seen = Vec::new();
+        while let Some(of_one) = self.clients.join_next().await {
+            seen.extend(of_one.unwrap());
+        }
+        seen
+    }
 }
 
 /// What its clients saw.
@@ -84,28 +141,26 @@ async fn run(address: SocketAddr, path: &'static str, shared: Arc<Shared>) -> Ve
     let mut failures = Vec::new();
     let mut client = None;
     while !shared.stop.load(Relaxed) {
-        let mut connected = match client.take() {
-            Some(connected) => connected,
-            None => match Client::connect(address).await {
-                Ok(connected) => connected,
-                Err(error) => {
-                    failures.push(error);
-                    tokio::task::yield_now().await;
-                    continue;
-                }
-            },
-        };
-        match connected.get(path).await {
-            Ok(answer) if answer.status == 200 => {
-                shared.served.fetch_add(1, Relaxed);
-                client = Some(connected);
-            }
-            Ok(answer) => {
-                failures.push(format!("{} {}", answer.status, answer.body));
-                client = Some(connected);
-            }
-            Err(error) => failures.push(error),
+        match ask(&mut client, address, path).await {
+            Ok(()) => _ = shared.served.fetch_add(1, Relaxed),
+            Err(failure) => failures.push(failure),
         }
+        tokio::task::yield_now().await;
     }
     failures
+}
+
+/// One request on the connection there is, or on a new one; a failure ends it.
+async fn ask(client: &mut Option<Client>, address: SocketAddr, path: &str) -> Result<(), String> {
+    let mut connected = match client.take() {
+        Some(connected) => connected,
+        None => Client::connect(address).await?,
+    };
+    let answer = connected.get(path).await?;
+    *client = Some(connected);
+    if answer.status == 200 {
+        Ok(())
+    } else {
+        Err(format!("{} {}", answer.status, answer.body))
+    }
 }

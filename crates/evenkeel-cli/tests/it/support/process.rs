@@ -106,6 +106,13 @@ impl Server {
         field(lines.last().unwrap(), "address")
     }
 
+    /// The address of a listener of a server that is ready.
+    pub(crate) fn address_now(&self, listener: &str) -> SocketAddr {
+        let log = self.log.lock().unwrap();
+        let words = format!("listener={listener} ");
+        field(log.iter().rfind(|line| line.contains(&words)).unwrap(), "address")
+    }
+
     /// The address of the admin side.
     pub(crate) async fn admin(&self) -> SocketAddr {
         field(&self.line("evenkeel is ready").await, "admin")
