@@ -45,7 +45,7 @@ pub(crate) struct End {
     pub(crate) sent: usize,
     /// Whether all of the request left.
     pub(crate) request_done: bool,
-    /// Whether the instance had begun to answer, be it with a 1xx.
+    /// Whether a byte of an answer came, be it of a 1xx.
     pub(crate) answering: bool,
     /// Whether the instance's connection can serve another request.
     pub(crate) reusable: bool,
@@ -104,6 +104,10 @@ impl<'a> Attempt<'a> {
         upstream: &'a Upstream,
         connection: &'a mut Connection,
     ) -> Self {
+        // The last try may have ended by its deadline.
+        client
+            .timer
+            .arm(&client.worker.timers, upstream.settings.response);
         let reply = client.worker.take_vec();
         let limits = client.worker.routing.borrow().settings.limits;
         Self {
@@ -140,6 +144,7 @@ impl<'a> Attempt<'a> {
             && !self.send_broken
             && self.body.is_done()
             && self.inbox.is_empty();
+        let answering = self.answering || !self.inbox.is_empty();
         self.inbox.consume(self.inbox.len());
         self.client.worker.buffers.release(&mut self.inbox);
         if self.client.inbox.is_empty() {
@@ -151,7 +156,7 @@ impl<'a> Attempt<'a> {
             head: self.head,
             sent: self.sent,
             request_done: self.request_done,
-            answering: self.answering,
+            answering,
             reusable,
         }
     }

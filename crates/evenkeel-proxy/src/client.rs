@@ -169,17 +169,23 @@ impl Client {
 
     /// Reads more of a head. `Ok(0)` when there will be no more.
     fn poll_more(&mut self, cx: &mut Context<'_>, begun: bool) -> Poll<io::Result<usize>> {
+        let want = self.room_wanted();
+        let read = self
+            .worker
+            .buffers
+            .poll_read(cx, &mut self.stream, &mut self.inbox, want);
         let expired = self.timer.poll_expired(cx);
+        if read.is_ready() {
+            // A request that is here already is served, even if the connection was about to end.
+            return read;
+        }
         if !begun && (expired || self.is_closing()) {
             return Poll::Ready(Ok(0));
         }
         if expired {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        let want = self.room_wanted();
-        self.worker
-            .buffers
-            .poll_read(cx, &mut self.stream, &mut self.inbox, want)
+        Poll::Pending
     }
 
     /// Capacity the inbox needs so that more can be read.

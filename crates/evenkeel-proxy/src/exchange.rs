@@ -128,6 +128,7 @@ impl Client {
             let granted = miss.retry.filter(|_| {
                 retries < upstream.settings.retry_attempts
                     && tried.len < MAX_TRIES
+                    && has_others(upstream, &tried)
                     && upstream.budget.withdraw(
                         self.worker.timers.now(),
                         service.metrics().snapshot().durations.count,
@@ -254,6 +255,9 @@ impl Client {
             .record_response(head.status, now.since(request.received));
         match result {
             Ok(()) => {
+                if head.until_close {
+                    self.end_means_failure(false);
+                }
                 if end.reusable {
                     upstream
                         .pool
@@ -270,15 +274,22 @@ impl Client {
                 }
                 Ok(true)
             }
-            Err(_) => {
-                if head.until_close {
-                    // A plain end would look like the end of the body.
-                    let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
-                }
-                Ok(false)
-            }
+            Err(_) => Ok(false),
         }
     }
+
+    /// Whether dropping the connection resets it. While only its end tells the client where a body ends,
+    /// it must: a plain end would make what is there of the body look whole.
+    pub(crate) fn end_means_failure(&self, yes: bool) {
+        let _ = SockRef::from(&self.stream).set_linger(yes.then_some(Duration::ZERO));
+    }
+}
+
+/// Whether an instance is left that was not tried: the same one again would only get more load.
+fn has_others(upstream: &Upstream, tried: &Tried) -> bool {
+    let mut reader = upstream.view.borrow_mut();
+    let mut slots = reader.view().candidates().slots().iter();
+    slots.any(|slot| !tried.as_slice().contains(slot))
 }
 
 /// Errors of connecting that are about this machine: no port or descriptor left.

@@ -6,7 +6,6 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use evenkeel_core::{Nanos, Slot};
@@ -186,16 +185,10 @@ impl Pool {
 
 /// A connection without a request must be silent: an end, a reset or any byte makes it unusable.
 fn is_alive(stream: &TcpStream, reuse: Reuse) -> bool {
-    let heard = matches!(
-        stream.poll_read_ready(&mut Context::from_waker(Waker::noop())),
-        Poll::Ready(_)
-    );
-    if !heard && reuse == Reuse::Heard {
-        return true;
-    }
-    if heard {
-        // Through the event loop, so that a stale readiness is cleared.
-        return matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+    // Through the event loop: a system call only when it has heard something, which it then forgets.
+    let silent = matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+    if !silent || reuse == Reuse::Heard {
+        return silent;
     }
     let peeked = SockRef::from(stream).peek(&mut [MaybeUninit::uninit()]);
     matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)

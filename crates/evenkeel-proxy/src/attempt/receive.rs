@@ -57,7 +57,8 @@ impl Attempt<'_> {
                     .buffers
                     .poll_read(cx, stream, &mut self.inbox, want)
             ) {
-                Ok(n) if n > 0 => self.progress = true,
+                // A head in pieces is given no more time for each.
+                Ok(n) if n > 0 => self.progress |= self.head.is_some(),
                 end => self.on_end(end.is_ok())?,
             }
         }
@@ -144,7 +145,8 @@ impl Attempt<'_> {
         self.begin_response(&head);
         self.inbox.consume(len);
         if !self.inbox.is_empty() && !self.body.is_done() {
-            self.stage_body()?;
+            // When the body is wrong from its start, nothing has left yet and the client can be told.
+            self.stage_body().inspect_err(|_| self.head = None)?;
         }
         Ok(true)
     }
@@ -163,6 +165,9 @@ impl Attempt<'_> {
         let out = if modern { BodyOut::Chunked } else { BodyOut::Plain };
         self.body = BodyFilter::new(head.framing, out, &limits);
         self.keep_alive = head.keep_alive;
+        if until_close {
+            self.client.end_means_failure(true);
+        }
         self.head = Some(Head {
             status: head.status,
             at: worker.read_clock(),

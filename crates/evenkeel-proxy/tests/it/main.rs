@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod basics;
+mod faults;
 mod heads;
 mod refusals;
 mod support;
