@@ -15,12 +15,15 @@ const RESERVE: u64 = 100;
 pub(crate) struct RetryBudget {
     window_began: AtomicU64,
     requests_at_begin: AtomicU64,
+    /// Requests in a window like those up to its begin: failures come all at once, before the window has
+    /// seen any request.
+    expected: AtomicU64,
     retries: AtomicU64,
 }
 
 impl RetryBudget {
-    /// Whether one more retry fits: at most `share` × the requests of this window, plus the reserve.
-    /// `requests` is the service's cumulative count.
+    /// Whether one more retry fits: at most `share` × the requests of this window (or of a usual one, if
+    /// those are more), plus the reserve. `requests` is the service's cumulative count.
     ///
     /// Two workers that ask at the same moment may both get the last retry; the budget is then off by one.
     pub(crate) fn withdraw(&self, now: Nanos, requests: u64, share: f64) -> bool {
@@ -31,11 +34,14 @@ impl RetryBudget {
                 .compare_exchange(began.0, now.0, Relaxed, Relaxed)
                 .is_ok()
         {
-            self.requests_at_begin.store(requests, Relaxed);
+            let before = requests.saturating_sub(self.requests_at_begin.swap(requests, Relaxed));
+            let windows = now.since(began).as_secs_f64() / WINDOW.as_secs_f64();
+            self.expected.store((before as f64 / windows) as u64, Relaxed);
             self.retries.store(0, Relaxed);
         }
         let seen = requests.saturating_sub(self.requests_at_begin.load(Relaxed));
-        let allowed = RESERVE + (share * seen as f64) as u64;
+        let usual = self.expected.load(Relaxed);
+        let allowed = RESERVE + (share * seen.max(usual) as f64) as u64;
         let fits = self.retries.load(Relaxed) < allowed;
         if fits {
             self.retries.fetch_add(1, Relaxed);
@@ -57,14 +63,24 @@ mod tests {
         assert_eq!(granted(now, 1_000), 200);
         assert_eq!(granted(now, 1_000), 0);
         let later = now + WINDOW;
-        assert_eq!(
-            granted(later, 1_000),
-            100,
-            "a new window begins with its own requests"
-        );
+        assert_eq!(granted(later, 1_000), 300, "as many as before are expected");
+        assert_eq!(granted(later, 2_000), 0, "and do not come on top");
+        assert_eq!(granted(later, 2_500), 100);
+        let idle = later + Nanos::from_secs(100 * 3600);
+        assert_eq!(granted(idle, 2_500), 100, "long ago is not usual");
         let budget = RetryBudget::default();
         assert!(budget.withdraw(now, 0, 0.2));
         let granted = (0..1_000).filter(|_| budget.withdraw(now, 1_000, 0.2)).count();
         assert_eq!(granted, 299);
+    }
+
+    #[test]
+    fn requests_before_the_first_retry_count() {
+        let budget = RetryBudget::default();
+        // 100 a second for a minute, when an instance with 400 requests under way dies.
+        let granted = (0..400)
+            .filter(|_| budget.withdraw(Nanos::from_secs(60), 6_000, 0.2))
+            .count();
+        assert_eq!(granted, 300);
     }
 }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use evenkeel_core::Nanos;
-use evenkeel_h1::{BodyFilter, BodyOut, Framing, Method, RequestError, RequestHead, Status, Version};
+use evenkeel_h1::{BodyFilter, BodyOut, Framing, Method, RequestHead, Status, Version};
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
@@ -207,7 +207,7 @@ impl Client {
         let body = !self.inbox.bytes().starts_with(b"HEAD ");
         match head.parse(self.inbox.bytes(), limits) {
             Err(error) => Parsed::Next(Next::Refused {
-                reply: refusal(error),
+                reply: Reply::refusing(error.status(), error.to_string()),
                 body,
             }),
             Ok(Status::Partial) => {
@@ -266,7 +266,7 @@ impl Client {
         if let (Framing::Length(length), Some(max)) = (head.framing, routing.settings.max_body)
             && length > max
         {
-            return Err(too_large());
+            return Err(Reply::too_large());
         }
         let settings = self.listener.settings.borrow();
         let (slash, target) = head.origin_target(buf);
@@ -303,14 +303,14 @@ impl Client {
         let progress = request
             .body
             .filter(self.inbox.bytes_mut())
-            .map_err(|error| bad_body(&error))?;
+            .map_err(|error| Reply::refusing(400, error.to_string()))?;
         request
             .out
             .extend_from_slice(self.inbox.slice(0..progress.produced));
         request.body_bytes += progress.produced as u64;
         self.inbox.consume(progress.consumed);
         if max.is_some_and(|max| request.body_bytes > max) {
-            return Err(too_large());
+            return Err(Reply::too_large());
         }
         Ok(())
     }
@@ -390,26 +390,10 @@ pub(crate) fn refuse(stream: TcpStream, worker: &Worker) {
     worker.give_vec(out);
 }
 
-pub(crate) fn too_large() -> Reply {
-    Reply::new(
-        413,
-        "http_request_error",
-        "the request body is longer than allowed here",
-    )
-}
-
-pub(crate) fn bad_body(error: &evenkeel_h1::BodyError) -> Reply {
-    Reply::new(400, "http_request_error", error.to_string())
-}
-
 /// The refusal of a head that never came whole.
 fn refused(status: u16, details: &'static str) -> Next {
     Next::Refused {
-        reply: Reply::new(status, "http_request_error", details),
+        reply: Reply::refusing(status, details),
         body: true,
     }
-}
-
-fn refusal(error: RequestError) -> Reply {
-    Reply::new(error.status(), "http_request_error", error.to_string())
 }

@@ -4,7 +4,6 @@ use std::io;
 
 use evenkeel_h1::{BodyError, ResponseError};
 
-use crate::client::{bad_body, too_large};
 use crate::reply::Reply;
 
 /// Why there is no whole response.
@@ -49,13 +48,9 @@ impl Failure {
     pub(crate) fn into_reply(self) -> Option<Reply> {
         Some(match self {
             Self::ClientGone => return None,
-            Self::ClientStalled => Reply::new(
-                408,
-                "http_request_error",
-                "the request body did not arrive in time",
-            ),
-            Self::ClientBody(error) => bad_body(&error),
-            Self::TooLarge => too_large(),
+            Self::ClientStalled => Reply::refusing(408, "the request body did not arrive in time"),
+            Self::ClientBody(error) => Reply::refusing(400, error.to_string()),
+            Self::TooLarge => Reply::too_large(),
             Self::Connect(io::ErrorKind::TimedOut) => {
                 Reply::new(504, "connection_timeout", "no connection to an instance in time")
             }

@@ -28,6 +28,15 @@ impl Reply {
         }
     }
 
+    /// Refuses what a client sent.
+    pub(crate) fn refusing(status: u16, details: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(status, "http_request_error", details)
+    }
+
+    pub(crate) fn too_large() -> Self {
+        Self::refusing(413, "the request body is longer than allowed here")
+    }
+
     /// Appends the response. `close` announces the end of the connection; without `body` the same head
     /// is sent as for HEAD.
     pub(crate) fn write(&self, out: &mut Vec<u8>, close: bool, body: bool, date: &[u8]) {

@@ -1,6 +1,7 @@
 //! Whole messages of every shape, in both directions.
 
-use crate::support::{Backend, GET, OK, Rig, Server, field};
+use crate::peer::field;
+use crate::support::{Backend, GET, OK, Rig, Server};
 
 #[tokio::test]
 async fn a_connection_serves_many_requests_on_one_connection_to_the_instance() {

@@ -1,6 +1,7 @@
 //! What happens to heads on their way.
 
-use crate::support::{Backend, GET, OK, Rig, Server, Setup, field, fields};
+use crate::peer::{field, fields};
+use crate::support::{Backend, GET, OK, Rig, Server, Setup};
 
 /// The head that reaches the instance.
 async fn forwarded(setup: impl FnOnce(&mut Setup), request: &str) -> String {

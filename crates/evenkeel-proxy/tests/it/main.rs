@@ -3,7 +3,13 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod basics;
+mod desync;
 mod faults;
 mod heads;
+mod leaving;
+mod peer;
 mod refusals;
+mod reload;
+mod retries;
+mod streaming;
 mod support;

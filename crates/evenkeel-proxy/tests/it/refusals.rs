@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use evenkeel_h1::Limits;
 
-use crate::support::{Backend, GET, OK, Rig, SHORT, Server, Setup, field, until};
+use crate::peer::field;
+use crate::support::{Backend, GET, OK, Rig, SHORT, Server, Setup, until};
 
 #[tokio::test]
 async fn each_fault_has_its_status_and_ends_the_connection() {
@@ -239,7 +240,7 @@ async fn a_client_that_goes_on_sending_still_reads_the_refusal() {
         .request("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 400000\r\n\r\n")
         .await;
     for _ in 0..100 {
-        client.send([b'a'; 4000]).await;
+        client.send(vec![b'a'; 4000]).await;
     }
     client.response().await.expect_error(413, "http_request_error");
     client.ended().await;
