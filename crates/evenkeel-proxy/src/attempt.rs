@@ -147,6 +147,8 @@ impl<'a> Attempt<'a> {
         let answering = self.answering || !self.inbox.is_empty();
         self.inbox.consume(self.inbox.len());
         self.client.worker.buffers.release(&mut self.inbox);
+        // What the instance did not take of the body is nothing else: not the start of the next request.
+        self.client.inbox.consume(self.ready + self.dropped);
         if self.client.inbox.is_empty() {
             self.client.worker.buffers.release(&mut self.client.inbox);
         }

@@ -25,6 +25,10 @@ use crate::worker::{Listener, Upstream, Worker};
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1024 * 1024;
 
+/// How long a connection without a request still waits for one when it is to end. A client that is busy
+/// has one on its way as likely as not: it gets its response, and is told with it that this was the last.
+const LAST_CALL: Duration = Duration::from_millis(500);
+
 /// A client connection.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -37,6 +41,8 @@ pub(crate) struct Client {
     origin: Origin,
     /// A head that did not come in one piece.
     partial: Option<Box<RequestHead>>,
+    /// Whether only one more request is waited for, and not long.
+    last_call: bool,
 }
 
 /// One request, its head rewritten for the instance.
@@ -91,6 +97,7 @@ impl Client {
             inbox: Buffer::default(),
             origin,
             partial: None,
+            last_call: false,
         }
     }
 
@@ -179,11 +186,16 @@ impl Client {
             // A request that is here already is served, even if the connection was about to end.
             return read;
         }
-        if !begun && (expired || self.is_closing()) {
-            return Poll::Ready(Ok(0));
-        }
         if expired {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            return Poll::Ready(if begun {
+                Err(io::ErrorKind::TimedOut.into())
+            } else {
+                Ok(0)
+            });
+        }
+        if !begun && !self.last_call && self.is_closing() {
+            self.last_call = true;
+            self.timer.arm(&self.worker.timers, LAST_CALL);
         }
         Poll::Pending
     }

@@ -73,7 +73,7 @@ impl Client {
                 let sent = self
                     .send_reply(&reply, close, request.method != Method::Head)
                     .await;
-                if sent.is_ok() && close && !request.body.is_done() {
+                if sent.is_ok() && close && (!request.body.is_done() || !self.inbox.is_empty()) {
                     self.linger().await;
                 }
                 sent.is_ok() && !close

@@ -2,6 +2,7 @@
 //! here is shared with other workers except the counters beside the instances.
 
 use std::cell::{Cell, RefCell};
+use std::net::{Shutdown, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,8 @@ use std::time::Duration;
 use evenkeel_core::{Nanos, PickContext};
 use evenkeel_h1::{RequestHead, ResponseHead};
 use evenkeel_runtime::{Clock, ViewReader};
-use tokio::net::TcpListener;
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -90,6 +92,7 @@ pub(crate) struct Upstream {
 pub(crate) struct Listener {
     pub(crate) settings: RefCell<Rc<ListenerSettings>>,
     pub(crate) closed: Cell<bool>,
+    socket: TcpListener,
     accepting: RefCell<Option<JoinHandle<()>>>,
 }
 
@@ -226,7 +229,7 @@ impl Worker {
             }
         }
         for gone in previous {
-            gone.close();
+            gone.close(self);
         }
         *self.listeners.borrow_mut() = listeners;
         // Idle connections of closed listeners end.
@@ -248,17 +251,18 @@ impl Worker {
         let listener = Rc::new(Listener {
             settings: RefCell::new(Rc::new(settings.clone())),
             closed: Cell::new(false),
+            socket,
             accepting: RefCell::new(None),
         });
-        let task = tokio::task::spawn_local(accept(Rc::clone(self), Rc::clone(&listener), socket));
+        let task = tokio::task::spawn_local(accept(Rc::clone(self), Rc::clone(&listener)));
         *listener.accepting.borrow_mut() = Some(task);
         Some(listener)
     }
 
-    fn drain(&self, done: oneshot::Sender<()>) {
+    fn drain(self: &Rc<Self>, done: oneshot::Sender<()>) {
         self.draining.set(true);
         for listener in self.listeners.take() {
-            listener.close();
+            listener.close(self);
         }
         *self.drained.borrow_mut() = Some(done);
         self.timers.wake_all();
@@ -286,11 +290,22 @@ impl Worker {
 }
 
 impl Listener {
-    fn close(&self) {
+    /// Takes the connections that the kernel made already, and then no more: closing the socket would
+    /// reset them.
+    fn close(self: &Rc<Self>, worker: &Rc<Worker>) {
         self.closed.set(true);
         if let Some(task) = self.accepting.take() {
             task.abort();
         }
+        // The event loop may not have heard of the latest ones; the system has.
+        while let Ok((socket, peer)) = SockRef::from(&self.socket).accept() {
+            let _ = socket.set_nonblocking(true);
+            if let (Ok(stream), Some(peer)) = (TcpStream::from_std(socket.into()), peer.as_socket()) {
+                admit(worker, self, stream, peer);
+            }
+        }
+        // The socket itself goes with the last connection, which is too late.
+        let _ = SockRef::from(&self.socket).shutdown(Shutdown::Both);
     }
 }
 
@@ -303,31 +318,10 @@ impl Drop for Opened {
     }
 }
 
-async fn accept(worker: Rc<Worker>, listener: Rc<Listener>, socket: TcpListener) {
+async fn accept(worker: Rc<Worker>, listener: Rc<Listener>) {
     loop {
-        match socket.accept().await {
-            Ok((stream, peer)) => {
-                let routing = Rc::clone(&worker.routing.borrow());
-                let admitted = worker.counters.on_accept(routing.settings.max_connections);
-                worker.opened();
-                let opened = Opened(Rc::clone(&worker));
-                if !admitted {
-                    client::refuse(stream, &worker);
-                    continue;
-                }
-                let address = peer.ip().to_canonical();
-                let trusted = routing
-                    .settings
-                    .trusted_proxies
-                    .iter()
-                    .any(|net| net.contains(&address));
-                let origin = Origin::new(address, trusted);
-                let client = client::Client::new(Rc::clone(&worker), Rc::clone(&listener), stream, origin);
-                tokio::task::spawn_local(async move {
-                    client.serve().await;
-                    drop(opened);
-                });
-            }
+        match listener.socket.accept().await {
+            Ok((stream, peer)) => admit(&worker, &listener, stream, peer),
             Err(error) => {
                 worker.counters.on_accept_error();
                 let name = Arc::clone(&listener.settings.borrow().name);
@@ -340,6 +334,30 @@ async fn accept(worker: Rc<Worker>, listener: Rc<Listener>, socket: TcpListener)
             }
         }
     }
+}
+
+/// Serves a connection, unless it is one too many.
+fn admit(worker: &Rc<Worker>, listener: &Rc<Listener>, stream: TcpStream, peer: SocketAddr) {
+    let routing = Rc::clone(&worker.routing.borrow());
+    let admitted = worker.counters.on_accept(routing.settings.max_connections);
+    worker.opened();
+    let opened = Opened(Rc::clone(worker));
+    if !admitted {
+        client::refuse(stream, worker);
+        return;
+    }
+    let address = peer.ip().to_canonical();
+    let trusted = routing
+        .settings
+        .trusted_proxies
+        .iter()
+        .any(|net| net.contains(&address));
+    let origin = Origin::new(address, trusted);
+    let client = client::Client::new(Rc::clone(worker), Rc::clone(listener), stream, origin);
+    tokio::task::spawn_local(async move {
+        client.serve().await;
+        drop(opened);
+    });
 }
 
 fn is_about_one_connection(error: &std::io::Error) -> bool {

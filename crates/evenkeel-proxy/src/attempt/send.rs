@@ -85,6 +85,7 @@ impl Attempt<'_> {
         request.body_bytes += progress.produced as u64;
         let max = client.worker.routing.borrow().settings.max_body;
         if max.is_some_and(|max| request.body_bytes > max) {
+            client.inbox.consume(progress.consumed);
             return Err(Failure::TooLarge);
         }
         let keeps = request.replayable

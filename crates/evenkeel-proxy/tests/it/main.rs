@@ -11,5 +11,6 @@ mod peer;
 mod refusals;
 mod reload;
 mod retries;
+mod smuggling;
 mod streaming;
 mod support;
