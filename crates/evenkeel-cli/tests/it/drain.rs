@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use crate::support::backend::Backend;
 use crate::support::client::{Client, get};
-use crate::support::load::Load;
+use crate::support::load::{Load, until_refused};
 use crate::support::process::Server;
 use crate::support::{raw, until};
 
@@ -108,6 +108,26 @@ async fn no_request_is_lost_when_clients_leave_in_time() {
     let seen = load.stop().await;
     seen.assert_no_failure();
     assert_eq!(server.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn clients_that_go_on_lose_nothing_before_they_are_refused() {
+    let backend = Backend::start("one");
+    for keep in [true, false] {
+        let (mut server, address) = start(&backend, "20s").await;
+        let before = backend.requests();
+        let clients = until_refused(address, 16, keep);
+        let end = async {
+            until("they are busy", || async {
+                (backend.requests() > before + 200).then_some(())
+            })
+            .await;
+            server.signal(Signal::TERM);
+        };
+        let (seen, ()) = tokio::join!(clients, end);
+        seen.assert_no_failure();
+        assert_eq!(server.ended().await.code(), Some(0));
+    }
 }
 
 #[tokio::test]

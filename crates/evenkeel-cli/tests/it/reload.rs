@@ -6,7 +6,7 @@ use rustix::process::Signal;
 
 use crate::support::backend::Backend;
 use crate::support::client::{Client, get};
-use crate::support::load::Load;
+use crate::support::load::{Load, until_refused};
 use crate::support::process::Server;
 use crate::support::{raw, until};
 
@@ -95,6 +95,29 @@ async fn routes_and_listeners_change() {
             .then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_listener_that_goes_away_under_load_loses_nothing() {
+    let one = Backend::start("one");
+    let config = web("round_robin", &one.instance("one"));
+    let moved = config.replace("127.0.0.1:0 }]", "127.0.0.2:0 }]");
+    assert_ne!(config, moved);
+    for keep in [true, false] {
+        let server = Server::start(&config).await;
+        let address = server.address("web").await;
+        let before = one.requests();
+        let clients = until_refused(address, 16, keep);
+        let end = async {
+            until("they are busy", || async {
+                (one.requests() > before + 200).then_some(())
+            })
+            .await;
+            server.reload(&moved, "ok").await;
+        };
+        let (seen, ()) = tokio::join!(clients, end);
+        seen.assert_no_failure();
+    }
 }
 
 #[tokio::test]

@@ -24,6 +24,42 @@ pub(crate) struct Load {
     clients: JoinSet<Vec<String>>,
 }
 
+/// Clients that go on until the address refuses connections; whatever else fails is a failure. With
+/// `keep` they use a connection as long as they may.
+pub(crate) async fn until_refused(address: SocketAddr, clients: usize, keep: bool) -> Seen {
+    let mut set = JoinSet::new();
+    for _ in 0..clients {
+        set.spawn(async move {
+            let mut seen = Seen {
+                served: 0,
+                failures: Vec::new(),
+            };
+            let mut client = None;
+            loop {
+                match ask(&mut client, address, "/name").await {
+                    Ok(()) => seen.served += 1,
+                    Err(failure) if failure.starts_with("connect:") => return seen,
+                    Err(failure) => seen.failures.push(failure),
+                }
+                if !keep {
+                    client = None;
+                }
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+    let mut all = Seen {
+        served: 0,
+        failures: Vec::new(),
+    };
+    while let Some(seen) = set.join_next().await {
+        let seen = seen.unwrap();
+        all.served += seen.served;
+        all.failures.extend(seen.failures);
+    }
+    all
+}
+
 /// A load that does not wait for answers: each request has its time, whatever became of the one before.
 ///
 /// Its rate therefore says what clients get, not how fast this machine is just now.
