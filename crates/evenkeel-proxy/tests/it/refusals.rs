@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use evenkeel_h1::Limits;
 
-use crate::peer::field;
+use crate::peer::{Peer, field};
 use crate::support::{Backend, GET, OK, Rig, SHORT, Server, Setup, until};
 
 #[tokio::test]
@@ -287,4 +287,23 @@ async fn an_empty_line_after_a_request_is_not_the_next_one() {
     client.ended().await;
     assert_eq!(rig.proxy.counters().bad_requests(), 0);
     drop(Rig::before(&backend).await);
+}
+
+#[tokio::test]
+async fn one_connection_too_many_that_has_already_asked_reads_the_refusal() {
+    let server = Server::start(OK).await;
+    let mut setup = Setup::new(&[server.address]);
+    setup.max_clients = 0;
+    let rig = setup.start().await;
+    for _ in 0..20 {
+        let stream = std::net::TcpStream::connect(rig.address).unwrap();
+        std::io::Write::write_all(&mut &stream, GET.as_bytes()).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let mut client = Peer::new(tokio::net::TcpStream::from_std(stream).unwrap());
+        client
+            .response()
+            .await
+            .expect_error(503, "connection_limit_reached");
+    }
+    assert!(server.heads().is_empty());
 }

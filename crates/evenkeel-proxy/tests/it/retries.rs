@@ -2,7 +2,7 @@
 
 use evenkeel_runtime::RetryReason;
 
-use crate::support::{Backend, GET, OK, Rig, SHORT, Server, Setup, refusing};
+use crate::support::{Backend, GET, OK, Rig, SHORT, Server, Setup, refusing, silent, until};
 
 const PUT: &str = "PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody";
 const POST: &str = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody";
@@ -354,4 +354,47 @@ async fn retries_stay_within_their_budget() {
     }
     assert_eq!(rig.retries(RetryReason::Connect), 100);
     assert!((69..=70).contains(&failed), "{failed}");
+}
+
+#[tokio::test]
+async fn an_instance_that_does_not_take_connections_is_passed_over() {
+    let (_sockets, deaf) = silent();
+    let server = Server::start(OK).await;
+    let mut setup = Setup::new(&[deaf, server.address]);
+    setup.connect = SHORT;
+    let rig = setup.start().await;
+    for _ in 0..2 {
+        rig.request(POST).await.response().await.expect(200);
+    }
+    assert!(rig.retries(RetryReason::Connect) >= 1);
+    rig.settled().await;
+}
+
+#[tokio::test]
+async fn an_instance_that_dies_under_load_costs_no_get() {
+    let (a, b, c) = (
+        Server::start(OK).await,
+        Server::start(OK).await,
+        Server::start(OK).await,
+    );
+    let mut setup = Setup::new(&[a.address, b.address, c.address]);
+    setup.workers = 2;
+    let rig = setup.start().await;
+    let mut load = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let mut client = rig.client().await;
+        load.spawn(async move {
+            for _ in 0..50 {
+                client.send(GET).await;
+                client.response().await.expect(200);
+            }
+        });
+    }
+    until(|| a.heads().len() > 100).await;
+    drop(a);
+    while let Some(ended) = load.join_next().await {
+        ended.unwrap();
+    }
+    rig.settled().await;
+    assert_eq!(rig.tally()[1], 1_000);
 }

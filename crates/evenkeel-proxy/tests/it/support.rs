@@ -63,6 +63,7 @@ pub(crate) struct Setup {
     pub(crate) max_body: Option<u64>,
     pub(crate) max_clients: usize,
     pub(crate) trusted_proxies: &'static [&'static str],
+    pub(crate) workers: usize,
 }
 
 impl Setup {
@@ -92,6 +93,7 @@ impl Setup {
             max_body: None,
             max_clients: 10_000,
             trusted_proxies: &[],
+            workers: 1,
         }
     }
 
@@ -142,7 +144,7 @@ impl Setup {
 
     pub(crate) async fn start(self) -> Rig {
         let balancer = Balancer::new(Clock::start(), 7);
-        let proxy = Proxy::start(1, balancer.clock(), 7).unwrap();
+        let proxy = Proxy::start(self.workers, balancer.clock(), 7).unwrap();
         let mut rig = Rig {
             proxy,
             balancer,
@@ -154,7 +156,7 @@ impl Setup {
     }
 }
 
-/// A running data plane with one worker.
+/// A running data plane, with one worker unless a test wants more.
 pub(crate) struct Rig {
     pub(crate) proxy: Proxy,
     balancer: Balancer,
