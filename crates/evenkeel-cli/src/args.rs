@@ -12,7 +12,7 @@ use evenkeel_core::StrategyName;
 
 /// Health-aware load balancer.
 #[derive(Debug, Parser)]
-#[command(name = "evenkeel", version, about, disable_help_subcommand = true)]
+#[command(name = "evenkeel", version, disable_help_subcommand = true)]
 pub(crate) struct Arguments {
     /// How log lines look; EVENKEEL_LOG sets what is logged (default: info).
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
@@ -62,11 +62,16 @@ pub(crate) enum Command {
     },
 }
 
+/// The two ways to serve, which clap cannot tell from the arguments alone.
+const SERVE: &str = "evenkeel serve [OPTIONS] --config <FILE>
+       evenkeel serve [OPTIONS] --listen <ADDR> --backend <ADDR> [--backend <ADDR>...]";
+
 #[derive(Debug, Args)]
+#[command(override_usage = SERVE)]
 pub(crate) struct Serve {
     /// Configuration file (YAML).
     #[arg(long, value_name = "FILE", conflicts_with_all = ["listen", "backends"],
-          required_unless_present_all = ["listen", "backends"])]
+          required_unless_present_any = ["listen", "backends"])]
     pub(crate) config: Option<PathBuf>,
     /// Address to listen on, e.g. 127.0.0.1:8080.
     #[arg(long, value_name = "ADDR", requires = "backends")]

@@ -9,6 +9,7 @@ use evenkeel_config::Config;
 use evenkeel_proxy::Proxy;
 use evenkeel_runtime::{Balancer, Clock};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
 
 use crate::args::Serve;
 use crate::exit::Failed;
@@ -18,6 +19,10 @@ use crate::{limits, resolve, wiring};
 /// Between readiness turning false and the listeners closing, so that whoever watches readiness can
 /// stop sending first. Cut short by a second signal.
 const UNREADY: Duration = Duration::from_millis(250);
+
+/// Signals to end that come this close together are one: `timeout`, terminals and supervisors send to the
+/// process and to its group.
+const ONE_SIGNAL: Duration = Duration::from_millis(20);
 
 /// Runs until a signal ends it.
 pub(crate) fn run(arguments: &Serve) -> Result<(), Failed> {
@@ -131,9 +136,16 @@ impl Server {
                 () = end_asked(&mut signals.terminate, &mut signals.interrupt) => break,
             }
         }
+        let first = Instant::now();
+        let second = async {
+            end_asked(&mut signals.terminate, &mut signals.interrupt).await;
+            while first.elapsed() < ONE_SIGNAL {
+                end_asked(&mut signals.terminate, &mut signals.interrupt).await;
+            }
+        };
         tokio::select! {
             () = self.drain() => Ok(()),
-            () = end_asked(&mut signals.terminate, &mut signals.interrupt) => {
+            () = second => {
                 Err(Failed::start("ended at once by a second signal; requests were cut off"))
             }
         }
@@ -174,6 +186,7 @@ impl Server {
         let deadline = self.config.drain_timeout;
         self.readiness.set_draining();
         tracing::info!(
+            connections = self.proxy.as_ref().map_or(0, |proxy| proxy.counters().open()),
             ?deadline,
             "draining: no new connections, running requests may finish"
         );

@@ -152,6 +152,9 @@ fn wrong_usage_ends_with_2_and_names_the_flags() {
             error.contains(expected),
             "{arguments:?}: no {expected:?} in\n{error}"
         );
+        let missing = error.split("Usage").next().unwrap_or_default();
+        let both = missing.contains("  --config") && missing.contains("  --backend");
+        assert!(!both, "{arguments:?}: both are never required\n{error}");
     }
 }
 
@@ -168,6 +171,7 @@ fn help_names_every_command_and_what_it_is_for() {
         assert_eq!(own.status.code(), Some(0));
         assert!(text(&own.stdout).contains("Usage: evenkeel"), "{command}");
     }
+    assert!(help.starts_with("Health-aware load balancer"), "{help}");
     let version = text(&evenkeel(&["--version"]).stdout);
     assert_eq!(version.trim(), concat!("evenkeel ", env!("CARGO_PKG_VERSION")));
 }

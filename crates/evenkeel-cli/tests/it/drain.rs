@@ -152,11 +152,28 @@ async fn a_second_signal_ends_it_now() {
         let _slow = slow_request(&backend, address).await;
         server.signal(Signal::TERM);
         server.line("draining").await;
-        server.signal(second);
+        until("the second signal counts", || async {
+            server.signal(second);
+            server.log().contains("second signal").then_some(())
+        })
+        .await;
         let code = server.ended().await.code();
         assert!(code.is_some_and(|code| code != 0), "{code:?}");
-        server.line("second signal").await;
     }
+}
+
+/// What `timeout` does: one signal to the process, one to its group.
+#[tokio::test]
+async fn two_signals_at_once_are_one() {
+    let backend = Backend::start("one");
+    let (mut server, address) = start(&backend, "20s").await;
+    let mut slow = slow_request(&backend, address).await;
+    server.signal(Signal::TERM);
+    server.signal(Signal::INT);
+    refuses(address).await;
+    backend.state.gate.notify_one();
+    assert!(raw::to_end(&mut slow).await.ends_with("waited"));
+    assert_eq!(server.ended().await.code(), Some(0));
 }
 
 #[tokio::test]
