@@ -144,9 +144,14 @@ impl Attempt<'_> {
         }
         self.begin_response(&head);
         self.inbox.consume(len);
-        if !self.inbox.is_empty() && !self.body.is_done() {
-            // When the body is wrong from its start, nothing has left yet and the client can be told.
-            self.stage_body().inspect_err(|_| self.head = None)?;
+        if !self.inbox.is_empty()
+            && !self.body.is_done()
+            && let Err(failure) = self.stage_body()
+        {
+            // Wrong from its start: nothing has left yet, so the client can be told.
+            self.head = None;
+            self.client.end_means_failure(false);
+            return Err(failure);
         }
         Ok(true)
     }

@@ -114,16 +114,22 @@ async fn malformed_responses_are_502() {
 async fn a_body_that_is_malformed_from_its_first_byte_is_502() {
     let backend = Backend::start().await;
     let rig = Rig::before(&backend).await;
-    let mut client = rig.request(GET).await;
-    let (mut instance, _) = backend.request().await;
-    instance.send(format!("{CHUNKED}zz\r\n")).await;
-    client
-        .response()
-        .await
-        .expect_error(502, "http_response_incomplete");
-    instance.ended().await;
-    rig.settled().await;
-    assert_eq!(rig.tally(), [0, 0, 1, 0]);
+    for version in ["1.0", "1.1"] {
+        let mut client = rig
+            .request(&format!("GET / HTTP/{version}\r\nHost: x\r\n\r\n"))
+            .await;
+        let (mut instance, _) = backend.request().await;
+        instance.send(format!("{CHUNKED}zz\r\n")).await;
+        instance.ended().await;
+        rig.settled().await;
+        client
+            .response()
+            .await
+            .expect_error(502, "http_response_incomplete");
+        client.finish().await;
+        assert_eq!(client.rest().await.unwrap(), "");
+    }
+    assert_eq!(rig.tally(), [0, 0, 2, 0]);
 }
 
 #[tokio::test]
