@@ -85,7 +85,7 @@ services:
     )
 }
 
-async fn one_of_three_is_killed(clients: usize, strategy: &str) {
+async fn one_of_three_is_killed(clients: usize, strategy: &str, path: &'static str) {
     let mut processes = Vec::new();
     for _ in 0..3 {
         processes.push(Process::start(free()).await);
@@ -93,7 +93,7 @@ async fn one_of_three_is_killed(clients: usize, strategy: &str) {
     let addresses: Vec<_> = processes.iter().map(|p| p.address).collect();
     let settings = format!("    strategy: {strategy}\n    circuit_breaker: {{ base_ejection: 500ms }}\n");
     let server = Server::start(&config(&settings, &addresses)).await;
-    let load = Load::start(server.address("web").await, clients, "/name");
+    let load = Load::start(server.address("web").await, clients, path);
     load.more(clients as u64 * 5).await;
 
     processes[1].kill();
@@ -121,13 +121,19 @@ async fn one_of_three_is_killed(clients: usize, strategy: &str) {
 
 #[tokio::test]
 async fn kill_9_of_one_of_three_backends_fails_no_get() {
-    one_of_three_is_killed(24, "power_of_two").await;
+    one_of_three_is_killed(24, "power_of_two", "/name").await;
 }
 
-/// More requests under way than the reserve of the retry budget: what was served before counts too.
+/// More requests under way to each than the reserve of the retry budget.
 #[tokio::test]
 async fn kill_9_with_many_clients_fails_no_get() {
-    one_of_three_is_killed(600, "round_robin").await;
+    one_of_three_is_killed(600, "round_robin", "/name").await;
+}
+
+/// Slow requests, so that all of those to the killed one break at once.
+#[tokio::test]
+async fn kill_9_amid_slow_requests_fails_no_get() {
+    one_of_three_is_killed(300, "least_connections", "/after/200").await;
 }
 
 /// Answers `limit` requests per connection without saying that it will close, and then closes: at once, or

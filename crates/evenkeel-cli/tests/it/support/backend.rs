@@ -29,7 +29,8 @@ pub(crate) struct State {
 }
 
 /// A backend that answers by path: `/name`, `/wait`, `/download/BYTES`, `/upload`, `/healthz`, `/gzip`,
-/// `/status/CODE`, and anything else with `ok`.
+/// `/status/CODE`,
+/// `/after/MILLISECONDS`, and anything else with `ok`.
 #[derive(Debug)]
 pub(crate) struct Backend {
     pub(crate) address: SocketAddr,
@@ -113,6 +114,10 @@ async fn answer(request: Request<Incoming>, state: &State, name: &'static str) -
     }
     if let Some(status) = path.strip_prefix("/status/") {
         return reply(status.parse().unwrap(), name);
+    }
+    if let Some(millis) = path.strip_prefix("/after/") {
+        tokio::time::sleep(std::time::Duration::from_millis(millis.parse().unwrap())).await;
+        return reply(StatusCode::OK, name);
     }
     match path.as_str() {
         "/name" => reply(StatusCode::OK, name),
