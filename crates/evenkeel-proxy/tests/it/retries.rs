@@ -398,3 +398,25 @@ async fn an_instance_that_dies_under_load_costs_no_get() {
     rig.settled().await;
     assert_eq!(rig.tally()[1], 1_000);
 }
+
+#[tokio::test]
+async fn a_request_lost_on_a_kept_connection_is_repeated_on_a_new_one() {
+    let backend = Backend::start().await;
+    let rig = Rig::before(&backend).await;
+    let mut clients = [rig.request(GET).await, rig.request(GET).await];
+    let mut kept = [backend.request().await.0, backend.request().await.0];
+    for instance in &mut kept {
+        instance.send(OK).await;
+    }
+    for client in &mut clients {
+        client.response().await.expect(200);
+    }
+    clients[0].send(GET).await;
+    // Whichever is used is lost; the other one may be as old.
+    let [first, second] = &mut kept;
+    let used = tokio::select! { _ = first.head() => 0, _ = second.head() => 1 };
+    kept[used].finish().await;
+    let (mut instance, _) = backend.request().await;
+    instance.send(OK).await;
+    clients[0].response().await.expect(200);
+}
