@@ -32,12 +32,18 @@ pub(crate) fn run(arguments: &Serve) -> Result<(), Failed> {
         .enable_all()
         .build()
         .map_err(Failed::start)?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         // From here on a signal waits for its turn: whoever reads that we are ready may send one at once.
-        let signals = Signals::listen().map_err(Failed::start)?;
-        let mut server = Server::start(config, arguments).await?;
+        let mut signals = Signals::listen().map_err(Failed::start)?;
+        let mut server = tokio::select! {
+            server = Server::start(config, arguments) => server?,
+            () = signals.end() => return Err(Failed::start("ended by a signal before it was ready")),
+        };
         server.run(arguments, signals).await
-    })
+    });
+    // A name service that does not answer keeps a thread busy that nobody waits for any more.
+    runtime.shutdown_background();
+    result
 }
 
 fn read(arguments: &Serve) -> Result<Config, Failed> {
@@ -66,12 +72,22 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
         })
     }
-}
 
-async fn end_asked(terminate: &mut Signal, interrupt: &mut Signal) {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    /// Resolves when the process is to end.
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// True when the file is to be read again, false when the process is to end.
+    async fn reload(&mut self) -> bool {
+        tokio::select! {
+            _ = self.hangup.recv() => true,
+            _ = self.terminate.recv() => false,
+            _ = self.interrupt.recv() => false,
+        }
     }
 }
 
@@ -130,17 +146,18 @@ impl Server {
     }
 
     async fn run(&mut self, arguments: &Serve, mut signals: Signals) -> Result<(), Failed> {
-        loop {
+        while signals.reload().await {
             tokio::select! {
-                _ = signals.hangup.recv() => self.reload(arguments).await,
-                () = end_asked(&mut signals.terminate, &mut signals.interrupt) => break,
+                () = self.reload(arguments) => {}
+                // Names may take long to resolve.
+                () = signals.end() => break,
             }
         }
         let first = Instant::now();
         let second = async {
-            end_asked(&mut signals.terminate, &mut signals.interrupt).await;
+            signals.end().await;
             while first.elapsed() < ONE_SIGNAL {
-                end_asked(&mut signals.terminate, &mut signals.interrupt).await;
+                signals.end().await;
             }
         };
         tokio::select! {
