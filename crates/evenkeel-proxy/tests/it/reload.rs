@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::peer::field;
+use crate::peer::{Peer, field};
 use crate::support::{Backend, GET, OK, Rig, Server, Setup, until, within};
 
 #[tokio::test]
@@ -147,4 +147,26 @@ async fn the_deadline_of_a_drain_cuts_requests_off_and_never_ends_a_body_cleanly
             .members()
             .all(|(_, member, _)| member.load().get() == 0)
     );
+}
+
+#[tokio::test]
+async fn requests_that_are_here_when_a_drain_begins_are_answered() {
+    let server = Server::start(OK).await;
+    for _ in 0..20 {
+        let rig = Setup::new(&[server.address]).start().await;
+        let streams: Vec<_> = (0..10)
+            .map(|_| {
+                let stream = std::net::TcpStream::connect(rig.address).unwrap();
+                std::io::Write::write_all(&mut &stream, GET.as_bytes()).unwrap();
+                stream
+            })
+            .collect();
+        let drained = tokio::spawn(rig.proxy.drain(Duration::from_secs(60)));
+        for stream in streams {
+            stream.set_nonblocking(true).unwrap();
+            let mut client = Peer::new(tokio::net::TcpStream::from_std(stream).unwrap());
+            client.response().await.expect(200);
+        }
+        assert_eq!(within(drained).await.unwrap(), 0);
+    }
 }
