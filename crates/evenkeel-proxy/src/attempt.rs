@@ -41,6 +41,8 @@ pub(crate) struct Head {
 pub(crate) struct End {
     /// `None` when no final response was begun.
     pub(crate) head: Option<Head>,
+    /// When the last piece of the request came before the response did; `None` when it came at once.
+    pub(crate) asked: Option<Nanos>,
     /// Bytes of the request that left.
     pub(crate) sent: usize,
     /// Whether all of the request left.
@@ -69,6 +71,7 @@ pub(crate) struct Attempt<'a> {
     upstream: &'a Upstream,
     connection: &'a mut Connection,
 
+    asked: Option<Nanos>,
     /// Bytes of `request.out` that left.
     sent: usize,
     /// Filtered bytes at the front of the client's inbox, to leave without a copy, and the bytes behind
@@ -115,6 +118,7 @@ impl<'a> Attempt<'a> {
             request,
             upstream,
             connection,
+            asked: None,
             sent: 0,
             ready: 0,
             dropped: 0,
@@ -156,6 +160,7 @@ impl<'a> Attempt<'a> {
         worker.give_vec(self.reply);
         End {
             head: self.head,
+            asked: self.asked,
             sent: self.sent,
             request_done: self.request_done,
             answering,

@@ -218,6 +218,8 @@ impl Client {
         let mut attempt = Attempt::new(self, request, upstream, &mut connection);
         let result = poll_fn(|cx| attempt.poll(cx)).await;
         let end = attempt.end();
+        // The time a client takes to send is not its instance's.
+        let started = end.asked.unwrap_or(started);
         let now = worker.read_clock();
         let Some(head) = end.head else {
             let failure = match result {

@@ -54,7 +54,12 @@ impl Attempt<'_> {
                     .buffers
                     .poll_read(cx, &mut client.stream, &mut client.inbox, want)
             ) {
-                Ok(n) if n > 0 => self.progress = true,
+                Ok(n) if n > 0 => {
+                    self.progress = true;
+                    if self.head.is_none() {
+                        self.asked = Some(self.client.worker.read_clock());
+                    }
+                }
                 _ => return Poll::Ready(Err(Failure::ClientGone)),
             }
         }

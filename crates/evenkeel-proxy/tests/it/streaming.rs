@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::peer::{Peer, field};
-use crate::support::{Backend, GET, OK, Rig, until, within};
+use crate::support::{Backend, GET, OK, Rig, SHORT, Setup, until, within};
 
 const MEGABYTE: usize = 1024 * 1024;
 /// What the kernel may hold of one direction, on four sockets, and the proxy's own buffers.
@@ -175,4 +175,34 @@ async fn an_answer_before_the_end_of_the_request_reaches_a_client_that_only_send
     drop(instance);
     until(|| rig.proxy.counters().open() == 0).await;
     rig.settled().await;
+}
+
+#[tokio::test]
+async fn the_time_a_client_takes_to_send_is_not_its_instances() {
+    let backend = Backend::start().await;
+    let mut setup = Setup::new(&[backend.address]);
+    setup.listener.client_idle = SHORT;
+    let rig = setup.start().await;
+    let mut other = rig.request(GET).await;
+    let (mut instance, _) = backend.request().await;
+    let mut client = rig
+        .request("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbo")
+        .await;
+    let (mut slow, _) = backend.request().await;
+    slow.expect("bo").await;
+    // Meanwhile time passes, as another client's idle time-out shows.
+    instance
+        .send("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n")
+        .await;
+    other.response().await.expect(503);
+    other.ended().await;
+    client.send("dy").await;
+    slow.expect("dy").await;
+    slow.send(OK).await;
+    client.response().await.expect(200);
+    rig.settled().await;
+    let view = rig.service().view_full();
+    let (_, member, _) = view.members().next().unwrap();
+    let (time, _) = member.stats().response_time().unwrap();
+    assert!(time.as_duration() < SHORT, "{time}");
 }
