@@ -116,9 +116,3 @@ async fn slow_bodies() {
 async fn overlapping_ranges() {
     attacked(&["-R", "-a", "10", "-b", "3000", "-t", "HEAD"], "/ranges", false).await;
 }
-
-#[tokio::test]
-async fn slow_readers() {
-    let mode = ["-X", "-w", "512", "-y", "1024", "-n", "1", "-z", "32", "-k", "1"];
-    attacked(&mode, "/download/4000000", true).await;
-}
