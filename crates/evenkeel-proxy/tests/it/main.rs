@@ -8,6 +8,7 @@ mod faults;
 mod heads;
 mod leaving;
 mod peer;
+mod pool;
 mod refusals;
 mod reload;
 mod retries;

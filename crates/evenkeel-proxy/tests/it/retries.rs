@@ -1,8 +1,8 @@
-//! What is sent again, what is not, and over which connections.
+//! What is sent again, and what is not.
 
 use evenkeel_runtime::RetryReason;
 
-use crate::support::{Backend, GET, OK, Rig, SHORT, Server, Setup, refusing, silent, until};
+use crate::support::{Backend, GET, OK, SHORT, Server, Setup, refusing, silent, until};
 
 const PUT: &str = "PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody";
 const POST: &str = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody";
@@ -122,33 +122,6 @@ async fn a_request_is_not_repeated_once_a_byte_of_its_response_came() {
 }
 
 #[tokio::test]
-async fn a_connection_that_closes_as_it_is_used_again_costs_a_get_nothing() {
-    let backend = Backend::start().await;
-    let mut setup = Setup::new(&[backend.address]);
-    setup.retry_attempts = 0;
-    let rig = setup.start().await;
-    let mut client = rig.request(GET).await;
-    let (mut instance, _) = backend.request().await;
-    for reset in [false, true] {
-        instance.send(OK).await;
-        client.response().await.expect(200);
-        client.send(GET).await;
-        instance.head().await;
-        if reset {
-            instance.reset();
-        } else {
-            drop(instance);
-        }
-        (instance, _) = backend.request().await;
-    }
-    instance.send(OK).await;
-    client.response().await.expect(200);
-    assert_eq!(rig.retries(RetryReason::StaleConnection), 2);
-    rig.settled().await;
-    assert_eq!(rig.tally(), [0, 3, 0, 2]);
-}
-
-#[tokio::test]
 async fn a_post_is_never_sent_twice() {
     let backend = Backend::start().await;
     let server = Server::start(OK).await;
@@ -178,86 +151,6 @@ async fn a_post_is_never_sent_twice() {
         client.response().await.expect(502);
     }
     assert_eq!(server.heads().len(), 1);
-}
-
-#[tokio::test]
-async fn a_post_is_not_sent_over_a_connection_that_its_instance_has_ended() {
-    let backend = Backend::start().await;
-    let mut setup = Setup::new(&[backend.address]);
-    setup.retry_attempts = 0;
-    let rig = setup.start().await;
-    for farewell in [
-        "",
-        "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-    ] {
-        let mut client = rig.request(GET).await;
-        let (mut instance, _) = backend.request().await;
-        instance.send(OK).await;
-        client.response().await.expect(200);
-        instance.send(farewell).await;
-        instance.finish().await;
-        for text in [POST, GET] {
-            client.send(text).await;
-            let (mut instance, _) = backend.request().await;
-            instance
-                .send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-                .await;
-            client.response().await.expect(200);
-        }
-    }
-    assert_eq!(rig.retries(RetryReason::StaleConnection), 0);
-}
-
-#[tokio::test]
-async fn what_an_instance_says_unasked_goes_to_nobody() {
-    let backend = Backend::start().await;
-    let rig = Rig::before(&backend).await;
-    for unasked in ["HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n", "x"] {
-        // Right behind a response, and later.
-        let mut client = rig.request(GET).await;
-        let (mut instance, _) = backend.request().await;
-        instance.send(format!("{OK}{unasked}")).await;
-        client.response().await.expect(200);
-        instance.ended().await;
-        client.send(GET).await;
-        let (mut instance, _) = backend.request().await;
-        instance.send(OK).await;
-        client.response().await.expect(200);
-        instance.send(unasked).await;
-        instance.ended().await;
-    }
-}
-
-#[tokio::test]
-async fn a_kept_connection_that_ends_among_many_is_noticed() {
-    let backend = Backend::start().await;
-    let rig = Rig::before(&backend).await;
-    let mut clients = Vec::new();
-    let mut instances = Vec::new();
-    for _ in 0..200 {
-        clients.push(rig.request(GET).await);
-        instances.push(backend.request().await.0);
-    }
-    for (client, instance) in clients.iter_mut().zip(&mut instances) {
-        instance.send(OK).await;
-        client.response().await.expect(200);
-    }
-    let last = instances.last_mut().unwrap();
-    last.finish().await;
-    last.ended().await;
-}
-
-#[tokio::test]
-async fn an_unused_connection_is_closed_after_a_while() {
-    let backend = Backend::start().await;
-    let mut setup = Setup::new(&[backend.address]);
-    setup.idle = SHORT;
-    let rig = setup.start().await;
-    let mut client = rig.request(GET).await;
-    let (mut instance, _) = backend.request().await;
-    instance.send(OK).await;
-    client.response().await.expect(200);
-    instance.ended().await;
 }
 
 #[tokio::test]
@@ -308,33 +201,6 @@ async fn a_put_with_a_long_body_is_not_repeated() {
     drop(first);
     client.response().await.expect_error(502, "connection_terminated");
     assert!(!a.is_called() && !b.is_called());
-}
-
-#[tokio::test]
-async fn an_instance_with_all_its_connections_in_use_is_passed_over() {
-    let (a, b) = (Backend::start().await, Backend::start().await);
-    let mut setup = Setup::new(&[a.address, b.address]);
-    setup.connections_per_instance = 1;
-    let rig = setup.start().await;
-    let mut one = rig.request(GET).await;
-    let (mut busy, _) = tokio::select! { peer = a.request() => peer, peer = b.request() => peer };
-    for _ in 0..3 {
-        let mut two = rig.request(GET).await;
-        let (mut other, _) = tokio::select! { peer = a.request() => peer, peer = b.request() => peer };
-        let mut three = rig.request(GET).await;
-        three
-            .response()
-            .await
-            .expect_error(503, "connection_limit_reached");
-        other
-            .send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-            .await;
-        two.response().await.expect(200);
-    }
-    busy.send(OK).await;
-    one.response().await.expect(200);
-    rig.settled().await;
-    assert_eq!(rig.tally()[1..3], [4, 0]);
 }
 
 #[tokio::test]
@@ -397,26 +263,4 @@ async fn an_instance_that_dies_under_load_costs_no_get() {
     }
     rig.settled().await;
     assert_eq!(rig.tally()[1], 1_000);
-}
-
-#[tokio::test]
-async fn a_request_lost_on_a_kept_connection_is_repeated_on_a_new_one() {
-    let backend = Backend::start().await;
-    let rig = Rig::before(&backend).await;
-    let mut clients = [rig.request(GET).await, rig.request(GET).await];
-    let mut kept = [backend.request().await.0, backend.request().await.0];
-    for instance in &mut kept {
-        instance.send(OK).await;
-    }
-    for client in &mut clients {
-        client.response().await.expect(200);
-    }
-    clients[0].send(GET).await;
-    // Whichever is used is lost; the other one may be as old.
-    let [first, second] = &mut kept;
-    let used = tokio::select! { _ = first.head() => 0, _ = second.head() => 1 };
-    kept[used].finish().await;
-    let (mut instance, _) = backend.request().await;
-    instance.send(OK).await;
-    clients[0].response().await.expect(200);
 }
