@@ -28,6 +28,13 @@ const ONE_SIGNAL: Duration = Duration::from_millis(20);
 pub(crate) fn run(arguments: &Serve) -> Result<(), Failed> {
     let config = read(arguments)?;
     limits::raise_open_files();
+    if limits::clients() < config.limits.connections {
+        tracing::info!(
+            connections = limits::clients(),
+            configured = config.limits.connections,
+            "the limit of open files allows fewer client connections than configured; raise it with `ulimit -n`"
+        );
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -100,7 +100,7 @@ pub(crate) fn proxy(config: &Config, balancer: &Balancer) -> Option<ProxySetting
             max_trailer_bytes: bytes(config.limits.trailers),
         },
         max_body: config.limits.body,
-        max_connections: config.limits.connections,
+        max_connections: config.limits.connections.min(crate::limits::clients()),
         trusted_proxies: config
             .trusted_proxies
             .iter()

@@ -231,3 +231,42 @@ async fn without_any_backend_the_answer_says_why() {
     let line = server.line("ejection_withheld").await;
     assert!(line.contains("requests failed in a row"), "{line}");
 }
+
+#[tokio::test]
+async fn clients_beyond_the_limit_of_open_files_leave_some_for_the_others() {
+    let backend = Backend::start("one");
+    let address = backend.address.to_string();
+    let flags = [
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+        "--backend",
+        &address,
+    ];
+    let server = Server::with_open_files(64, &flags).await;
+    server
+        .line("the limit of open files allows fewer client connections")
+        .await;
+    let load = Load::start(server.address("default").await, 100, "/name");
+    load.more(500).await;
+    let seen = load.stop().await;
+    // Too many are told so, or find the connection closed; none is told that the instance is at fault.
+    let blamed: Vec<_> = seen
+        .failures
+        .iter()
+        .filter(|failure| failure.starts_with("502"))
+        .collect();
+    assert!(
+        blamed.is_empty(),
+        "{} of {}: {:?}",
+        blamed.len(),
+        seen.served,
+        blamed[0]
+    );
+    until("all is well again", || async {
+        let answer = crate::support::client::get(server.address("default").await, "/name").await;
+        answer.is_ok_and(|answer| answer.status == 200).then_some(())
+    })
+    .await;
+}

@@ -47,10 +47,22 @@ impl Server {
         server
     }
 
+    /// Starts with flags, and a limit of open files.
+    pub(crate) async fn with_open_files(files: u32, flags: &[&str]) -> Self {
+        let script = format!("ulimit -n {files}; exec \"$0\" serve \"$@\"");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, BINARY]).args(flags);
+        let server = Self::run(Folder::new(), &mut command);
+        server.line("evenkeel is ready").await;
+        server
+    }
+
     fn spawn(folder: Folder, arguments: &[&str]) -> Self {
-        let mut child = Command::new(BINARY)
-            .arg("serve")
-            .args(arguments)
+        Self::run(folder, Command::new(BINARY).arg("serve").args(arguments))
+    }
+
+    fn run(folder: Folder, command: &mut Command) -> Self {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
