@@ -125,7 +125,7 @@ async fn clients_that_go_on_lose_nothing_before_they_are_refused() {
             server.signal(Signal::TERM);
         };
         let (seen, ()) = tokio::join!(clients, end);
-        seen.assert_no_failure();
+        seen.assert_handed_over(keep);
         assert_eq!(server.ended().await.code(), Some(0));
     }
 }
