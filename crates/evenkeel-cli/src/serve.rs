@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::args::Serve;
 use crate::exit::Failed;
 use crate::metrics::ProxyMetrics;
-use crate::{limits, resolve, wiring};
+use crate::{limits, wiring};
 
 /// Between readiness turning false and the listeners closing, so that whoever watches readiness can
 /// stop sending first. Cut short by a second signal.
@@ -131,7 +131,7 @@ impl Server {
             },
         )
         .map_err(Failed::start)?;
-        put_in_force(&config, &balancer, &mut proxy).await?;
+        wiring::put_in_force(&config, &balancer, &mut proxy).await?;
         readiness.set_ready(true);
         log_listeners(&[], &proxy.listening());
         tracing::info!(
@@ -179,7 +179,7 @@ impl Server {
         let Some(proxy) = &mut self.proxy else { return };
         let listened = proxy.listening();
         let outcome = match read(arguments) {
-            Ok(config) => put_in_force(&config, &self.balancer, proxy)
+            Ok(config) => wiring::put_in_force(&config, &self.balancer, proxy)
                 .await
                 .map(|()| config),
             Err(failed) => Err(failed),
@@ -237,20 +237,6 @@ fn log_listeners(before: &[(Arc<str>, SocketAddr)], now: &[(Arc<str>, SocketAddr
     for (name, address) in before.iter().filter(|listener| !now.contains(listener)) {
         tracing::info!(listener = %name, %address, "no longer listening; running requests may finish");
     }
-}
-
-/// Puts a configuration in force, all or nothing.
-async fn put_in_force(config: &Config, balancer: &Balancer, proxy: &mut Proxy) -> Result<(), Failed> {
-    let instances = resolve::instances(config).await?;
-    let sockets = proxy.bind(&wiring::listeners(config)).map_err(Failed::start)?;
-    balancer
-        .apply(wiring::specs(config, instances))
-        .await
-        .map_err(Failed::input)?;
-    let settings = wiring::proxy(config, balancer)
-        .ok_or_else(|| Failed::start("a service vanished while the configuration was put in force"))?;
-    proxy.configure(settings, sockets).await;
-    Ok(())
 }
 
 /// Differs from process to process; nothing secret depends on it.

@@ -1,14 +1,35 @@
-//! From the configuration to what the runtime and the data plane are told.
+//! From the configuration to what the runtime and the data plane are told, and the telling.
 
 use std::sync::Arc;
 
 use evenkeel_config::{Config, HealthCheck, Listener, Probe, Route, Service};
 use evenkeel_core::Instance;
-use evenkeel_proxy::{ListenerSettings, ProxySettings, RouteSettings, UpstreamSettings};
+use evenkeel_proxy::{ListenerSettings, Proxy, ProxySettings, RouteSettings, UpstreamSettings};
 use evenkeel_runtime::{Balancer, CheckKind, CheckSettings, ServiceSpec};
 
+use crate::exit::Failed;
+use crate::resolve;
+
+/// Puts a configuration in force, all or nothing.
+pub(crate) async fn put_in_force(
+    config: &Config,
+    balancer: &Balancer,
+    proxy: &mut Proxy,
+) -> Result<(), Failed> {
+    let instances = resolve::instances(config).await?;
+    let sockets = proxy.bind(&listeners(config)).map_err(Failed::start)?;
+    balancer
+        .apply(specs(config, instances))
+        .await
+        .map_err(Failed::input)?;
+    let settings = settings(config, balancer)
+        .ok_or_else(|| Failed::start("a service vanished while the configuration was put in force"))?;
+    proxy.configure(settings, sockets).await;
+    Ok(())
+}
+
 /// What the balancer is to run; `instances` are those of the services, resolved.
-pub(crate) fn specs(config: &Config, instances: Vec<Vec<Instance>>) -> Vec<ServiceSpec> {
+fn specs(config: &Config, instances: Vec<Vec<Instance>>) -> Vec<ServiceSpec> {
     let services = config.services.iter().zip(instances);
     services
         .map(|(service, instances)| ServiceSpec {
@@ -41,7 +62,7 @@ fn check(check: &HealthCheck) -> CheckSettings {
 }
 
 /// The listeners, whose routes refer to services by their place in the configuration.
-pub(crate) fn listeners(config: &Config) -> Vec<ListenerSettings> {
+fn listeners(config: &Config) -> Vec<ListenerSettings> {
     config
         .listeners
         .iter()
@@ -72,7 +93,7 @@ fn listener_settings(listener: &Listener, services: &[Service]) -> ListenerSetti
 }
 
 /// What the data plane is told once the balancer runs the services; `None` when one is missing.
-pub(crate) fn proxy(config: &Config, balancer: &Balancer) -> Option<ProxySettings> {
+fn settings(config: &Config, balancer: &Balancer) -> Option<ProxySettings> {
     let upstream = |service: &Service| {
         Some(UpstreamSettings {
             service: balancer.service(&service.name)?,

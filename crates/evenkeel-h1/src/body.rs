@@ -59,6 +59,7 @@ pub struct BodyFilter {
     max_line: usize,
     /// Bytes the trailer section may still have.
     trailer_budget: usize,
+    data_bytes: u64,
 }
 
 impl BodyFilter {
@@ -75,7 +76,14 @@ impl BodyFilter {
             out,
             max_line: limits.max_chunk_line_bytes,
             trailer_budget: limits.max_trailer_bytes,
+            data_bytes: 0,
         }
+    }
+
+    /// Bytes of data so far, without the framing.
+    #[inline]
+    pub fn data_bytes(&self) -> u64 {
+        self.data_bytes
     }
 
     /// Whether the body is complete.
@@ -140,6 +148,7 @@ impl BodyFilter {
             State::Length(left) => {
                 let take = available.min(usize::try_from(left).unwrap_or(usize::MAX));
                 cursor.keep(take);
+                self.data_bytes += take as u64;
                 let left = left - take as u64;
                 self.state = if left == 0 {
                     State::Done
@@ -150,6 +159,7 @@ impl BodyFilter {
             }
             State::UntilClose => {
                 cursor.keep(available);
+                self.data_bytes += available as u64;
                 Ok(false)
             }
             State::Size => {
@@ -177,6 +187,7 @@ impl BodyFilter {
             State::Data(left) => {
                 let take = available.min(usize::try_from(left).unwrap_or(usize::MAX));
                 cursor.keep(take);
+                self.data_bytes += take as u64;
                 let left = left - take as u64;
                 self.state = if left == 0 {
                     State::DataEnd

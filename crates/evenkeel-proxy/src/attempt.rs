@@ -51,6 +51,8 @@ pub(crate) struct End {
     pub(crate) answering: bool,
     /// Whether the instance's connection can serve another request.
     pub(crate) reusable: bool,
+    /// Whether the client has a part of a 1xx response: no other can follow it.
+    pub(crate) torn: bool,
 }
 
 /// Whom the exchange waits for.
@@ -165,6 +167,7 @@ impl<'a> Attempt<'a> {
             request_done: self.request_done,
             answering,
             reusable,
+            torn: self.head.is_none() && self.reply_sent > 0,
         }
     }
 

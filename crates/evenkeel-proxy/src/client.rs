@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::net::Shutdown;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use evenkeel_core::Nanos;
 use evenkeel_h1::{BodyFilter, BodyOut, Framing, Method, RequestHead, Status, Version};
+use socket2::SockRef;
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
@@ -18,7 +20,7 @@ use crate::rewrite::{self, Origin};
 use crate::routes;
 use crate::settings::ListenerSettings;
 use crate::timers::Timer;
-use crate::worker::{Listener, Upstream, Worker};
+use crate::worker::{Listener, Opened, Upstream, Worker};
 
 /// After our last response, how long and how much we still read, so that the client gets to see the
 /// response before its unread bytes make the kernel reset the connection (RFC 9112 §9.6).
@@ -43,6 +45,8 @@ pub(crate) struct Client {
     partial: Option<Box<RequestHead>>,
     /// Whether only one more request is waited for, and not long.
     last_call: bool,
+    /// Last, so that the worker hears of the end when all else has been given back.
+    _opened: Opened,
 }
 
 /// One request, its head rewritten for the instance.
@@ -55,8 +59,6 @@ pub(crate) struct Request {
     /// The head to send, and as much of the body as is kept for another try.
     pub(crate) out: Vec<u8>,
     pub(crate) body: BodyFilter,
-    /// Body bytes passed on, framing included.
-    pub(crate) body_bytes: u64,
     /// Whether all that was taken from the client's body is in `out`.
     pub(crate) replayable: bool,
     /// When its head was complete.
@@ -71,23 +73,17 @@ enum Next {
         reply: Reply,
         body: bool,
     },
-    /// Answered here; go on.
-    Answered,
-    /// The client is done, or there is nobody to answer.
-    End,
-}
-
-enum Parsed {
-    More,
-    Next(Next),
     /// A request about this proxy itself.
     Options {
         close: bool,
     },
+    /// The client is done, or there is nobody to answer.
+    End,
 }
 
 impl Client {
-    pub(crate) fn new(worker: Rc<Worker>, listener: Rc<Listener>, stream: TcpStream, origin: Origin) -> Self {
+    pub(crate) fn new(opened: Opened, listener: Rc<Listener>, stream: TcpStream, origin: Origin) -> Self {
+        let worker = Rc::clone(&opened.0);
         let timer = worker.timers.add();
         Self {
             worker,
@@ -98,20 +94,28 @@ impl Client {
             origin,
             partial: None,
             last_call: false,
+            _opened: opened,
         }
     }
 
     /// Serves the connection to its end.
-    pub(crate) async fn serve(mut self) {
+    pub(crate) async fn serve(&mut self) {
         let mut wait = self.settings().client_header;
         loop {
             match self.next_request(wait).await {
-                Next::Request(request) => {
-                    if !self.exchange(request).await {
+                Next::Request(mut request) => {
+                    // Boxed, so that the many clients without a request do not hold room for one.
+                    let go_on = Box::pin(self.exchange(&mut request)).await;
+                    self.worker.give_vec(request.out);
+                    if !go_on {
                         return;
                     }
                 }
-                Next::Answered => {}
+                Next::Options { close } => {
+                    if self.answer_options(close).await.is_err() || close {
+                        return;
+                    }
+                }
                 Next::Refused { reply, body } => {
                     self.worker.counters.on_bad_request();
                     if self.send_reply(&reply, true, body).await.is_ok() {
@@ -147,17 +151,8 @@ impl Client {
                     begun = true;
                     self.timer.arm(&self.worker.timers, self.settings().client_header);
                 }
-                match self.parse() {
-                    Parsed::Next(next) => return next,
-                    Parsed::Options { close } => {
-                        let sent = self.answer_options(close).await;
-                        return if sent.is_ok() && !close {
-                            Next::Answered
-                        } else {
-                            Next::End
-                        };
-                    }
-                    Parsed::More => {}
+                if let Some(next) = self.parse() {
+                    return next;
                 }
             }
             match poll_fn(|cx| self.poll_more(cx, begun)).await {
@@ -209,7 +204,8 @@ impl Client {
         }
     }
 
-    fn parse(&mut self) -> Parsed {
+    /// Takes a head out of the inbox; `None` when it is not all there.
+    fn parse(&mut self) -> Option<Next> {
         let worker = Rc::clone(&self.worker);
         let routing = Rc::clone(&worker.routing.borrow());
         let limits = &routing.settings.limits;
@@ -218,7 +214,7 @@ impl Client {
         let head = own.as_deref_mut().unwrap_or(&mut scratch);
         let body = !self.inbox.bytes().starts_with(b"HEAD ");
         match head.parse(self.inbox.bytes(), limits) {
-            Err(error) => Parsed::Next(Next::Refused {
+            Err(error) => Some(Next::Refused {
                 reply: Reply::refusing(error.status(), error.to_string()),
                 body,
             }),
@@ -228,7 +224,7 @@ impl Client {
                     scratch.reset();
                 }
                 self.partial = own;
-                Parsed::More
+                None
             }
             Ok(Status::Complete { len }) => {
                 let next = self.accept(head, &routing);
@@ -236,13 +232,13 @@ impl Client {
                 let next = next.and_then(|request| match request {
                     Some(mut request) => {
                         self.take_body(&mut request, routing.settings.max_body)?;
-                        Ok(Parsed::Next(Next::Request(request)))
+                        Ok(Next::Request(request))
                     }
-                    None => Ok(Parsed::Options {
+                    None => Ok(Next::Options {
                         close: !head.keep_alive || head.version == Version::Http10 || self.is_closing(),
                     }),
                 });
-                next.unwrap_or_else(|reply| Parsed::Next(Next::Refused { reply, body }))
+                Some(next.unwrap_or_else(|reply| Next::Refused { reply, body }))
             }
         }
     }
@@ -265,7 +261,7 @@ impl Client {
             return Err(Reply::new(
                 501,
                 "http_request_denied",
-                "TRACE is not answered here",
+                "the request is to go no further, and only OPTIONS without a body is answered here",
             ));
         }
         if worker.via.is_loop(head, buf) {
@@ -301,7 +297,6 @@ impl Client {
             upstream: Rc::clone(&routing.upstreams[index]),
             out,
             body: BodyFilter::new(head.framing, BodyOut::Chunked, &routing.settings.limits),
-            body_bytes: 0,
             replayable: true,
             received: worker.read_clock(),
         }))
@@ -319,9 +314,8 @@ impl Client {
         request
             .out
             .extend_from_slice(self.inbox.slice(0..progress.produced));
-        request.body_bytes += progress.produced as u64;
         self.inbox.consume(progress.consumed);
-        if max.is_some_and(|max| request.body_bytes > max) {
+        if max.is_some_and(|max| request.body.data_bytes() > max) {
             return Err(Reply::too_large());
         }
         Ok(())
@@ -398,7 +392,10 @@ pub(crate) fn refuse(stream: TcpStream, worker: &Worker) {
         true,
         &worker.date.text(),
     );
-    let _ = stream.try_write(&out);
+    // Past the event loop, which has not heard yet that the socket takes bytes.
+    let socket = SockRef::from(&stream);
+    let _ = socket.send(&out);
+    let _ = socket.shutdown(Shutdown::Write);
     worker.give_vec(out);
 }
 

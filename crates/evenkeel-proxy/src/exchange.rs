@@ -58,9 +58,9 @@ struct Miss {
 
 impl Client {
     /// Has the request answered. False when the client's connection must not be used further.
-    pub(crate) async fn exchange(&mut self, mut request: Request) -> bool {
+    pub(crate) async fn exchange(&mut self, request: &mut Request) -> bool {
         let upstream = Rc::clone(&request.upstream);
-        let go_on = match self.try_instances(&mut request, &upstream).await {
+        match self.try_instances(request, &upstream).await {
             Ok(go_on) => go_on,
             Err(reply) => {
                 upstream
@@ -78,9 +78,7 @@ impl Client {
                 }
                 sent.is_ok() && !close
             }
-        };
-        self.worker.give_vec(request.out);
-        go_on
+        }
     }
 
     async fn try_instances(&mut self, request: &mut Request, upstream: &Upstream) -> Result<bool, Reply> {
@@ -103,7 +101,7 @@ impl Client {
                         return Err(Reply::new(
                             503,
                             "connection_limit_reached",
-                            "all connections to the service are in use",
+                            "all connections to the instances tried are in use",
                         ));
                     }
                     tried.add(slot);
@@ -223,6 +221,7 @@ impl Client {
         let now = worker.read_clock();
         let Some(head) = end.head else {
             let failure = match result {
+                Err(_) if end.torn => Failure::ClientGone,
                 Err(failure) => failure,
                 Ok(()) => Failure::NoResponse,
             };

@@ -15,7 +15,7 @@ use crate::bind::{self, BindError};
 use crate::budget::RetryBudget;
 use crate::counters::Counters;
 use crate::rewrite::Via;
-use crate::settings::{ListenerSettings, ProxySettings};
+use crate::settings::{ListenerSettings, Place, ProxySettings};
 use crate::worker::{Command, Configure, Worker};
 
 /// Commands that may wait for a worker; more make the sender wait.
@@ -27,15 +27,15 @@ pub struct Proxy {
     workers: Vec<Handle>,
     counters: Arc<Counters>,
     settings: Option<Arc<ProxySettings>>,
-    /// What each configured address turned out to be (port 0 becomes a real one).
-    bound: HashMap<SocketAddr, SocketAddr>,
+    /// Where the listeners listen.
+    bound: HashMap<Place, SocketAddr>,
     budgets: HashMap<Arc<str>, Arc<RetryBudget>>,
 }
 
 /// Sockets for the listeners of a configuration, in the order of its listeners.
 #[derive(Debug)]
 pub struct Sockets {
-    bound: HashMap<SocketAddr, SocketAddr>,
+    bound: HashMap<Place, SocketAddr>,
     /// For each worker; `None` where a listener keeps its socket.
     of_workers: Vec<Vec<Option<std::net::TcpListener>>>,
 }
@@ -78,8 +78,9 @@ impl Proxy {
             of_workers: self.workers.iter().map(|_| Vec::new()).collect(),
         };
         for listener in listeners {
-            if let Some(actual) = self.bound.get(&listener.bind) {
-                sockets.bound.insert(listener.bind, *actual);
+            let place = listener.place();
+            if let Some(actual) = self.bound.get(&place) {
+                sockets.bound.insert(place, *actual);
                 sockets
                     .of_workers
                     .iter_mut()
@@ -88,7 +89,7 @@ impl Proxy {
             }
             let opened = bind::bind(&listener.name, listener.bind, self.workers.len())?;
             if let Some(Ok(actual)) = opened.first().map(std::net::TcpListener::local_addr) {
-                sockets.bound.insert(listener.bind, actual);
+                sockets.bound.insert(place, actual);
             }
             for (of_worker, socket) in sockets.of_workers.iter_mut().zip(opened) {
                 of_worker.push(Some(socket));
@@ -128,7 +129,7 @@ impl Proxy {
     pub fn listening(&self) -> Vec<(Arc<str>, SocketAddr)> {
         let listeners = self.settings.iter().flat_map(|s| &s.listeners);
         listeners
-            .filter_map(|l| Some((Arc::clone(&l.name), *self.bound.get(&l.bind)?)))
+            .filter_map(|l| Some((Arc::clone(&l.name), *self.bound.get(&l.place())?)))
             .collect()
     }
 

@@ -31,7 +31,7 @@ pub struct ProxySettings {
 pub struct ListenerSettings {
     /// Its name.
     pub name: Arc<str>,
-    /// Its address.
+    /// Its address; with port 0 the system chooses a port.
     pub bind: SocketAddr,
     /// From the first byte of a head (or from accepting) to its end.
     pub client_header: Duration,
@@ -41,6 +41,17 @@ pub struct ListenerSettings {
     pub body_idle: Duration,
     /// First match wins.
     pub routes: Vec<RouteSettings>,
+}
+
+/// What makes a listener the same one after a reload: its address, or its name where the system chooses
+/// the port.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Place(SocketAddr, Option<Arc<str>>);
+
+impl ListenerSettings {
+    pub(crate) fn place(&self) -> Place {
+        Place(self.bind, (self.bind.port() == 0).then(|| Arc::clone(&self.name)))
+    }
 }
 
 /// One route.

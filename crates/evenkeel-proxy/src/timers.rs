@@ -1,8 +1,9 @@
 //! Deadlines of a worker's connections.
 //!
 //! A connection changes its deadline several times per request and almost never reaches it. A timer
-//! wheel would pay for every change; here a change is one store, and a sweep every [`TICK`] looks at
-//! all deadlines (some ten nanoseconds each). Deadlines are therefore late by up to one tick.
+//! wheel would pay for every change; here a change is one store, and a sweep, which happens every
+//! [`TICK`] if any deadline can have passed, looks at all of them (some ten nanoseconds each). Deadlines
+//! are therefore late by up to one tick.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -19,6 +20,8 @@ pub(crate) const TICK: Duration = Duration::from_millis(50);
 pub(crate) struct Timers {
     slots: RefCell<Vec<Rc<Slot>>>,
     now: Cell<Nanos>,
+    /// No deadline is before this one: ten thousand idle clients need no look until the first is due.
+    earliest: Cell<Nanos>,
 }
 
 #[derive(Debug)]
@@ -63,15 +66,23 @@ impl Timers {
         self.now.set(now);
     }
 
-    /// Wakes the owners of all deadlines that have passed. O(timers).
+    /// Wakes the owners of all deadlines that have passed. O(timers), or O(1) when none can have.
     pub(crate) fn sweep(&self, now: Nanos) {
         self.set_now(now);
-        for slot in self.slots.borrow().iter() {
-            if slot.deadline.get() <= now && !slot.fired.get() {
+        if now < self.earliest.get() {
+            return;
+        }
+        let mut earliest = Nanos::MAX;
+        for slot in self.slots.borrow().iter().filter(|slot| !slot.fired.get()) {
+            let deadline = slot.deadline.get();
+            if deadline <= now {
                 slot.fired.set(true);
                 slot.wake();
+            } else {
+                earliest = earliest.min(deadline);
             }
         }
+        self.earliest.set(earliest);
     }
 
     /// Wakes every owner, so that it looks at the state of the worker.
@@ -91,8 +102,12 @@ impl Slot {
 impl Timer {
     /// Sets the deadline to `after` from now.
     pub(crate) fn arm(&self, timers: &Timers, after: Duration) {
-        self.slot.deadline.set(timers.now() + Nanos::from(after));
+        let deadline = timers.now() + Nanos::from(after);
+        self.slot.deadline.set(deadline);
         self.slot.fired.set(false);
+        if deadline < timers.earliest.get() {
+            timers.earliest.set(deadline);
+        }
     }
 
     /// Whether the deadline has passed. The task of `cx` is woken when it does.
@@ -135,7 +150,27 @@ mod tests {
         a.arm(&timers, Duration::from_secs(1));
         assert!(!a.poll_expired(&cx));
         timers.sweep(Nanos::from_secs(3));
+        assert!(a.poll_expired(&cx) && !b.poll_expired(&cx));
+        timers.sweep(Nanos::from_secs(5));
+        assert!(b.poll_expired(&cx));
+    }
+
+    #[test]
+    fn a_sweep_before_the_first_deadline_looks_at_none_and_a_nearer_one_is_seen() {
+        let timers = Rc::new(Timers::default());
+        let (a, b) = (timers.add(), timers.add());
+        let cx = Context::from_waker(Waker::noop());
+        a.arm(&timers, Duration::from_secs(60));
+        timers.sweep(Nanos::from_secs(1));
+        assert_eq!(timers.earliest.get(), Nanos::from_secs(60));
+        b.arm(&timers, Duration::from_secs(1));
+        assert_eq!(timers.earliest.get(), Nanos::from_secs(2));
+        timers.sweep(Nanos::from_secs(2));
+        assert!(b.poll_expired(&cx) && !a.poll_expired(&cx));
+        assert_eq!(timers.earliest.get(), Nanos::from_secs(60));
+        timers.sweep(Nanos::from_secs(60));
         assert!(a.poll_expired(&cx));
+        assert_eq!(timers.earliest.get(), Nanos::MAX);
     }
 
     #[test]

@@ -216,10 +216,9 @@ impl Worker {
             match socket {
                 Some(socket) => listeners.extend(self.listen(settings, socket)),
                 None => {
-                    // Kept: the address is what makes it the same listener.
                     let at = previous
                         .iter()
-                        .position(|l| l.settings.borrow().bind == settings.bind);
+                        .position(|l| l.settings.borrow().place() == settings.place());
                     if let Some(at) = at {
                         let listener = previous.swap_remove(at);
                         *listener.settings.borrow_mut() = Rc::new(settings.clone());
@@ -310,7 +309,8 @@ impl Listener {
 }
 
 /// Counts a connection as long as its task lives, however the task ends.
-struct Opened(Rc<Worker>);
+#[derive(Debug)]
+pub(crate) struct Opened(pub(crate) Rc<Worker>);
 
 impl Drop for Opened {
     fn drop(&mut self) {
@@ -353,11 +353,8 @@ fn admit(worker: &Rc<Worker>, listener: &Rc<Listener>, stream: TcpStream, peer: 
         .iter()
         .any(|net| net.contains(&address));
     let origin = Origin::new(address, trusted);
-    let client = client::Client::new(Rc::clone(worker), Rc::clone(listener), stream, origin);
-    tokio::task::spawn_local(async move {
-        client.serve().await;
-        drop(opened);
-    });
+    let mut client = client::Client::new(opened, Rc::clone(listener), stream, origin);
+    tokio::task::spawn_local(async move { client.serve().await });
 }
 
 fn is_about_one_connection(error: &std::io::Error) -> bool {

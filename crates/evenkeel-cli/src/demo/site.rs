@@ -15,7 +15,7 @@ use super::fleet::Fleet;
 use super::script;
 use super::stage::Stage;
 use crate::exit::Failed;
-use crate::{resolve, wiring};
+use crate::wiring;
 
 /// Name of the listener and of the service.
 const SERVICE: &str = "demo";
@@ -53,17 +53,8 @@ impl Site {
             .workers
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
         let mut proxy = Proxy::start(workers, clock, setup.seed).map_err(Failed::start)?;
-        let sockets = proxy
-            .bind(&wiring::listeners(&config))
-            .map_err(|error| Failed::start(format!("{error}; --listen sets another address")))?;
-        let instances = resolve::instances(&config).await?;
-        balancer
-            .apply(wiring::specs(&config, instances))
-            .await
-            .map_err(Failed::start)?;
+        wiring::put_in_force(&config, &balancer, &mut proxy).await?;
         let missing = || Failed::start("the demo's own service is missing");
-        let settings = wiring::proxy(&config, &balancer).ok_or_else(missing)?;
-        proxy.configure(settings, sockets).await;
         let service = balancer.service(SERVICE).ok_or_else(missing)?;
         let address = proxy.listening().first().ok_or_else(missing)?.1;
         Ok(Self {

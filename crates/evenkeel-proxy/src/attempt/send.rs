@@ -87,9 +87,8 @@ impl Attempt<'_> {
             .body
             .filter(client.inbox.bytes_mut())
             .map_err(Failure::ClientBody)?;
-        request.body_bytes += progress.produced as u64;
         let max = client.worker.routing.borrow().settings.max_body;
-        if max.is_some_and(|max| request.body_bytes > max) {
+        if max.is_some_and(|max| request.body.data_bytes() > max) {
             client.inbox.consume(progress.consumed);
             return Err(Failure::TooLarge);
         }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use evenkeel_h1::Limits;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::peer::{Peer, field};
-use crate::support::{Backend, GET, OK, Rig, SHORT, Server, Setup, until};
+use crate::support::{Backend, GET, OK, Rig, SHORT, Server, Setup, until, within};
 
 #[tokio::test]
 async fn each_fault_has_its_status_and_ends_the_connection() {
@@ -228,6 +229,45 @@ async fn chunks_beyond_the_limit_are_refused_as_they_come() {
     let mut client = rig.request(&format!("{head}{chunk}{chunk}0\r\n\r\n")).await;
     client.response().await.expect_error(413, "http_request_error");
     assert!(!backend.is_called());
+}
+
+#[tokio::test]
+async fn the_framing_of_chunks_does_not_count_against_the_limit() {
+    let backend = Backend::start().await;
+    let mut setup = Setup::new(&[backend.address]);
+    setup.max_body = Some(100);
+    let rig = setup.start().await;
+    let body = format!("{}0\r\n\r\n", "1\r\na\r\n".repeat(100));
+    let mut client = rig
+        .request("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        .await;
+    client.send(&body).await;
+    let (mut instance, _) = backend.request().await;
+    instance.expect(&body).await;
+    instance.send(OK).await;
+    client.response().await.expect(200);
+}
+
+#[tokio::test]
+async fn no_refusal_follows_a_part_of_an_early_hint() {
+    let backend = Backend::start().await;
+    let rig = Rig::before(&backend).await;
+    let mut client = rig
+        .request("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
+        .await;
+    let (mut instance, _) = backend.request().await;
+    // Hints until the client, which does not read, holds all it can.
+    let hint = format!("HTTP/1.1 103 Hint\r\nX: {}\r\n\r\n", "x".repeat(8000));
+    let full = async { while instance.stream.write_all(hint.as_bytes()).await.is_ok() {} };
+    let stalled = tokio::time::timeout(Duration::from_millis(500), full).await;
+    assert!(stalled.is_err(), "the proxy stopped reading");
+    client.send("bad\n").await;
+    let mut read = Vec::new();
+    within(async { while matches!(client.stream.read_buf(&mut read).await, Ok(1..)) {} }).await;
+    let read = String::from_utf8(read).unwrap();
+    assert!(read.starts_with("HTTP/1.1 103 Hint\r\n"));
+    assert!(!read.contains(" 400 "), "a refusal within another head");
+    rig.settled().await;
 }
 
 #[tokio::test]

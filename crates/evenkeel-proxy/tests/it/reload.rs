@@ -51,6 +51,25 @@ async fn reloads_under_load_cost_nothing() {
 }
 
 #[tokio::test]
+async fn listeners_whose_port_the_system_chooses_are_told_apart_by_name() {
+    let server = Server::start(OK).await;
+    let mut setup = Setup::new(&[server.address]);
+    setup.more_listeners = vec![setup.listener.clone()];
+    setup.more_listeners[0].name = "second".into();
+    let again = setup.clone();
+    let mut rig = setup.start().await;
+    let before = rig.proxy.listening();
+    assert_eq!(before.len(), 2);
+    assert_ne!(before[0].1, before[1].1);
+    rig.configure(&again).await;
+    assert_eq!(rig.proxy.listening(), before);
+    for (_, address) in before {
+        rig.address = address;
+        rig.request(GET).await.response().await.expect(200);
+    }
+}
+
+#[tokio::test]
 async fn a_listener_that_is_removed_lets_its_requests_end() {
     let backend = Backend::start().await;
     let mut rig = Rig::before(&backend).await;

@@ -49,9 +49,11 @@ pub(crate) fn until(mut condition: impl FnMut() -> bool) -> impl Future<Output =
 }
 
 /// What a test may set; the rest is out of its way.
+#[derive(Clone)]
 pub(crate) struct Setup {
     pub(crate) instances: Vec<SocketAddr>,
     pub(crate) listener: ListenerSettings,
+    pub(crate) more_listeners: Vec<ListenerSettings>,
     pub(crate) connect: Duration,
     pub(crate) response: Duration,
     pub(crate) body_idle: Duration,
@@ -82,6 +84,7 @@ impl Setup {
                     upstream: 0,
                 }],
             },
+            more_listeners: Vec::new(),
             connect: LONG,
             response: LONG,
             body_idle: LONG,
@@ -119,7 +122,7 @@ impl Setup {
 
     fn settings(&self, service: &Arc<Service>) -> ProxySettings {
         ProxySettings {
-            listeners: vec![self.listener.clone()],
+            listeners: [std::slice::from_ref(&self.listener), &self.more_listeners].concat(),
             upstreams: vec![UpstreamSettings {
                 service: Arc::clone(service),
                 connect: self.connect,
