@@ -38,9 +38,9 @@ pub enum EventKind {
     Ejected,
     /// Its requests fail, but too few others work to do without it.
     EjectionWithheld,
-    /// The time of an ejection is over.
+    /// An ejection is over.
     Returned,
-    /// Too few healthy instances: all are used.
+    /// Too few healthy instances: all that answer requests are used, whatever checks say.
     FallbackBegan,
     /// Enough healthy instances again.
     FallbackEnded,

@@ -21,6 +21,7 @@ use crate::{
 mod entry;
 mod journal;
 mod passive;
+mod returns;
 mod slots;
 mod stages;
 #[cfg(test)]
@@ -48,8 +49,8 @@ pub struct ServiceSettings {
     pub checks: Option<CheckThresholds>,
     /// Passive ejection.
     pub ejection: EjectionSettings,
-    /// Fewer healthy instances than this, and all are used. 0 counts as 1, more than there are
-    /// instances as all of them. No ejection goes below it.
+    /// Fewer healthy instances than this, and all that answer requests are used, whatever checks say.
+    /// 0 counts as 1, more than there are instances as all of them. No ejection goes below it.
     pub min_healthy: u32,
 }
 
@@ -82,6 +83,8 @@ pub struct ServiceState {
     next_age: Nanos,
     /// When the next ejection ends.
     next_return: Nanos,
+    /// All instances are candidates because nobody answers.
+    last_resort: bool,
     /// Readers would see a difference.
     dirty: bool,
 }
@@ -113,6 +116,7 @@ impl ServiceState {
             next_look: now + LOOK,
             next_age: now + AGE,
             next_return: Nanos::MAX,
+            last_resort: false,
             dirty: false,
         };
         state.arm();
@@ -142,10 +146,7 @@ impl ServiceState {
         ] {
             self.journal.several(now, kind, which);
         }
-        if settings.min_healthy != self.settings.min_healthy {
-            let staged = stages::stage(&self.slots, settings.min_healthy);
-            self.dirty |= staged.fallback != self.view.fallback;
-        }
+        self.restage(settings.min_healthy);
         self.settings = settings;
         self.release_unjudged();
         self.arm();
@@ -256,61 +257,21 @@ impl ServiceState {
         };
         if kind == EventKind::CheckedUp {
             entry.healthy = Mark::new(self.now, Arc::clone(&reason));
-            entry.ejection.calm_from(self.now);
+            if entry.ejection.is_behind_checks() {
+                // What requests met was what checks met, and that is over.
+                entry.ejection.end(entry.member.stats().successes(), self.now);
+            }
             if let Some(until) = entry.ejection.until() {
                 let left = until.since(self.now).as_secs_f64();
                 reason = format!("{reason}; still ejected for {left:.1} s").into();
             } else {
                 // Failures from the time it was down are no evidence against it now.
-                entry.member.stats().forgive();
+                entry.forgive();
+                entry.arm(&self.settings.ejection);
             }
         }
         self.journal.instance(self.now, id, kind, reason);
         self.dirty = true;
-    }
-
-    /// Lets instances return whose time is over.
-    fn end_ejections(&mut self) {
-        let settings = &self.settings.ejection;
-        for (_, entry) in self.slots.iter_mut() {
-            let successes = entry.member.stats().successes();
-            let down = entry.checks.down().is_some();
-            if entry.ejection.end_when_due(successes, self.now) {
-                entry.member.stats().forgive();
-                let length = entry.ejection.length().as_secs_f64();
-                let still = if down { "; its checks still fail" } else { "" };
-                let reason: Arc<str> = format!("{length:.1} s of ejection are over{still}").into();
-                entry.healthy = Mark::new(self.now, Arc::clone(&reason));
-                let id = &entry.member.instance().id;
-                self.journal.instance(self.now, id, EventKind::Returned, reason);
-                entry.arm(settings);
-                self.dirty = true;
-            } else if !down && entry.ejection.settle(successes, settings, self.now) {
-                entry.arm(settings);
-            }
-        }
-    }
-
-    /// Lets instances return that were taken out by a judge who is no longer asked.
-    fn release_unjudged(&mut self) {
-        let checks_off = self.settings.checks.is_none();
-        let ejection_off = self.settings.ejection.consecutive_failures == 0;
-        for (_, entry) in self.slots.iter_mut() {
-            let returned = ejection_off && entry.ejection.reset();
-            let up = checks_off && entry.checks.reset(self.now);
-            for (happened, kind, reason) in [
-                (returned, EventKind::Returned, "ejection was switched off"),
-                (up, EventKind::CheckedUp, "checks were switched off"),
-            ] {
-                if happened {
-                    entry.member.stats().forgive();
-                    entry.healthy = Mark::new(self.now, reason.into());
-                    let id = &entry.member.instance().id;
-                    self.journal.instance(self.now, id, kind, reason.into());
-                    self.dirty = true;
-                }
-            }
-        }
     }
 
     fn look(&mut self) {
@@ -321,6 +282,19 @@ impl ServiceState {
             &mut self.rng,
             self.now,
         );
+        // Whether anybody answers decides on the candidates of a fallback.
+        if self.view.fallback {
+            self.restage(self.settings.min_healthy);
+        }
+    }
+
+    /// Notices that the stages leave other candidates than before.
+    fn restage(&mut self, min_healthy: u32) {
+        if !self.dirty {
+            let staged = stages::stage(&self.slots, min_healthy);
+            self.dirty =
+                staged.fallback != self.view.fallback || staged.slots != *self.view.candidates.slots();
+        }
     }
 
     fn arm(&mut self) {
@@ -341,7 +315,10 @@ impl ServiceState {
             (false, true) => self.journal.service(
                 self.now,
                 EventKind::FallbackBegan,
-                format!("{healthy} of {n} instances are healthy, at least {wanted} must be: all are used"),
+                format!(
+                    "{healthy} of {n} instances are healthy, at least {wanted} must be: all that answer \
+                     requests are used, whatever checks say"
+                ),
             ),
             (true, false) => self.journal.service(
                 self.now,
@@ -352,6 +329,7 @@ impl ServiceState {
         }
         let returns = self.slots.iter().filter_map(|(_, entry)| entry.ejection.until());
         self.next_return = returns.min().unwrap_or(Nanos::MAX);
+        self.last_resort = staged.last_resort;
         self.view = Arc::new(view);
     }
 }

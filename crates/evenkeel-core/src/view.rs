@@ -129,7 +129,7 @@ pub struct View {
     pub(crate) candidates: Candidates,
     pub(crate) statuses: Box<[Option<Status>]>,
     pub(crate) picker: Box<dyn Picker>,
-    /// Whether all instances are candidates because too few are healthy.
+    /// Whether checks have no say because too few instances are healthy.
     pub(crate) fallback: bool,
     pub(crate) counters: Arc<ServiceCounters>,
 }
@@ -196,7 +196,8 @@ impl View {
         &self.candidates
     }
 
-    /// Whether too few instances are healthy and therefore all are candidates.
+    /// Whether too few instances are healthy, and therefore all that answer requests are candidates, or all
+    /// when none does.
     #[must_use]
     pub fn is_fallback(&self) -> bool {
         self.fallback

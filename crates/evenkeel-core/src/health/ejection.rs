@@ -38,6 +38,8 @@ pub(crate) struct Ejection {
 struct Out {
     until: Nanos,
     mark: Mark,
+    /// Checks called it down at the time.
+    behind_checks: bool,
 }
 
 impl Ejection {
@@ -56,6 +58,16 @@ impl Ejection {
         self.probation.is_some()
     }
 
+    /// Whether it is in and, if it came back, has answered since; `successes` is its count so far.
+    pub(crate) fn answered(&self, successes: u64) -> bool {
+        self.out.is_none() && self.probation.is_none_or(|before| successes > before)
+    }
+
+    /// Whether it is out and its checks had taken it out before.
+    pub(crate) fn is_behind_checks(&self) -> bool {
+        self.out.as_ref().is_some_and(|out| out.behind_checks)
+    }
+
     /// Failures in a row that eject it at present; 0 for never.
     pub(crate) fn limit(&self, settings: &EjectionSettings) -> u32 {
         let limit = settings.consecutive_failures;
@@ -70,6 +82,7 @@ impl Ejection {
     pub(crate) fn eject(
         &mut self,
         failures: u32,
+        behind_checks: bool,
         settings: &EjectionSettings,
         rng: &mut Rng,
         now: Nanos,
@@ -93,6 +106,7 @@ impl Ejection {
         self.out = Some(Out {
             until: now + self.length,
             mark: Mark::new(now, Arc::clone(&reason)),
+            behind_checks,
         });
         reason
     }
@@ -102,10 +116,15 @@ impl Ejection {
         if self.until().is_none_or(|until| now < until) {
             return false;
         }
+        self.end(successes, now);
+        true
+    }
+
+    /// Lets it return, on probation.
+    pub(crate) fn end(&mut self, successes: u64, now: Nanos) {
         self.out = None;
         self.probation = Some(successes);
         self.calm_since = now;
-        true
     }
 
     /// How long the last ejection was.
@@ -134,7 +153,7 @@ impl Ejection {
         was_on_probation && !self.on_probation()
     }
 
-    /// Starts the stretch without an ejection anew: the time an instance was down proves nothing.
+    /// Starts the stretch without an ejection anew: time without traffic proves nothing.
     pub(crate) fn calm_from(&mut self, now: Nanos) {
         self.calm_since = now;
     }
@@ -179,7 +198,7 @@ mod tests {
 
     fn eject(ejection: &mut Ejection, now: Nanos) -> Nanos {
         let mut rng = Rng::new(now.0);
-        ejection.eject(5, &SETTINGS, &mut rng, now);
+        ejection.eject(5, false, &SETTINGS, &mut rng, now);
         ejection.until().unwrap()
     }
 
@@ -247,7 +266,7 @@ mod tests {
             let mut ejection = Ejection::default();
             let mut rng = Rng::new(1);
             for _ in 0..100 {
-                ejection.eject(1, &settings, &mut rng, Nanos(7));
+                ejection.eject(1, false, &settings, &mut rng, Nanos(7));
                 assert!(ejection.length() <= Nanos(max.max(1)));
                 assert!(ejection.end_when_due(0, Nanos::MAX));
             }

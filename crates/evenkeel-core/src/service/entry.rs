@@ -50,19 +50,37 @@ impl Entry {
         matches!(self.state(), InstanceState::Healthy)
     }
 
+    /// State, since when, and why; where both judges speak against it, what both say.
     pub(super) fn status(&self) -> Status {
-        let marks = [self.checks.down(), self.ejection.mark()];
-        let mark = marks.into_iter().flatten().next().unwrap_or(&self.healthy);
+        let (down, out) = (self.checks.down(), self.ejection.mark());
+        let mark = down.or(out).unwrap_or(&self.healthy);
+        let reason = match (down, out) {
+            (Some(down), Some(out)) => format!("{}; {}", down.reason, out.reason).into(),
+            _ => Arc::clone(&mark.reason),
+        };
         Status {
             state: self.state(),
             since: mark.since,
-            reason: Arc::clone(&mark.reason),
+            reason,
         }
     }
 
-    /// Whether its last request succeeded, or it had none, and it owes no proof.
+    /// Whether its requests show nothing but good: it is not ejected, its last request succeeded or it
+    /// had none, and if it came back from an ejection it has answered since.
     pub(super) fn works(&self) -> bool {
-        self.is_healthy() && !self.ejection.on_probation() && self.member.stats().consecutive_failures() == 0
+        let stats = self.member.stats();
+        stats.consecutive_failures() == 0 && self.ejection.answered(stats.successes())
+    }
+
+    /// Whether requests do not speak against it, as of the last look at them.
+    pub(super) fn answers(&self) -> bool {
+        !self.withheld && self.ejection.answered(self.member.stats().successes())
+    }
+
+    /// Failures up to now are no evidence any more.
+    pub(super) fn forgive(&mut self) {
+        self.member.stats().forgive();
+        self.withheld = false;
     }
 
     /// Tells the workers how long a run of failures is worth an alarm.

@@ -4,70 +4,113 @@
 //! dependency fails, every instance fails alike, and ejecting some only overloads the rest. So an
 //! instance is ejected only while
 //!
-//! 1. at least `min_healthy` others **work**: healthy, not on probation, last request succeeded (or
-//!    none made yet). In a fleet that fails alike hardly any does. A service of one instance never
-//!    loses it; of two, one; of three with two dead, both dead ones go.
-//! 2. at most **half** (rounded up) of the instances that checks do not call down are ejected then,
-//!    or a later priority has an instance that works and can take over. Half, because rule 1 alone
-//!    would let a partial shared failure (one call in three fails, say) empty a large fleet one
-//!    unlucky run at a time; not less, because two dead of three is an ordinary day. Instances that
-//!    are down do not count on either side: for those, checks have spoken.
+//! 1. at least `min_healthy` others **work**: not ejected, last request succeeded (or none made yet),
+//!    and if they were ejected before, they have answered since. In a fleet that fails alike hardly any
+//!    does. A service of one instance never loses it; of two, one; of three with two dead, both dead
+//!    ones go.
+//! 2. at most **half** (rounded up) of the instances that checks do not call down are ejected then.
+//!    Half, because rule 1 alone would let a partial shared failure (one call in three fails, say) empty
+//!    a large fleet one unlucky run at a time; not less, because two dead of three is an ordinary day.
+//!    More than half may go when a later priority has an instance that works and can take over, or when
+//!    bad luck is out of the question: the run is [`HOPELESS`] times what ejects, while those that work
+//!    succeed in most of their last requests. Otherwise the fourth dead one of six would stay for ever,
+//!    and by failing fast take most of the traffic.
+//!
+//! Instances that are down do not count on either side: for those, checks have spoken. Except in
+//! **fallback**: then checks call so many down that they are not believed, all instances take traffic, and
+//! the same rules hold over all of them, down or not and whatever their priority. Rule 1 wants one other
+//! that works there, since the minimum is missed anyway.
 //!
 //! The longest run of failures goes first.
 
+use super::entry::Entry;
 use super::slots::Slots;
 use super::stages::wanted;
 use crate::service::journal::Journal;
 use crate::{EventKind, Nanos, Rng, ServiceSettings, Slot};
 
+/// Runs this many times as long as what ejects are no bad luck. Ten: at the default limit of 5, an
+/// instance that fails nine requests in ten gets that far in one of 200 runs, one that fails two in
+/// three in one of 10^9.
+const HOPELESS: u32 = 10;
+
 /// How much the service can do without.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Room {
+    /// Too few are healthy: down ones count too.
+    fallback: bool,
+    /// How many must work.
+    wanted: usize,
     /// Instances that work.
     working: usize,
-    /// The last priority among those.
+    /// Their smoothed shares of successes, added up.
+    success: f32,
+    /// The last priority among those, where priorities count.
     last_priority: u8,
-    /// Not down.
-    up: usize,
+    /// Instances that take part in this.
+    present: usize,
     /// Of those, ejected.
     ejected: usize,
 }
 
 impl Room {
-    fn of(slots: &Slots) -> Self {
-        let mut room = Self::default();
+    fn of(slots: &Slots, min_healthy: u32) -> Self {
+        let wanted = wanted(slots.len(), min_healthy);
+        let healthy = slots.iter().filter(|(_, entry)| entry.is_healthy()).count();
+        let fallback = healthy < wanted;
+        let mut room = Self {
+            fallback,
+            wanted: if fallback { 1 } else { wanted },
+            working: 0,
+            success: 0.0,
+            last_priority: 0,
+            present: 0,
+            ejected: 0,
+        };
         for (_, entry) in slots.iter() {
-            if entry.checks.down().is_some() {
+            if !room.judges(entry) {
                 continue;
             }
-            room.up += 1;
+            room.present += 1;
             if entry.ejection.until().is_some() {
                 room.ejected += 1;
             } else if entry.works() {
                 room.working += 1;
-                room.last_priority = room.last_priority.max(entry.member.instance().priority);
+                room.success += entry.member.stats().score();
+                if !fallback {
+                    room.last_priority = room.last_priority.max(entry.member.instance().priority);
+                }
             }
         }
         room
     }
 
-    /// Why an instance of `priority` may not go, if it may not.
-    fn refuses(&self, priority: u8, wanted: usize) -> Option<String> {
-        if self.working < wanted {
-            return Some(format!("{} others work, at least {wanted} must", self.working));
+    /// Whether its requests count: it may get some.
+    fn judges(&self, entry: &Entry) -> bool {
+        self.fallback || entry.checks.down().is_none()
+    }
+
+    /// Why an instance of `priority` with this `run` may not go, if it may not.
+    fn refuses(&self, priority: u8, run: u32, limit: u32) -> Option<String> {
+        if self.working < self.wanted {
+            return Some(format!(
+                "{} others work, at least {} must",
+                self.working, self.wanted
+            ));
         }
-        if self.ejected >= self.up.div_ceil(2) && self.last_priority <= priority {
+        let hopeless = run >= limit.saturating_mul(HOPELESS) && self.success >= 0.5 * self.working as f32;
+        if self.ejected >= self.present.div_ceil(2) && self.last_priority <= priority && !hopeless {
             return Some(format!(
                 "{} of {} are ejected already, at most half may be",
-                self.ejected, self.up
+                self.ejected, self.present
             ));
         }
         None
     }
 }
 
-/// Looks at every healthy instance's run of failures and ejects what rules 1 and 2 allow. True when a
-/// state changed. O(n), and O(f log f) for f failing instances.
+/// Looks at the run of failures of every instance that takes traffic and ejects what rules 1 and 2
+/// allow. True when a state changed. O(n), and O(f log f) for f failing instances.
 pub(super) fn look(
     slots: &mut Slots,
     settings: &ServiceSettings,
@@ -75,46 +118,48 @@ pub(super) fn look(
     rng: &mut Rng,
     now: Nanos,
 ) -> bool {
-    let failing = failing(slots, settings);
-    if failing.is_empty() {
+    if settings.ejection.consecutive_failures == 0 {
         return false;
     }
-    let wanted = wanted(slots.len(), settings.min_healthy);
-    let mut room = Room::of(slots);
+    let mut room = Room::of(slots, settings.min_healthy);
     let mut changed = false;
-    for (run, slot) in failing {
+    for (run, slot) in failing(slots, settings, &room) {
         let Some(entry) = slots.get_mut(slot) else {
             continue;
         };
-        let id = &entry.member.instance().id;
-        if let Some(why) = room.refuses(entry.member.instance().priority, wanted) {
+        let instance = entry.member.instance();
+        let limit = entry.ejection.limit(&settings.ejection);
+        if let Some(why) = room.refuses(instance.priority, run, limit) {
+            // The next length at which the answer may be another one.
+            entry.member.stats().set_alarm_at(limit.saturating_mul(HOPELESS));
             if !entry.withheld {
                 entry.withheld = true;
                 let reason = format!("{run} requests failed in a row, but it stays: {why}");
-                journal.instance(now, id, EventKind::EjectionWithheld, reason.into());
+                journal.instance(now, &instance.id, EventKind::EjectionWithheld, reason.into());
             }
             continue;
         }
         entry.withheld = false;
-        let reason = entry.ejection.eject(run, &settings.ejection, rng, now);
-        journal.instance(now, id, EventKind::Ejected, reason);
+        entry.arm(&settings.ejection);
+        let down = entry.checks.down().is_some();
+        let reason = entry.ejection.eject(run, down, &settings.ejection, rng, now);
+        journal.instance(now, &instance.id, EventKind::Ejected, reason);
         room.ejected += 1;
         changed = true;
     }
     changed
 }
 
-/// Healthy instances whose run of failures is at their limit, the longest run first.
-fn failing(slots: &mut Slots, settings: &ServiceSettings) -> Vec<(u32, Slot)> {
+/// Instances whose run of failures is at their limit and that are not ejected, the longest run first.
+fn failing(slots: &mut Slots, settings: &ServiceSettings, room: &Room) -> Vec<(u32, Slot)> {
     let mut failing = Vec::new();
-    if settings.ejection.consecutive_failures == 0 {
-        return failing;
-    }
     for (slot, entry) in slots.iter_mut() {
         let run = entry.member.stats().consecutive_failures();
         if run == 0 || run < entry.ejection.limit(&settings.ejection) {
-            entry.withheld = false;
-        } else if entry.is_healthy() {
+            if std::mem::take(&mut entry.withheld) {
+                entry.arm(&settings.ejection);
+            }
+        } else if room.judges(entry) && entry.ejection.until().is_none() {
             failing.push((run, slot));
         }
     }

@@ -14,13 +14,16 @@ pub(super) struct Staged {
     pub(super) healthy: usize,
     /// How many of those are wanted.
     pub(super) wanted: usize,
-    /// Too few are healthy, so all are candidates.
+    /// Too few are healthy, so checks and priorities have no say.
     pub(super) fallback: bool,
+    /// And nobody answers, so that ejections have none either.
+    pub(super) last_resort: bool,
 }
 
-/// The healthy instances of the first priority that has one; all instances when fewer than
-/// `min_healthy` are healthy. A minimum above the number of instances means all of them, one of 0
-/// means 1: traffic for which there is an instance is never refused. O(n).
+/// The healthy instances of the first priority that has one. When fewer than `min_healthy` are healthy,
+/// all that are not ejected, whatever checks say (fallback); and when none of those answers requests, all
+/// instances (last resort). A minimum above the number of instances means all of them, one of 0 means 1:
+/// traffic for which there is an instance is never refused. O(n).
 pub(super) fn stage(slots: &Slots, min_healthy: u32) -> Staged {
     let healthy = slots.iter().filter(|(_, entry)| entry.is_healthy()).count();
     let wanted = wanted(slots.len(), min_healthy);
@@ -30,14 +33,20 @@ pub(super) fn stage(slots: &Slots, min_healthy: u32) -> Staged {
         .filter(|(_, entry)| entry.is_healthy())
         .map(|(_, entry)| entry.member.instance().priority)
         .min();
+    let last_resort = fallback && !slots.iter().any(|(_, entry)| entry.answers());
     let chosen = slots.iter().filter(|(_, entry)| {
-        fallback || (entry.is_healthy() && Some(entry.member.instance().priority) == first)
+        if fallback {
+            last_resort || entry.ejection.until().is_none()
+        } else {
+            entry.is_healthy() && Some(entry.member.instance().priority) == first
+        }
     });
     Staged {
         slots: chosen.map(|(slot, _)| slot).collect(),
         healthy,
         wanted,
         fallback,
+        last_resort,
     }
 }
 

@@ -2,7 +2,7 @@
 //! candidates and ejections holds, leases are conserved, and no slot was given away too early. The
 //! same operations with the same seed give the same picks and events.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -24,6 +24,13 @@ struct World {
     leases: Vec<Lease>,
     views: Vec<Arc<View>>,
     trace: Vec<String>,
+    /// Who was ejected some time.
+    ejected: BTreeSet<String>,
+}
+
+/// Whether requests speak against it; a state of down hides that, the reason does not.
+fn is_out(status: &Status) -> bool {
+    status.reason.contains("; out for ")
 }
 
 fn rows(view: &View) -> impl Iterator<Item = (Slot, &Arc<Member>, &Status)> {
@@ -49,6 +56,7 @@ impl World {
             leases: Vec::new(),
             views: Vec::new(),
             trace: Vec::new(),
+            ejected: BTreeSet::new(),
         }
     }
 
@@ -101,6 +109,9 @@ impl World {
             }
         }
         let events = self.state.take_events();
+        let ejected = events.iter().filter(|e| e.kind == EventKind::Ejected);
+        self.ejected
+            .extend(ejected.filter_map(|e| e.instance.as_ref().map(ToString::to_string)));
         self.trace
             .extend(events.iter().map(|e| format!("{:?} {e}", e.at)));
         self.versions(&before, &events);
@@ -194,44 +205,47 @@ impl World {
     /// Rules 1 and 2, from the view before and after an alarm (counters did not move between).
     fn ejections_are_allowed(&self, before: &View) {
         let view = self.state.view();
-        let was = |slot| {
-            rows(before)
-                .find(|(s, ..)| *s == slot)
-                .map(|(.., status)| status.state)
-        };
-        let is_out = |state| matches!(state, InstanceState::Ejected { .. });
+        let was = |slot| rows(before).find(|(s, ..)| *s == slot).map(|(.., status)| status);
+        let fallback = before.is_fallback();
         let newly: Vec<_> = rows(view)
-            .filter(|(slot, _, status)| is_out(status.state) && was(*slot) == Some(InstanceState::Healthy))
+            .filter(|(slot, _, status)| is_out(status) && was(*slot).is_some_and(|was| !is_out(was)))
             .collect();
         if newly.is_empty() {
             return;
         }
         let settings = self.state.settings();
         let members = rows(view).count();
-        let wanted = (settings.min_healthy.max(1) as usize).min(members);
+        // In fallback checks have no say: all count, and one that works is enough.
+        let counts = |status: &Status| fallback || status.state != InstanceState::Down;
+        let wanted = match fallback {
+            true => 1,
+            false => (settings.min_healthy.max(1) as usize).min(members),
+        };
         let good = |(_, member, status): &(Slot, &Arc<Member>, &Status)| {
-            status.state == InstanceState::Healthy && member.stats().consecutive_failures() == 0
+            counts(status) && !is_out(status) && member.stats().consecutive_failures() == 0
         };
         assert!(rows(view).filter(good).count() >= wanted, "enough others work");
-        let up = rows(view)
-            .filter(|(.., s)| s.state != InstanceState::Down)
-            .count();
-        let out = rows(before).filter(|(.., s)| is_out(s.state)).count();
+        let present = rows(view).filter(|(.., s)| counts(s)).count();
+        let out = rows(before).filter(|(.., s)| counts(s) && is_out(s)).count();
         let later = rows(view)
-            .filter(good)
+            .filter(|row| good(row) && !fallback)
             .map(|(_, m, _)| m.instance().priority)
             .max();
-        let replaceable = |m: &Member| later > Some(m.instance().priority);
-        let capped = newly.iter().filter(|(_, m, _)| !replaceable(m)).count();
+        let limit = settings.ejection.consecutive_failures.min(2);
+        let free = |m: &Member| {
+            later > Some(m.instance().priority) || m.stats().consecutive_failures() >= 10 * limit
+        };
+        let capped = newly.iter().filter(|(_, m, _)| !free(m)).count();
         assert!(
-            capped == 0 || out + capped <= up.div_ceil(2),
-            "{out} + {capped} of {up}"
+            capped == 0 || out + capped <= present.div_ceil(2),
+            "{out} + {capped} of {present}"
         );
         for (_, member, status) in newly {
             let run = member.stats().consecutive_failures();
-            assert!(run >= settings.ejection.consecutive_failures.min(2));
+            assert!(run >= limit);
             let InstanceState::Ejected { until } = status.state else {
-                unreachable!()
+                assert_eq!(status.state, InstanceState::Down);
+                continue;
             };
             let length = until.since(self.now);
             assert!(
@@ -249,6 +263,19 @@ impl World {
             }
         }
         assert!(self.state.next_deadline() > self.now);
+        self.the_last_resort_is_the_last();
+    }
+
+    /// Right after a look at the requests: where ejected instances are used, no other works.
+    fn the_last_resort_is_the_last(&self) {
+        let view = self.state.view();
+        if rows(view).any(|(slot, _, status)| is_out(status) && view.is_candidate(slot)) {
+            for (_, member, status) in rows(view).filter(|(.., status)| !is_out(status)) {
+                let fails = member.stats().consecutive_failures() > 0;
+                let id = member.instance().id.as_str();
+                assert!(fails || self.ejected.contains(id), "{id} works: {status:?}");
+            }
+        }
     }
 
     /// A new view has the next version; the same version is the same view; events come with a view.
@@ -278,7 +305,11 @@ impl World {
             .collect();
         let wanted = (self.state.settings().min_healthy.max(1) as usize).min(ids.len());
         let mut expected: Vec<Slot> = match healthy.iter().map(|(p, _)| *p).min() {
-            _ if healthy.len() < wanted => rows(view).map(|(slot, ..)| slot).collect(),
+            _ if healthy.len() < wanted => {
+                let last_resort = view.candidates().len() == ids.len();
+                let used = rows(view).filter(|(.., status)| last_resort || !is_out(status));
+                used.map(|(slot, ..)| slot).collect()
+            }
             first => healthy
                 .iter()
                 .filter(|(p, _)| Some(*p) == first)
