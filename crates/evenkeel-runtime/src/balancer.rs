@@ -139,7 +139,7 @@ impl Balancer {
         self.inner.shared.events.subscribe()
     }
 
-    /// The last 256 transitions, oldest first.
+    /// The last 1024 transitions, oldest first.
     #[must_use]
     pub fn recent_events(&self) -> Vec<Arc<Event>> {
         self.inner.shared.events.recent()

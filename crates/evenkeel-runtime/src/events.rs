@@ -1,17 +1,17 @@
-//! Transitions on their way out: to the log, to subscribers and into a short memory.
+//! Transitions on their way out: to subscribers and into a short memory.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use evenkeel_core::{Event, EventKind};
+use evenkeel_core::Event;
 use tokio::sync::broadcast;
 
 /// Events kept for those who come later.
-const REMEMBERED: usize = 256;
+const REMEMBERED: usize = 1024;
 /// Events a subscriber may lag behind before it loses the oldest (and is told so).
 const BACKLOG: usize = 1024;
 
-/// Shared by all writers. The lock guards a push or a copy of 256 pointers and is never taken on the
+/// Shared by all writers. The lock guards a push or a copy of 1024 pointers and is never taken on the
 /// way of a request.
 #[derive(Debug)]
 pub(crate) struct EventLog {
@@ -27,9 +27,8 @@ impl EventLog {
         }
     }
 
-    /// Logs, remembers and sends one event.
+    /// Remembers and sends one event.
     pub(crate) fn publish(&self, event: Event) {
-        log(&event);
         let event = Arc::new(event);
         {
             let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
@@ -49,21 +48,5 @@ impl EventLog {
     pub(crate) fn recent(&self) -> Vec<Arc<Event>> {
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         recent.iter().cloned().collect()
-    }
-}
-
-/// One line per transition: a loss of capacity is a warning, all else information.
-fn log(event: &Event) {
-    let service = &*event.service;
-    let what = event.kind.as_str();
-    let instance = event.instance.as_ref().map(tracing::field::display);
-    match event.kind {
-        EventKind::CheckedDown
-        | EventKind::Ejected
-        | EventKind::EjectionWithheld
-        | EventKind::FallbackBegan => {
-            tracing::warn!(service, instance, what, "{event}");
-        }
-        _ => tracing::info!(service, instance, what, "{event}"),
     }
 }

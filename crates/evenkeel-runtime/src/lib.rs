@@ -54,6 +54,7 @@ mod balancer;
 mod checks;
 mod clock;
 mod events;
+mod log;
 mod metrics;
 mod service;
 mod spec;

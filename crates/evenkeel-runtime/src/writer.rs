@@ -16,8 +16,12 @@ use tokio::time::sleep;
 use crate::checks::{self, CheckPlan, Lanes};
 use crate::clock::Clock;
 use crate::events::EventLog;
+use crate::log::Log;
 use crate::service::Service;
 use crate::spec::ServiceSpec;
+
+#[cfg(test)]
+mod tests;
 
 /// Messages a writer may lag behind. When it does, the checker and replacements wait.
 pub(crate) const INBOX: usize = 1024;
@@ -67,6 +71,7 @@ pub(crate) struct Writer {
     service: Arc<Service>,
     shared: Arc<Shared>,
     state: ServiceState,
+    log: Log,
     seed: u64,
     addresses: HashMap<InstanceId, SocketAddr>,
     plan: watch::Sender<CheckPlan>,
@@ -88,6 +93,7 @@ impl Writer {
         alive: mpsc::Sender<()>,
     ) -> Self {
         Self {
+            log: Log::new(Arc::clone(service.name())),
             service,
             shared,
             state,
@@ -204,13 +210,17 @@ impl Writer {
 
     fn publish(&mut self) {
         self.service.publish(self.state.view());
+        let now = self.shared.clock.now();
         for event in self.state.take_events() {
+            self.log.write(&event, now);
             self.shared.events.publish(event);
         }
+        self.log.catch_up(now);
     }
 
     fn until_deadline(&self) -> Duration {
-        let wait = self.state.next_deadline().since(self.shared.clock.now());
+        let deadline = self.state.next_deadline().min(self.log.deadline());
+        let wait = deadline.since(self.shared.clock.now());
         wait.as_duration().clamp(SHORTEST_SLEEP, LONGEST_SLEEP)
     }
 
@@ -237,120 +247,4 @@ fn addresses(spec: &ServiceSpec) -> HashMap<InstanceId, SocketAddr> {
         .iter()
         .map(|instance| (instance.id.clone(), instance.address))
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use evenkeel_core::{CheckFailure, EjectionSettings, EventKind, InstanceState, StrategyName, View};
-
-    use super::*;
-    use crate::spec::{CheckKind, CheckSettings};
-
-    fn spec(ids: &[&str]) -> ServiceSpec {
-        let address = SocketAddr::from(([127, 0, 0, 1], 9));
-        ServiceSpec {
-            settings: ServiceSettings {
-                name: "web".into(),
-                strategy: StrategyName::DEFAULT,
-                checks: Some(Default::default()),
-                ejection: EjectionSettings::default(),
-                min_healthy: 1,
-            },
-            instances: ids.iter().map(|id| Instance::new(id, address).unwrap()).collect(),
-            check: Some(CheckSettings {
-                kind: CheckKind::Tcp,
-                interval: Duration::from_secs(5),
-                timeout: Duration::from_secs(1),
-                jitter: 0.1,
-                port: None,
-            }),
-        }
-    }
-
-    fn writer(ids: &[&str]) -> Writer {
-        let spec = spec(ids);
-        let shared = Arc::new(Shared {
-            clock: Clock::start(),
-            events: EventLog::new(),
-            lanes: Lanes::new(),
-        });
-        let state = ServiceState::new(spec.settings.clone(), spec.instances.clone(), 1, Nanos::ZERO).unwrap();
-        let service = Arc::new(Service::new("web".into(), Arc::clone(state.view())));
-        let (alive, _) = mpsc::channel(1);
-        Writer::new(service, shared, state, &spec, 1, mpsc::channel(INBOX), alive)
-    }
-
-    fn failed(writer: &Writer, id: &str, port: u16) -> Message {
-        Message::Check(CheckResult {
-            id: InstanceId::new(id).unwrap(),
-            address: SocketAddr::from(([127, 0, 0, 1], port)),
-            observed: writer.shared.clock.now(),
-            outcome: CheckOutcome::Failed(CheckFailure("connection refused".into())),
-        })
-    }
-
-    fn down(view: &View) -> Vec<String> {
-        let down = view.members().filter(|(_, _, s)| s.state == InstanceState::Down);
-        down.map(|(_, m, _)| m.instance().id.to_string()).collect()
-    }
-
-    #[tokio::test]
-    async fn a_result_of_another_address_or_a_stranger_is_dropped() {
-        let mut writer = writer(&["a", "b"]);
-        let messages = vec![failed(&writer, "a", 10), failed(&writer, "x", 9)];
-        writer.receive(messages.into_iter());
-        assert!(down(&writer.service.view()).is_empty());
-        assert_eq!(writer.service.metrics().snapshot().checks_failed, 0);
-        let message = failed(&writer, "a", 9);
-        writer.receive([message].into_iter());
-        assert_eq!(down(&writer.service.view()), ["a"]);
-    }
-
-    #[tokio::test]
-    async fn a_backlog_of_results_makes_one_view() {
-        let mut writer = writer(&["a", "b", "c", "d"]);
-        let before = writer.service.view().version();
-        let messages: Vec<_> = ["a", "b", "c"].map(|id| failed(&writer, id, 9)).into();
-        writer.receive(messages.into_iter());
-        assert_eq!(down(&writer.service.view()), ["a", "b", "c"]);
-        assert_eq!(writer.service.view().version(), before + 1);
-        assert_eq!(writer.shared.events.recent().len(), 3);
-    }
-
-    #[tokio::test]
-    async fn results_before_and_after_a_replacement_keep_their_order() {
-        let mut writer = writer(&["a", "b"]);
-        let (done, mut replaced) = oneshot::channel();
-        let replace = Message::Replace {
-            spec: Box::new(spec(&["b", "c"])),
-            done,
-        };
-        let messages = vec![failed(&writer, "a", 9), replace, failed(&writer, "a", 9)];
-        writer.receive(messages.into_iter());
-        assert_eq!(replaced.try_recv().unwrap(), Ok(()));
-        assert!(down(&writer.service.view()).is_empty());
-        let kinds: Vec<_> = writer.shared.events.recent().iter().map(|e| e.kind).collect();
-        assert_eq!(
-            kinds,
-            [
-                EventKind::CheckedDown,
-                EventKind::Deregistered,
-                EventKind::Registered
-            ]
-        );
-    }
-
-    #[tokio::test]
-    async fn after_a_panic_it_starts_anew_with_the_same_instances() {
-        let mut writer = writer(&["a", "b"]);
-        assert!(!writer.step(|_, _| panic!("on purpose")));
-        let before = writer.service.view_full();
-        let (settings, instances) = (spec(&[]).settings, spec(&["a", "b"]).instances);
-        writer.rebuild(settings, instances).unwrap();
-        writer.publish();
-        assert!(!Arc::ptr_eq(&before, &writer.service.view()));
-        let message = failed(&writer, "a", 9);
-        writer.receive([message].into_iter());
-        assert_eq!(down(&writer.service.view()), ["a"]);
-    }
 }

@@ -1,0 +1,176 @@
+//! A writer without its task: messages in, views and events out.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+
+use evenkeel_core::{CheckFailure, EjectionSettings, EventKind, InstanceState, StrategyName, View};
+
+use super::*;
+use crate::spec::{CheckKind, CheckSettings};
+
+fn spec(ids: &[&str]) -> ServiceSpec {
+    let address = SocketAddr::from(([127, 0, 0, 1], 9));
+    ServiceSpec {
+        settings: ServiceSettings {
+            name: "web".into(),
+            strategy: StrategyName::DEFAULT,
+            checks: Some(Default::default()),
+            ejection: EjectionSettings::default(),
+            min_healthy: 1,
+        },
+        instances: ids.iter().map(|id| Instance::new(id, address).unwrap()).collect(),
+        check: Some(CheckSettings {
+            kind: CheckKind::Tcp,
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(1),
+            jitter: 0.1,
+            port: None,
+        }),
+    }
+}
+
+fn writer(ids: &[&str]) -> Writer {
+    let spec = spec(ids);
+    let shared = Arc::new(Shared {
+        clock: Clock::start(),
+        events: EventLog::new(),
+        lanes: Lanes::new(),
+    });
+    let state = ServiceState::new(spec.settings.clone(), spec.instances.clone(), 1, Nanos::ZERO).unwrap();
+    let service = Arc::new(Service::new("web".into(), Arc::clone(state.view())));
+    let (alive, _) = mpsc::channel(1);
+    Writer::new(service, shared, state, &spec, 1, mpsc::channel(INBOX), alive)
+}
+
+fn failed(writer: &Writer, id: &str, port: u16) -> Message {
+    Message::Check(CheckResult {
+        id: InstanceId::new(id).unwrap(),
+        address: SocketAddr::from(([127, 0, 0, 1], port)),
+        observed: writer.shared.clock.now(),
+        outcome: CheckOutcome::Failed(CheckFailure("connection refused".into())),
+    })
+}
+
+fn down(view: &View) -> Vec<String> {
+    let down = view.members().filter(|(_, _, s)| s.state == InstanceState::Down);
+    down.map(|(_, m, _)| m.instance().id.to_string()).collect()
+}
+
+#[tokio::test]
+async fn a_result_of_another_address_or_a_stranger_is_dropped() {
+    let mut writer = writer(&["a", "b"]);
+    let messages = vec![failed(&writer, "a", 10), failed(&writer, "x", 9)];
+    writer.receive(messages.into_iter());
+    assert!(down(&writer.service.view()).is_empty());
+    assert_eq!(writer.service.metrics().snapshot().checks_failed, 0);
+    let message = failed(&writer, "a", 9);
+    writer.receive([message].into_iter());
+    assert_eq!(down(&writer.service.view()), ["a"]);
+}
+
+#[tokio::test]
+async fn a_backlog_of_results_makes_one_view() {
+    let mut writer = writer(&["a", "b", "c", "d"]);
+    let before = writer.service.view().version();
+    let messages: Vec<_> = ["a", "b", "c"].map(|id| failed(&writer, id, 9)).into();
+    writer.receive(messages.into_iter());
+    assert_eq!(down(&writer.service.view()), ["a", "b", "c"]);
+    assert_eq!(writer.service.view().version(), before + 1);
+    assert_eq!(writer.shared.events.recent().len(), 3);
+}
+
+#[tokio::test]
+async fn results_before_and_after_a_replacement_keep_their_order() {
+    let mut writer = writer(&["a", "b"]);
+    let (done, mut replaced) = oneshot::channel();
+    let replace = Message::Replace {
+        spec: Box::new(spec(&["b", "c"])),
+        done,
+    };
+    let messages = vec![failed(&writer, "a", 9), replace, failed(&writer, "a", 9)];
+    writer.receive(messages.into_iter());
+    assert_eq!(replaced.try_recv().unwrap(), Ok(()));
+    assert!(down(&writer.service.view()).is_empty());
+    let kinds: Vec<_> = writer.shared.events.recent().iter().map(|e| e.kind).collect();
+    assert_eq!(
+        kinds,
+        [
+            EventKind::CheckedDown,
+            EventKind::Deregistered,
+            EventKind::Registered
+        ]
+    );
+}
+
+#[tokio::test]
+async fn after_a_panic_it_starts_anew_with_the_same_instances() {
+    let mut writer = writer(&["a", "b"]);
+    assert!(!writer.step(|_, _| panic!("on purpose")));
+    let before = writer.service.view_full();
+    let (settings, instances) = (spec(&[]).settings, spec(&["a", "b"]).instances);
+    writer.rebuild(settings, instances).unwrap();
+    writer.publish();
+    assert!(!Arc::ptr_eq(&before, &writer.service.view()));
+    let message = failed(&writer, "a", 9);
+    writer.receive([message].into_iter());
+    assert_eq!(down(&writer.service.view()), ["a"]);
+}
+
+/// Counts log lines and keeps the last.
+#[derive(Default)]
+struct Lines {
+    count: AtomicU32,
+    last: Mutex<String>,
+}
+
+impl tracing::Subscriber for Lines {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Message<'a>(&'a mut String);
+        impl tracing::field::Visit for Message<'_> {
+            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                if field.name() == "message" {
+                    *self.0 = format!("{value:?}");
+                }
+            }
+        }
+        self.count.fetch_add(1, SeqCst);
+        event.record(&mut Message(&mut self.last.lock().unwrap()));
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_that_go_down_at_once_are_told_in_few_lines() {
+    let ids: Vec<String> = (0..10_000).map(|i| format!("i{i}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let mut writer = writer(&ids);
+    let lines = Arc::new(Lines::default());
+    let _guard = tracing::subscriber::set_default(Arc::clone(&lines));
+    for some in ids.chunks(BATCH) {
+        let messages: Vec<_> = some.iter().map(|id| failed(&writer, id, 9)).collect();
+        writer.receive(messages.into_iter());
+    }
+    assert_eq!(down(&writer.service.view()).len(), 10_000);
+    let recent = writer.shared.events.recent();
+    assert!(recent.iter().any(|event| event.kind == EventKind::FallbackBegan));
+    let last = recent[recent.len() - 2].instance.as_ref();
+    assert_eq!(last.map(InstanceId::as_str), Some("i9999"), "each is remembered");
+    assert!(writer.until_deadline() <= Duration::from_secs(1));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    writer.learn(Vec::new());
+    let count = lines.count.load(SeqCst);
+    assert!((2..=50).contains(&count), "{count} lines");
+    let last = lines.last.lock().unwrap().clone();
+    assert!(last.contains("9980 more"), "{last}");
+    writer.learn(Vec::new());
+    assert_eq!(lines.count.load(SeqCst), count, "told once");
+}
