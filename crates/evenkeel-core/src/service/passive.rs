@@ -90,23 +90,32 @@ impl Room {
         self.fallback || entry.checks.down().is_none()
     }
 
-    /// Why an instance of `priority` with this `run` may not go, if it may not.
-    fn refuses(&self, priority: u8, run: u32, limit: u32) -> Option<String> {
+    /// Whether an instance of `priority` with this `run` may not go, and why.
+    fn refuses(&self, priority: u8, run: u32, limit: u32) -> Option<Refusal> {
         if self.working < self.wanted {
-            return Some(format!(
-                "{} others work, at least {} must",
-                self.working, self.wanted
-            ));
+            return Some(Refusal::TooFewWork);
         }
         let hopeless = run >= limit.saturating_mul(HOPELESS) && self.success >= 0.5 * self.working as f32;
-        if self.ejected >= self.present.div_ceil(2) && self.last_priority <= priority && !hopeless {
-            return Some(format!(
+        let full = self.ejected >= self.present.div_ceil(2);
+        (full && self.last_priority <= priority && !hopeless).then_some(Refusal::HalfAreOut)
+    }
+
+    fn tell(&self, refusal: Refusal) -> String {
+        match refusal {
+            Refusal::TooFewWork => format!("{} others work, at least {} must", self.working, self.wanted),
+            Refusal::HalfAreOut => format!(
                 "{} of {} are ejected already, at most half may be",
                 self.ejected, self.present
-            ));
+            ),
         }
-        None
     }
+}
+
+/// Why one that fails has to stay.
+#[derive(Debug, Clone, Copy)]
+enum Refusal {
+    TooFewWork,
+    HalfAreOut,
 }
 
 /// Looks at the run of failures of every instance that takes traffic and ejects what rules 1 and 2
@@ -134,7 +143,7 @@ pub(super) fn look(
             entry.member.stats().set_alarm_at(limit.saturating_mul(HOPELESS));
             if !entry.withheld {
                 entry.withheld = true;
-                let reason = format!("{run} requests failed in a row, but it stays: {why}");
+                let reason = format!("{run} requests failed in a row, but it stays: {}", room.tell(why));
                 journal.instance(now, &instance.id, EventKind::EjectionWithheld, reason.into());
             }
             continue;

@@ -174,3 +174,43 @@ async fn ten_thousand_that_go_down_at_once_are_told_in_few_lines() {
     writer.learn(Vec::new());
     assert_eq!(lines.count.load(SeqCst), count, "told once");
 }
+
+/// Results that come one by one must not make a view each: building views for a large service would
+/// then take all the time there is.
+#[tokio::test]
+async fn a_busy_writer_rests_and_takes_in_what_came_together() {
+    let ids: Vec<String> = (0..5000).map(|i| format!("i{i}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let writer = writer(&ids);
+    let (service, results) = (Arc::clone(&writer.service), writer.results.clone());
+    let messages: Vec<_> = ids.iter().map(|id| failed(&writer, id, 9)).collect();
+    let running = tokio::spawn(writer.run());
+    let before = service.view().version();
+    for message in messages {
+        results.send(message).await.unwrap();
+        // The writer may run whenever it wants to.
+        tokio::task::yield_now().await;
+    }
+    let told = async {
+        while down(&service.view()).len() < 5000 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), told).await.unwrap();
+    let views = service.view().version() - before;
+    assert!(views < 100, "{views} views");
+    running.abort();
+}
+
+#[test]
+fn a_rest_is_nine_times_the_work_within_limits() {
+    for (worked, rests) in [
+        (0, 0),
+        (100, 0),
+        (112, 1008),
+        (5000, 45_000),
+        (1_000_000, 250_000),
+    ] {
+        assert_eq!(rest(Duration::from_micros(worked)), Duration::from_micros(rests));
+    }
+}
