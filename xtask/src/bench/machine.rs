@@ -22,7 +22,7 @@ pub(super) fn describe(proxies: &[Proxy]) -> Result<()> {
         "load average before: {}",
         load.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
     );
-    for proxy in proxies {
+    for proxy in proxies.iter().filter(|proxy| proxy.is_plain()) {
         println!("{}: {}", proxy.name(), first_line(&mut proxy.version()?)?);
     }
     println!("wrk: {}", first_line(Command::new("wrk").arg("-v"))?);

@@ -29,12 +29,13 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts `command` on `core`; its output goes to a log.
+    /// Starts `command` on `core`; its output goes to a log. Each has a session of its own, as HAProxy
+    /// takes one by itself: Linux shares a core between sessions before it does between processes.
     pub(super) fn start(name: &'static str, core: &str, command: &Command) -> Result<Self> {
         let log = folder().join(format!("{name}.log"));
         let out = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         let child = Command::new("setpriv")
-            .args(["--pdeathsig", "TERM", "taskset", "--cpu-list", core])
+            .args(["--pdeathsig", "TERM", "setsid", "taskset", "--cpu-list", core])
             .arg(command.get_program())
             .args(command.get_args())
             .current_dir(folder())

@@ -1,7 +1,9 @@
 //! The proxies and their configurations, each with what it needs to do the same work on one core.
 //!
 //! Kept connections on both sides without limits on their use, no logs, no checks. nginx takes turns, which
-//! is the cheapest it can do; HAProxy and Evenkeel draw two at random.
+//! is the cheapest it can do; HAProxy and Evenkeel draw two at random. Each peer comes twice: as it passes
+//! requests on by itself, and with the header fields that Evenkeel always adds (forwarding fields, request
+//! id, `Via`).
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -20,6 +22,10 @@ pub(super) enum Proxy {
     Evenkeel,
     Nginx,
     Haproxy,
+    #[value(name = "nginx+fields")]
+    NginxFields,
+    #[value(name = "haproxy+fields")]
+    HaproxyFields,
 }
 
 impl Proxy {
@@ -28,6 +34,8 @@ impl Proxy {
             Self::Evenkeel => "evenkeel",
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
+            Self::NginxFields => "nginx+fields",
+            Self::HaproxyFields => "haproxy+fields",
         }
     }
 
@@ -38,23 +46,28 @@ impl Proxy {
         Ok(command)
     }
 
+    /// Whether it is the plain form of a program, of which some come twice.
+    pub(super) fn is_plain(self) -> bool {
+        !matches!(self, Self::NginxFields | Self::HaproxyFields)
+    }
+
     fn program(self) -> Result<std::path::PathBuf> {
-        match self {
-            Self::Evenkeel => Ok(release_program("evenkeel")),
-            _ => repo::which(self.name()).with_context(|| {
-                format!(
-                    "there is no `{}`; `cargo xtask test --with-peers` installs it",
-                    self.name()
-                )
-            }),
-        }
+        let name = match self {
+            Self::Evenkeel => return Ok(release_program("evenkeel")),
+            Self::Nginx | Self::NginxFields => "nginx",
+            Self::Haproxy | Self::HaproxyFields => "haproxy",
+        };
+        repo::which(name)
+            .with_context(|| format!("there is no `{name}`; `cargo xtask test --with-peers` installs it"))
     }
 
     fn configuration(self, address: &str, backends: &[String], folder: &Path) -> Result<String> {
         Ok(match self {
             Self::Evenkeel => evenkeel(address, &process::free_address()?, backends),
-            Self::Nginx => nginx(address, backends, folder),
-            Self::Haproxy => haproxy(address, backends),
+            Self::Nginx => nginx(self.name(), address, backends, folder, ""),
+            Self::NginxFields => nginx(self.name(), address, backends, folder, NGINX_FIELDS),
+            Self::Haproxy => haproxy(address, backends, ""),
+            Self::HaproxyFields => haproxy(address, backends, HAPROXY_FIELDS),
         })
     }
 }
@@ -74,8 +87,8 @@ pub(super) fn start(proxy: Proxy, backends: &[String]) -> Result<(Process, Strin
     let mut command = Command::new(proxy.program()?);
     match proxy {
         Proxy::Evenkeel => command.args(["serve", "--config"]).arg(file),
-        Proxy::Nginx => command.arg("-c").arg(file).arg("-e").arg("stderr"),
-        Proxy::Haproxy => command.args(["-db", "-f"]).arg(file),
+        Proxy::Nginx | Proxy::NginxFields => command.arg("-c").arg(file).arg("-e").arg("stderr"),
+        Proxy::Haproxy | Proxy::HaproxyFields => command.args(["-db", "-f"]).arg(file),
     };
     let process = Process::start(proxy.name(), process::PROXY_CORE, &command)?;
     process.wait_until_ready(&address, backend::SMALL)?;
@@ -95,7 +108,23 @@ fn evenkeel(address: &str, admin: &str, backends: &[String]) -> String {
     text
 }
 
-fn nginx(address: &str, backends: &[String], folder: &Path) -> String {
+const NGINX_FIELDS: &str = "
+      proxy_set_header Host $http_host;
+      proxy_set_header X-Forwarded-For $remote_addr;
+      proxy_set_header X-Forwarded-Proto $scheme;
+      proxy_set_header X-Forwarded-Host $http_host;
+      proxy_set_header X-Request-Id $request_id;
+      proxy_set_header Via \"1.1 nginx\";";
+
+const HAPROXY_FIELDS: &str = "
+  unique-id-format %[uuid]
+  unique-id-header X-Request-Id
+  option forwardfor
+  http-request set-header X-Forwarded-Proto http
+  http-request set-header X-Forwarded-Host %[req.hdr(Host)]
+  http-request set-header Via \"1.1 haproxy\"";
+
+fn nginx(name: &str, address: &str, backends: &[String], folder: &Path, fields: &str) -> String {
     let folder = folder.display();
     let servers: String = backends
         .iter()
@@ -104,7 +133,7 @@ fn nginx(address: &str, backends: &[String], folder: &Path) -> String {
     format!(
         "worker_processes 1;
 daemon off;
-pid {folder}/nginx.pid;
+pid {folder}/{name}.pid;
 events {{ worker_connections 12000; }}
 http {{
   access_log off;
@@ -126,7 +155,7 @@ http {{
     location / {{
       proxy_pass http://backends;
       proxy_http_version 1.1;
-      proxy_set_header Connection \"\";
+      proxy_set_header Connection \"\";{fields}
       proxy_buffers 16 8k;
       proxy_max_temp_file_size 0;
     }}
@@ -136,7 +165,7 @@ http {{
     )
 }
 
-fn haproxy(address: &str, backends: &[String]) -> String {
+fn haproxy(address: &str, backends: &[String], fields: &str) -> String {
     let servers: String = backends
         .iter()
         .enumerate()
@@ -157,7 +186,7 @@ defaults
   timeout http-keep-alive 1h
 listen bench
   bind {address} backlog 4096
-  balance random(2)
+  balance random(2){fields}
 {servers}"
     )
 }

@@ -18,6 +18,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("wrk", "wrk"),
     ("h2load", "nghttp2-client"),
     ("slowhttptest", "slowhttptest"),
+    ("promtool", "prometheus"),
 ];
 /// The release of cargo-deny that reads deny.toml as it is written.
 const DENY: &str = "0.20.2";

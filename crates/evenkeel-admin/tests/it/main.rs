@@ -7,4 +7,5 @@ mod connections;
 mod exposition;
 mod fleet;
 mod metrics;
+mod peers;
 mod probes;
