@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use evenkeel_admin::{AdminHandle, AdminSettings, ProcessCounters, Readiness, Shared};
-use evenkeel_config::Config;
+use evenkeel_config::{Config, Limits};
 use evenkeel_proxy::Proxy;
 use evenkeel_runtime::{Balancer, Clock};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -16,10 +16,6 @@ use crate::exit::Failed;
 use crate::metrics::ProxyMetrics;
 use crate::{limits, wiring};
 
-/// Between readiness turning false and the listeners closing, so that whoever watches readiness can
-/// stop sending first. Cut short by a second signal.
-const UNREADY: Duration = Duration::from_millis(250);
-
 /// Signals to end that come this close together are one: `timeout`, terminals and supervisors send to the
 /// process and to its group.
 const ONE_SIGNAL: Duration = Duration::from_millis(20);
@@ -28,7 +24,9 @@ const ONE_SIGNAL: Duration = Duration::from_millis(20);
 pub(crate) fn run(arguments: &Serve) -> Result<(), Failed> {
     let config = read(arguments)?;
     limits::raise_open_files();
-    if limits::clients() < config.limits.connections {
+    if limits::clients() < config.limits.connections
+        && config.limits.connections != Limits::default().connections
+    {
         tracing::info!(
             connections = limits::clients(),
             configured = config.limits.connections,
@@ -207,14 +205,15 @@ impl Server {
     }
 
     async fn drain(&mut self) {
-        let deadline = self.config.drain_timeout;
+        let (delay, deadline) = (self.config.drain_delay, self.config.drain_timeout);
         self.readiness.set_draining();
         tracing::info!(
             connections = self.proxy.as_ref().map_or(0, |proxy| proxy.counters().open()),
+            ?delay,
             ?deadline,
-            "draining: no new connections, running requests may finish"
+            "draining: not ready from now on, no new connections after the delay, running requests may finish"
         );
-        tokio::time::sleep(UNREADY.min(deadline)).await;
+        tokio::time::sleep(delay).await;
         if let Some(proxy) = self.proxy.take() {
             match proxy.drain(deadline).await {
                 0 => tracing::info!("drained"),

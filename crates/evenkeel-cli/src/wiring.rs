@@ -149,6 +149,7 @@ pub(crate) fn from_flags(arguments: &crate::args::Serve) -> Config {
     Config {
         workers: None,
         admin: Default::default(),
+        drain_delay: std::time::Duration::from_millis(250),
         drain_timeout: std::time::Duration::from_secs(30),
         trusted_proxies: Vec::new(),
         limits: Default::default(),
@@ -178,5 +179,20 @@ pub(crate) fn from_flags(arguments: &crate::args::Serve) -> Config {
             pool: Default::default(),
             instances: arguments.backends.iter().map(instance).collect(),
         }],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use evenkeel_config::Config;
+
+    const FILE: &str =
+        "listeners: [{ name: a, bind: 127.0.0.1:1 }]\nservices: [{ name: a, instances: [{ address: 127.0.0.1:2 }] }]\n";
+
+    #[test]
+    fn the_limits_of_the_file_end_where_those_of_the_codec_do() {
+        let with = |fields: usize| Config::from_str("a", &format!("limits: {{ fields: {fields} }}\n{FILE}"));
+        assert!(with(evenkeel_h1::MAX_FIELDS).is_ok());
+        assert!(with(evenkeel_h1::MAX_FIELDS + 1).is_err());
     }
 }

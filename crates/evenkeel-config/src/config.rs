@@ -23,7 +23,9 @@ pub struct Config {
     pub workers: Option<usize>,
     /// The admin endpoint.
     pub admin: Admin,
-    /// After SIGTERM, how long running requests may take to finish.
+    /// After SIGTERM, how long readiness is false before the listeners close.
+    pub drain_delay: Duration,
+    /// After SIGTERM and `drain_delay`, how long running requests may take to finish.
     pub drain_timeout: Duration,
     /// Proxies whose `X-Forwarded-*` is kept and appended to.
     pub trusted_proxies: Vec<Cidr>,
@@ -88,7 +90,7 @@ pub struct HealthCheck {
     pub unhealthy_threshold: u32,
     /// Passed checks in a row that make it healthy again.
     pub healthy_threshold: u32,
-    /// Random share of the interval added to or taken from each pause, 0..=1.
+    /// Random share of the interval by which each pause is shortened at most, 0..=1.
     pub jitter: f64,
 }
 
@@ -140,6 +142,7 @@ impl Config {
         ConfigFile {
             workers: self.workers.map(Into::into),
             admin: Some((&self.admin).into()),
+            drain_delay: Some(self.drain_delay.into()),
             drain_timeout: Some(self.drain_timeout.into()),
             trusted_proxies: Some(self.trusted_proxies.clone()),
             limits: Some((&self.limits).into()),
@@ -174,7 +177,8 @@ impl From<ConfigFile> for Config {
         Self {
             workers: file.workers.map(Into::into),
             admin: file.admin.unwrap_or_default().into(),
-            drain_timeout: file.drain_timeout.unwrap_or(DurationText::secs(30)).into(),
+            drain_delay: file.drain_delay.unwrap_or(ConfigFile::DRAIN_DELAY).into(),
+            drain_timeout: file.drain_timeout.unwrap_or(ConfigFile::DRAIN_TIMEOUT).into(),
             trusted_proxies: file.trusted_proxies.unwrap_or_default(),
             limits: file.limits.unwrap_or_default().into(),
             listeners: file

@@ -28,9 +28,13 @@ pub struct ConfigFile {
     /// The admin endpoint: probes, metrics and the read API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin: Option<AdminFile>,
-    /// After SIGTERM, how long running requests may take to finish.
+    /// After SIGTERM, how long `/readyz` says no before the listeners close, so that whoever watches it sends elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("default" = DurationText::secs(30)))]
+    #[schemars(extend("default" = ConfigFile::DRAIN_DELAY))]
+    pub drain_delay: Option<DurationText>,
+    /// After SIGTERM and `drain_delay`, how long running requests may take to finish.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = ConfigFile::DRAIN_TIMEOUT))]
     pub drain_timeout: Option<DurationText>,
     /// Networks of the proxies in front of this one. `X-Forwarded-*` from them is kept and appended to; from anyone
     /// else it is overwritten.
@@ -54,12 +58,17 @@ pub struct ConfigFile {
     pub defaults: Option<DefaultsFile>,
 }
 
+impl ConfigFile {
+    pub(crate) const DRAIN_DELAY: DurationText = DurationText::millis(250);
+    pub(crate) const DRAIN_TIMEOUT: DurationText = DurationText::secs(30);
+}
+
 /// An address that accepts clients.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, garde::Validate)]
 #[serde(deny_unknown_fields)]
 #[garde(allow_unvalidated)]
 pub struct ListenerFile {
-    /// Name of the listener, in logs and metrics. Unique.
+    /// Name of the listener, in logs. Unique.
     #[garde(custom(rules::name))]
     pub name: String,
     /// Address and port to listen on. Port 0 lets the system choose; the log names the choice.
@@ -211,7 +220,7 @@ pub struct HealthCheckFile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("default" = HealthCheckFile::HEALTHY))]
     pub healthy_threshold: Option<Whole<1, 1000>>,
-    /// Random share of the interval added to or taken from each pause, so that checks do not march in step.
+    /// Random share of the interval by which each pause is shortened at most, so that checks do not march in step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("default" = HealthCheckFile::JITTER))]
     pub jitter: Option<Ratio>,

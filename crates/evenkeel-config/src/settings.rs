@@ -86,12 +86,13 @@ settings! {
         listen: Bind => SocketAddr = Bind::loopback(9901),
     }
 
-    /// What a client may send. A request above a limit is answered with 400, 413, 414 or 431.
+    /// What a client may send. What is above a limit is answered with 400, 413, 414 or 431, and a connection too many with 503.
     LimitsFile => Limits {
-        /// Bytes of a message head: request line or status line, and all fields.
+        /// Bytes of a message head: request line or status line, and all fields. The target of a request may take half
+        /// of it.
         head: SizeText => u64 = SizeText(32 << 10),
         /// Number of header fields in a message.
-        fields: Whole<1, 10_000> => usize = Whole::clamped(100),
+        fields: Whole<1, 128> => usize = Whole::clamped(100),
         /// Bytes of a request body, or `none`.
         body: SizeLimit => Option<u64> = SizeLimit::none(),
         /// Bytes of one chunk-size line with its extensions.
@@ -114,7 +115,8 @@ settings! {
 
     /// How the health of the instances decides who gets requests.
     HealthFile => Health {
-        /// With fewer healthy instances than this, requests go to all instances and the fallback is counted.
+        /// With fewer healthy instances than this, checks have no say: requests go to all instances but the ejected, to
+        /// those too when there are no others, and the fallback is counted.
         min_healthy_instances: Whole<0, 1_000_000> => u32 = Whole::clamped(1),
     }
 
@@ -131,7 +133,7 @@ settings! {
     /// Further tries of a request on other instances, when that is safe.
     RetryFile => Retry {
         /// Further tries after the first, each on another instance; 0 switches retries off.
-        attempts: Whole<0, 10> => u32 = Whole::clamped(2),
+        attempts: Whole<0, 7> => u32 = Whole::clamped(2),
         /// Retries allowed as a share of requests.
         budget: Ratio => f64 = Ratio(0.2),
     }

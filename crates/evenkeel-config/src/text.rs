@@ -64,6 +64,10 @@ impl DurationText {
     const EXPECTED: &'static str = "a duration with its unit, such as `250ms`, `5s` or `1m30s`";
 
     /// A duration of whole seconds, for defaults; `s` is not zero.
+    pub(crate) const fn millis(ms: u64) -> Self {
+        Self(Duration::from_millis(ms))
+    }
+
     pub(crate) const fn secs(s: u64) -> Self {
         Self(Duration::from_secs(s))
     }

@@ -98,6 +98,21 @@ async fn readiness_turns_false_before_the_listener_closes() {
 }
 
 #[tokio::test]
+async fn whoever_still_comes_during_the_delay_is_served() {
+    let backend = Backend::start("one");
+    let (server, address) = start(&backend, "20s\ndrain_delay: 1h").await;
+    let admin = server.admin().await;
+    server.signal(Signal::TERM);
+    until("it is not ready", || async {
+        let ready = get(admin, "/readyz").await.unwrap();
+        (ready.status == 503).then_some(())
+    })
+    .await;
+    let mut client = Client::connect(address).await.unwrap();
+    assert_eq!(client.get("/name").await.unwrap().body, "one");
+}
+
+#[tokio::test]
 async fn no_request_is_lost_when_clients_leave_in_time() {
     let backend = Backend::start("one");
     let (mut server, address) = start(&backend, "20s").await;

@@ -30,7 +30,7 @@ error: wrong kind of value
   |
 1 | hello
   | ^^^^^
-  = write a mapping with keys out of workers, admin, drain_timeout, trusted_proxies, limits, listeners, services, defaults
+  = write a mapping with keys out of workers, admin, drain_delay, drain_timeout, trusted_proxies, limits, listeners, services, defaults
 
 1 error in bad.yaml
 "#,
@@ -104,7 +104,7 @@ error: unknown key `state_dir`
   |
 3 | state_dir: ./state
   | ^^^^^^^^^
-  = allowed here: admin, defaults, drain_timeout, limits, listeners, services, trusted_proxies, workers
+  = allowed here: admin, defaults, drain_delay, drain_timeout, limits, listeners, services, trusted_proxies, workers
 
 1 error in bad.yaml
 "#,
