@@ -186,8 +186,7 @@ pub(crate) fn from_flags(arguments: &crate::args::Serve) -> Config {
 mod tests {
     use evenkeel_config::Config;
 
-    const FILE: &str =
-        "listeners: [{ name: a, bind: 127.0.0.1:1 }]\nservices: [{ name: a, instances: [{ address: 127.0.0.1:2 }] }]\n";
+    const FILE: &str = "listeners: [{ name: a, bind: 127.0.0.1:1 }]\nservices: [{ name: a, instances: [{ address: 127.0.0.1:2 }] }]\n";
 
     #[test]
     fn the_limits_of_the_file_end_where_those_of_the_codec_do() {

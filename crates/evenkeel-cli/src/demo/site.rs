@@ -53,7 +53,10 @@ impl Site {
             .workers
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
         let mut proxy = Proxy::start(workers, clock, setup.seed).map_err(Failed::start)?;
-        wiring::put_in_force(&config, &balancer, &mut proxy).await?;
+        // With a configuration of our own, only an address can be in the way.
+        wiring::put_in_force(&config, &balancer, &mut proxy)
+            .await
+            .map_err(|failed| Failed::start(format!("{failed}; --listen sets another address")))?;
         let missing = || Failed::start("the demo's own service is missing");
         let service = balancer.service(SERVICE).ok_or_else(missing)?;
         let address = proxy.listening().first().ok_or_else(missing)?.1;
