@@ -181,10 +181,7 @@ impl Reader {
             since: self.calendar.date(status.since),
             since_seconds: self.calendar.seconds_since(status.since),
             reason: status.reason.to_string(),
-            ejected_until: match status.state {
-                InstanceState::Ejected { until } => Some(self.calendar.date(until)),
-                _ => None,
-            },
+            ejected_until: status.ejected_until.map(|until| self.calendar.date(until)),
             candidate: self.view.is_candidate(slot),
             score: f64::from(stats.score()),
             weight: instance.weight.get(),

@@ -62,7 +62,7 @@ const INSTANCE_FAMILIES: &[InstanceFamily] = &[
         name: "evenkeel_instance_ejected",
         kind: Gauge,
         help: "1 while the instance is out because its requests failed.",
-        value: |i| Some(matches!(i.status.state, InstanceState::Ejected { .. }).into()),
+        value: |i| Some(i.status.ejected_until.is_some().into()),
     },
     InstanceFamily {
         name: "evenkeel_instance_candidate",
@@ -189,13 +189,13 @@ fn write_services(services: &[Seen], text: &mut MetricsText) {
     single(
         "evenkeel_fallback_active",
         Gauge,
-        "1 while too few instances of the service are healthy and therefore all are used.",
+        "1 while too few instances of the service are healthy and checks therefore have no say.",
         |s| s.view.is_fallback().into(),
     );
     single(
         "evenkeel_fallback_picks_total",
         Counter,
-        "Picks made while too few instances were healthy and all were used.",
+        "Picks made while too few instances were healthy and checks had no say.",
         |s| s.counters.fallback_picks.into(),
     );
     single(

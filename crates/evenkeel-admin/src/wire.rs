@@ -24,7 +24,8 @@ pub struct Service {
     pub strategy: String,
     /// Grows by one with every change of membership or health.
     pub view_version: u64,
-    /// Whether too few instances are healthy and therefore all are used.
+    /// Whether too few instances are healthy, and therefore all that answer requests are used, or all when none
+    /// does.
     pub fallback: bool,
     /// How many instances there are, by state.
     pub instances: InstanceTotals,
@@ -34,7 +35,7 @@ pub struct Service {
     pub requests: BTreeMap<String, u64>,
     /// Requests that were sent again, by reason.
     pub retries: BTreeMap<String, u64>,
-    /// Picks made while all instances were used for lack of healthy ones.
+    /// Picks made while too few instances were healthy.
     pub fallback_picks: u64,
     /// Requests that found no instance.
     pub no_picks: u64,
@@ -49,7 +50,7 @@ pub struct InstanceTotals {
     pub healthy: u64,
     /// Whose active checks fail.
     pub down: u64,
-    /// Out because their requests failed.
+    /// Out because their requests failed, while their checks do not.
     pub ejected: u64,
     /// That the strategy chooses from now.
     pub candidates: u64,
@@ -81,7 +82,7 @@ pub struct Instance {
     pub since_seconds: f64,
     /// Why it is in that state.
     pub reason: String,
-    /// When an ejected instance returns.
+    /// Until when its requests keep it out; also behind failing checks, in the state `down`.
     pub ejected_until: Option<String>,
     /// Whether the strategy may choose it now.
     pub candidate: bool,

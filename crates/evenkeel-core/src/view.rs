@@ -57,8 +57,11 @@ pub struct Status {
     pub state: InstanceState,
     /// Since when.
     pub since: Nanos,
-    /// Why, in words and numbers.
+    /// Why, in words and numbers; what both checks and requests say where both speak against it.
     pub reason: Arc<str>,
+    /// Until when its requests keep it out. Behind failing checks too, where [`Self::state`] is
+    /// [`InstanceState::Down`].
+    pub ejected_until: Option<Nanos>,
 }
 
 /// What strategies choose from: the slots that passed all stages, in slot order, with the members and

@@ -195,7 +195,7 @@ pub struct MetricsSnapshot {
     pub local_errors: [(u16, u64); LOCAL_ERRORS.len()],
     /// Requests that found no instance.
     pub no_picks: u64,
-    /// Picks made while too few instances were healthy and all were used.
+    /// Picks made while too few instances were healthy, hence whatever checks said.
     pub fallback_picks: u64,
     /// Active checks that passed.
     pub checks_passed: u64,

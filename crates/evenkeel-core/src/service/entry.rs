@@ -62,6 +62,7 @@ impl Entry {
             state: self.state(),
             since: mark.since,
             reason,
+            ejected_until: self.ejection.until(),
         }
     }
 

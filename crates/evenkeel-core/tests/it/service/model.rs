@@ -28,9 +28,11 @@ struct World {
     ejected: BTreeSet<String>,
 }
 
-/// Whether requests speak against it; a state of down hides that, the reason does not.
+/// Whether requests speak against it; both judges' reasons are told then.
 fn is_out(status: &Status) -> bool {
-    status.reason.contains("; out for ")
+    let out = status.ejected_until.is_some();
+    assert_eq!(out, status.reason.contains("; out for "), "{status:?}");
+    out
 }
 
 fn rows(view: &View) -> impl Iterator<Item = (Slot, &Arc<Member>, &Status)> {
