@@ -86,7 +86,7 @@ async fn checks_under_way_are_capped() {
             });
         }
     });
-    let (checker, _plan, mut inbox) = checker(address, 20, Lanes::with(3, 1));
+    let (checker, _plan, mut inbox) = checker(address, 20, Lanes::with(3, 1, 0));
     let running = tokio::spawn(checker.run());
     let mut ids = std::collections::BTreeSet::new();
     for left in (1..=20).rev() {
@@ -138,6 +138,29 @@ async fn a_check_that_panics_fails_its_instance_alone() {
     assert_eq!((panicked, ids.len()), (1, 3));
     server.await.unwrap();
     running.abort();
+}
+
+/// One service's instances hang and hold every permit of the process; another's are checked all the same.
+#[tokio::test]
+async fn services_do_not_wait_for_each_other() {
+    let hanging = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let closing = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let lanes = Lanes::with(5, 1, 1);
+    let (first, _plan, _inbox) = checker(hanging.local_addr().unwrap(), 20, lanes.clone());
+    let first = tokio::spawn(first.run());
+    let mut held = Vec::new();
+    for _ in 0..6 {
+        held.push(hanging.accept().await.unwrap());
+    }
+    let (second, _plan, mut inbox) = checker(closing.local_addr().unwrap(), 3, lanes);
+    let second = tokio::spawn(second.run());
+    for _ in 0..3 {
+        let accepted = timeout(Duration::from_secs(30), closing.accept()).await;
+        drop(accepted.unwrap().unwrap());
+        next(&mut inbox).await;
+    }
+    first.abort();
+    second.abort();
 }
 
 #[tokio::test]
