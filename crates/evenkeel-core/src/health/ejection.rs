@@ -7,6 +7,9 @@
 //! ejection. Probation ends after as many successes as it takes failures to eject, or after one
 //! ejection-length when nobody asks.
 //!
+//! An ejection ends early in two cases: when it began while checks failed, with those, and when nobody
+//! else answers, with an answer.
+//!
 //! Absent on purpose: deciding whether an ejection is right; that needs the other instances.
 
 use std::sync::Arc;
