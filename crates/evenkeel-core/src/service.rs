@@ -185,6 +185,7 @@ impl ServiceState {
     pub fn tick(&mut self, now: Nanos) {
         self.follow(now);
         self.end_ejections();
+        self.forget_failures();
         self.look();
         if now >= self.next_age {
             self.next_age = now + AGE;

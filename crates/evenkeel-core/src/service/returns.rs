@@ -40,6 +40,23 @@ impl ServiceState {
         }
     }
 
+    /// Forgets failures of instances that get no traffic and could not make up for them: an instance of a
+    /// later priority that failed once must still count as one that may take over, years after. As
+    /// long as a first ejection lasts they are remembered.
+    pub(super) fn forget_failures(&mut self) {
+        for (slot, entry) in self.slots.iter_mut() {
+            let stats = entry.member.stats();
+            if stats.consecutive_failures() > 0
+                && entry.ejection.until().is_none()
+                && self.now.since(stats.last_used()) >= self.settings.ejection.base
+                && !self.view.is_candidate(slot)
+            {
+                entry.forgive();
+                entry.arm(&self.settings.ejection);
+            }
+        }
+    }
+
     /// Lets instances return that were taken out by a judge who is no longer asked.
     pub(super) fn release_unjudged(&mut self) {
         let checks_off = self.settings.checks.is_none();

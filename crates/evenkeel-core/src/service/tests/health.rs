@@ -173,6 +173,36 @@ fn priorities_take_over_in_order_even_beyond_half() {
 }
 
 #[test]
+fn failures_of_one_without_traffic_are_forgotten() {
+    let mut instances = fleet(2);
+    instances[1].priority = 1;
+    let mut rig = Rig::new(settings(), instances);
+    rig.fail("a", 5);
+    assert_eq!(rig.candidates(), "b");
+    rig.fail("b", 5);
+    rig.wait(LOOK);
+    assert_eq!(rig.candidates(), "b", "nobody else works");
+    rig.wait(Nanos::from_secs(6));
+    assert_eq!(rig.candidates(), "a");
+    rig.succeed("a", 5);
+    for _ in 0..10 {
+        rig.wait(LOOK);
+    }
+    rig.fail("a", 5);
+    assert_eq!(rig.candidates(), "b", "what was against b is long ago");
+}
+
+#[test]
+fn failures_of_one_with_little_traffic_are_not() {
+    let mut rig = Rig::of(2);
+    for _ in 0..5 {
+        rig.fail("a", 1);
+        rig.wait(Nanos::from_secs(60));
+    }
+    assert_eq!(rig.events(), ["a ejected", "a returned"]);
+}
+
+#[test]
 fn too_few_healthy_means_all_are_used() {
     let mut settings = settings();
     settings.min_healthy = 2;
