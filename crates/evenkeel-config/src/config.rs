@@ -14,7 +14,6 @@ use crate::file::{
 };
 use crate::settings::{Admin, CircuitBreaker, Health, Limits, ListenerTimeouts, Pool, Retry, Timeouts};
 use crate::strategy::StrategyText;
-use crate::text::DurationText;
 
 /// A valid configuration.
 #[derive(Debug, Clone, PartialEq)]
