@@ -40,16 +40,16 @@ impl ServiceState {
         }
     }
 
-    /// Forgets failures of instances that get no traffic and could not make up for them: an instance of a
-    /// later priority that failed once must still count as one that may take over, years after. As
-    /// long as a first ejection lasts they are remembered.
+    /// Forgets failures of instances that nobody asks any more: those that are no candidates, and those that
+    /// had to stay though they failed. Who stands in for others and fails once must still count as one that may
+    /// stand in, years after. A candidate that is asked now and then keeps its run, and in the last resort
+    /// everybody does, for who answers is looked for there.
     pub(super) fn forget_failures(&mut self) {
         for (slot, entry) in self.slots.iter_mut() {
-            let stats = entry.member.stats();
-            if stats.consecutive_failures() > 0
+            if entry.member.stats().consecutive_failures() > 0
                 && entry.ejection.until().is_none()
-                && self.now.since(stats.last_used()) >= self.settings.ejection.base
-                && !self.view.is_candidate(slot)
+                && entry.is_idle(&self.settings.ejection, self.now)
+                && ((entry.withheld && !self.last_resort) || !self.view.is_candidate(slot))
             {
                 entry.forgive();
                 entry.arm(&self.settings.ejection);

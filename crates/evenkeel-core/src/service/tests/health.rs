@@ -192,6 +192,22 @@ fn failures_of_one_without_traffic_are_forgotten() {
     assert_eq!(rig.candidates(), "b", "what was against b is long ago");
 }
 
+/// Nobody asks b because it is busy with long requests, say, and a fails too fast ever to be busy.
+#[test]
+fn a_failure_long_ago_does_not_keep_others_in() {
+    for before in [1, 5] {
+        let mut rig = Rig::of(2);
+        rig.fail("a", 1);
+        rig.fail("b", before);
+        for _ in 0..20 {
+            rig.succeed("a", 1);
+            rig.wait(LOOK);
+        }
+        rig.fail("a", 5);
+        assert_eq!(rig.candidates(), "b", "{before}");
+    }
+}
+
 #[test]
 fn failures_of_one_with_little_traffic_are_not() {
     let mut rig = Rig::of(2);

@@ -224,7 +224,9 @@ impl World {
             false => (settings.min_healthy.max(1) as usize).min(members),
         };
         let good = |(_, member, status): &(Slot, &Arc<Member>, &Status)| {
-            counts(status) && !is_out(status) && member.stats().consecutive_failures() == 0
+            let idle = self.now.since(member.stats().last_used()) >= settings.ejection.base;
+            let good = member.stats().consecutive_failures() == 0 || idle;
+            counts(status) && !is_out(status) && good
         };
         assert!(rows(view).filter(good).count() >= wanted, "enough others work");
         let present = rows(view).filter(|(.., s)| counts(s)).count();
