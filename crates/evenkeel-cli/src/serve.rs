@@ -42,7 +42,7 @@ pub(crate) fn run(arguments: &Serve) -> Result<(), Failed> {
         let mut signals = Signals::listen().map_err(Failed::start)?;
         let mut server = tokio::select! {
             server = Server::start(config, arguments) => server?,
-            () = signals.end() => return Err(Failed::start("ended by a signal before it was ready")),
+            signal = signals.end() => return Err(Failed::signal(signal, "ended by a signal before it was ready")),
         };
         server.run(arguments, signals).await
     });
@@ -78,11 +78,11 @@ impl Signals {
         })
     }
 
-    /// Resolves when the process is to end.
-    async fn end(&mut self) {
+    /// Resolves to the signal when the process is to end.
+    async fn end(&mut self) -> SignalKind {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => SignalKind::terminate(),
+            _ = self.interrupt.recv() => SignalKind::interrupt(),
         }
     }
 
@@ -155,21 +155,24 @@ impl Server {
             tokio::select! {
                 () = self.reload(arguments) => {}
                 // Names may take long to resolve.
-                () = signals.end() => break,
+                _ = signals.end() => break,
             }
         }
         let first = Instant::now();
         let second = async {
-            signals.end().await;
-            while first.elapsed() < ONE_SIGNAL {
-                signals.end().await;
+            loop {
+                let signal = signals.end().await;
+                if first.elapsed() >= ONE_SIGNAL {
+                    return signal;
+                }
             }
         };
         tokio::select! {
             () = self.drain() => Ok(()),
-            () = second => {
-                Err(Failed::start("ended at once by a second signal; requests were cut off"))
-            }
+            signal = second => Err(Failed::signal(
+                signal,
+                "ended at once by a second signal; requests were cut off",
+            )),
         }
     }
 
