@@ -46,7 +46,8 @@ pub(crate) fn run(arguments: &Serve) -> Result<(), Failed> {
         };
         server.run(arguments, signals).await
     });
-    // A name service that does not answer keeps a thread busy that nobody waits for any more.
+    // A name service that does not answer, or a file that takes long to read, keeps a thread busy that
+    // nobody waits for any more.
     runtime.shutdown_background();
     result
 }
@@ -151,10 +152,11 @@ impl Server {
     }
 
     async fn run(&mut self, arguments: &Serve, mut signals: Signals) -> Result<(), Failed> {
+        // One at a time: however many signals come during a reload, one more follows it.
         while signals.reload().await {
             tokio::select! {
                 () = self.reload(arguments) => {}
-                // Names may take long to resolve.
+                // A file may take long to read, and names to resolve.
                 _ = signals.end() => break,
             }
         }
@@ -179,7 +181,10 @@ impl Server {
     async fn reload(&mut self, arguments: &Serve) {
         let Some(proxy) = &mut self.proxy else { return };
         let listened = proxy.listening();
-        let outcome = match read(arguments) {
+        let arguments = arguments.clone();
+        // On a thread of its own: this one runs the checks and hears the signals.
+        let read = tokio::task::spawn_blocking(move || read(&arguments));
+        let outcome = match read.await.unwrap_or_else(|error| Err(Failed::input(error))) {
             Ok(config) => wiring::put_in_force(&config, &self.balancer, proxy)
                 .await
                 .map(|()| config),
