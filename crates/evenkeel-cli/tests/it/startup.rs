@@ -37,6 +37,17 @@ async fn a_file_is_served_and_the_log_names_every_address() {
 }
 
 #[tokio::test]
+async fn there_are_as_many_workers_as_the_file_says() {
+    let backend = Backend::start("one");
+    let default = std::thread::available_parallelism().unwrap().get();
+    let (more, text) = (default + 1, config(&backend.instance("one")));
+    let server = Server::start(&format!("workers: {more}\n{text}")).await;
+    assert_eq!(server.threads("worker-"), more);
+    let server = Server::start(&text).await;
+    assert_eq!(server.threads("worker-"), default);
+}
+
+#[tokio::test]
 async fn flags_alone_serve_and_check_their_backends() {
     let (one, two) = (Backend::start("one"), Backend::start("two"));
     let (a, b) = (one.address.to_string(), two.address.to_string());
