@@ -1,8 +1,10 @@
 //! Starting: what is logged, what is served, and what is said when it cannot start.
 
+use std::process::Command;
+
 use crate::support::backend::Backend;
 use crate::support::client::{Client, get};
-use crate::support::process::{Server, evenkeel, text};
+use crate::support::process::{BINARY, Server, evenkeel, text};
 use crate::support::{Folder, until};
 
 /// One listener and one service with these instances.
@@ -95,6 +97,20 @@ async fn an_address_in_use_is_named_with_a_remedy() {
     }
     let mut client = Client::connect(web.parse().unwrap()).await.unwrap();
     assert_eq!(client.get("/name").await.unwrap().body, "one");
+}
+
+#[tokio::test]
+async fn a_log_filter_that_is_wrong_is_told_instead_of_logging_nothing() {
+    let flags = ["serve", "--listen", "127.0.0.1:0", "--backend", "127.0.0.1:1"];
+    let output = Command::new(BINARY)
+        .args(flags)
+        .env("EVENKEEL_LOG", "warning")
+        .output()
+        .unwrap();
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    let expected = "error: EVENKEEL_LOG: `warning` is not a level: use error, warn, info";
+    assert!(error.starts_with(expected), "{error}");
 }
 
 #[tokio::test]
