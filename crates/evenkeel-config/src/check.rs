@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Duration;
 
-use crate::file::{ConfigFile, DefaultsFile, HealthCheckFile, Route, ServiceFile};
+use crate::file::{ConfigFile, DefaultsFile, Route, ServiceFile};
+use crate::health_check::HealthCheckFile;
 use crate::names::did_you_mean;
 use crate::path::{Path, at};
 use crate::settings::{CircuitBreaker, CircuitBreakerFile, overlay};

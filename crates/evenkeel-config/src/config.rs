@@ -8,10 +8,8 @@ use std::time::Duration;
 use evenkeel_core::StrategyName;
 
 use crate::address::{Address, Cidr, Statuses};
-use crate::file::{
-    ConfigFile, HealthCheckFile, HttpCheckFile, InstanceFile, ListenerFile, Protocol, Route, ServiceFile,
-    TcpCheckFile,
-};
+use crate::file::{ConfigFile, InstanceFile, ListenerFile, Protocol, Route, ServiceFile};
+use crate::health_check::{HealthCheckFile, HttpCheckFile, TcpCheckFile};
 use crate::settings::{Admin, CircuitBreaker, Health, Limits, ListenerTimeouts, Pool, Retry, Timeouts};
 use crate::strategy::StrategyText;
 

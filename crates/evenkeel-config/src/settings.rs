@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::Bind;
 use crate::text::{Count, CountLimit, DurationText, Ratio, SizeLimit, SizeText};
+use crate::tolerated;
 use crate::whole::Whole;
 
 /// A group of settings in which every key may be left out.
@@ -41,7 +42,7 @@ macro_rules! settings {
         #[serde(deny_unknown_fields)]
         pub struct $file {$(
             $(#[doc = $doc])*
-            #[serde(default, skip_serializing_if = "Option::is_none")]
+            #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "tolerated::key")]
             #[schemars(extend("default" = std::convert::identity::<$text>($default)))]
             pub $key: Option<$text>,
         )+}

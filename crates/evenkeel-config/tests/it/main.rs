@@ -4,4 +4,5 @@
 mod bad;
 mod files;
 mod roundtrip;
+mod scale;
 mod values;
