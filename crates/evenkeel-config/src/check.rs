@@ -8,7 +8,7 @@ use crate::file::{ConfigFile, DefaultsFile, Route, ServiceFile};
 use crate::health_check::HealthCheckFile;
 use crate::names::did_you_mean;
 use crate::path::{Path, at};
-use crate::settings::{CircuitBreaker, CircuitBreakerFile, overlay};
+use crate::settings::{CircuitBreaker, CircuitBreakerFile, LimitsFile, overlay};
 
 /// Something wrong, by its path in the file.
 pub(crate) struct Finding {
@@ -48,9 +48,35 @@ impl Finding {
 /// All findings in `file`, in O(n) of its instances.
 pub(crate) fn check(file: &ConfigFile) -> Vec<Finding> {
     let mut found = Vec::new();
+    limits(file, &mut found);
     listeners(file, &mut found);
     services(file, &mut found);
     found
+}
+
+/// Limits below which no message would fit.
+fn limits(file: &ConfigFile, found: &mut Vec<Finding>) {
+    let Some(limits) = &file.limits else { return };
+    for (key, size, least, why) in [
+        ("head", limits.head, LimitsFile::LEAST_HEAD, "common requests"),
+        (
+            "chunk_line",
+            limits.chunk_line,
+            LimitsFile::LEAST_CHUNK_LINE,
+            "every size of a chunk",
+        ),
+        (
+            "trailers",
+            limits.trailers,
+            LimitsFile::LEAST_TRAILERS,
+            "a field and the end of a body",
+        ),
+    ] {
+        if let Some(size) = size.filter(|size| *size < least) {
+            let text = format!("`{size}` is too small for {why}: write `{least}` or more");
+            found.push(Finding::new(at!["limits", key], text));
+        }
+    }
 }
 
 /// The first path of each key seen, and whether it was seen before.
@@ -141,11 +167,10 @@ fn check_routes(file: &ConfigFile, routes: &[Route], at: &Path, found: &mut Vec<
 impl Route {
     /// Whether every request that `other` matches is matched by this route.
     fn covers(&self, other: &Self) -> bool {
-        let host = match (&self.host, &other.host) {
+        let host = match (self.plain_host(), other.plain_host()) {
             (None, _) => true,
             (Some(_), None) => false,
             (Some(mine), Some(theirs)) => {
-                let (mine, theirs) = (mine.to_ascii_lowercase(), theirs.to_ascii_lowercase());
                 // "*.example.com" ends names with ".example.com"; so do the names below it.
                 mine == theirs
                     || mine

@@ -198,6 +198,9 @@ fn resolve_listener(file: ListenerFile, only: &str) -> Listener {
             service: only.to_owned(),
         });
     }
+    for route in &mut routes {
+        route.host = route.plain_host();
+    }
     Listener {
         name: file.name,
         bind: file.bind.into(),

@@ -142,8 +142,8 @@ pub enum Protocol {
 #[serde(deny_unknown_fields)]
 #[garde(allow_unvalidated)]
 pub struct Route {
-    /// Host of the request, without port: a name, or `*.example.com` for all names below a domain. Case does not
-    /// matter.
+    /// Host of the request, without port: a name, or `*.example.com` for all names below a domain. Case and a dot at
+    /// the end do not matter.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -151,7 +151,9 @@ pub struct Route {
     )]
     #[garde(custom(rules::host))]
     pub host: Option<String>,
-    /// Start of the path, in whole segments: `/v2` matches `/v2` and `/v2/users`, not `/v20`.
+    /// Start of the path, in whole segments: `/v2` matches `/v2` and `/v2/users`, not `/v20`. It is compared with the
+    /// path in normal form, that is, with percent-encodings resolved, slashes in a row merged and the segments `.` and
+    /// `..` removed, and is written in that form. The instance gets the path as the client sent it.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -161,6 +163,14 @@ pub struct Route {
     pub path_prefix: Option<String>,
     /// Name of the service that gets the request.
     pub service: String,
+}
+
+impl Route {
+    /// The host as it is compared: in lower case, without a dot at its end.
+    pub(crate) fn plain_host(&self) -> Option<String> {
+        let host = self.host.as_deref()?;
+        Some(host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase())
+    }
 }
 
 /// The settings of a service, declared once for services and for `defaults`.
