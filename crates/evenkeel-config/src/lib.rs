@@ -19,6 +19,7 @@ mod rules;
 mod schema;
 mod settings;
 mod strategy;
+mod syntax;
 mod text;
 mod tolerated;
 mod tree;

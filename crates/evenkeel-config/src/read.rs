@@ -7,7 +7,6 @@ use std::path::Path as FilePath;
 
 use garde::Validate;
 use serde::Deserialize;
-use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
 use serde_saphyr::{Error, Options};
 
@@ -17,6 +16,7 @@ use crate::error::{ConfigError, Invalid, Place, Problem};
 use crate::file::ConfigFile;
 use crate::path::Path;
 use crate::reader::{Reader, Sink};
+use crate::syntax;
 use crate::tree::{Finder, Mark, Node};
 
 /// Largest file read. A thousand times what 1000 instances need.
@@ -140,7 +140,7 @@ fn parse(text: &str, problems: &mut Vec<Problem>) -> Option<Node> {
         Err(error) => error,
     };
     let Error::DuplicateMappingKey { key, .. } = &error else {
-        note(syntax(&error), &error);
+        note(syntax::describe(&error), &error);
         return None;
     };
     let key = key.as_deref().unwrap_or("?");
@@ -151,23 +151,8 @@ fn parse(text: &str, problems: &mut Vec<Problem>) -> Option<Node> {
     let mut options = options();
     options.duplicate_keys = DuplicateKeyPolicy::FirstWins;
     Node::parse(text, options)
-        .map_err(|error| note(syntax(&error), &error))
+        .map_err(|error| note(syntax::describe(&error), &error))
         .ok()
-}
-
-/// The parser's own words, for text that is not YAML or too much of it.
-fn syntax(error: &Error) -> String {
-    let words = match error {
-        Error::AliasError { error, .. } => return syntax(error),
-        Error::ExternalMessage { msg, .. } => format!("this is not YAML: {msg}"),
-        Error::MultipleDocuments { .. } => "a second document starts here\nremove the `---`: a configuration is one document".to_owned(),
-        Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => "the document is nested too deep".to_owned(),
-        Error::Budget { .. } | Error::AliasReplayLimitExceeded { .. } | Error::AliasReplayStackDepthExceeded { .. } => {
-            "the document has, or unfolds through aliases to, more than a configuration needs\nwrite fewer aliases of aliases".to_owned()
-        }
-        other => other.without_snippet().to_string(),
-    };
-    words.trim_end().to_owned()
 }
 
 /// What the rules and the checks across fields find in a document that may lack what could not be read. `complete` says

@@ -61,7 +61,12 @@ where
     D: Deserializer<'de>,
 {
     let list: Option<Vec<Tolerated<T>>> = key(reader)?;
-    Ok(list.map(|list| list.into_iter().filter_map(|value| value.0).collect()))
+    Ok(list.and_then(|list| {
+        let written = list.len();
+        let read: Vec<T> = list.into_iter().filter_map(|value| value.0).collect();
+        // A list that nothing is left of is not one that was written empty.
+        (written == 0 || !read.is_empty()).then_some(read)
+    }))
 }
 
 /// A mapping of text to text that may be left out.

@@ -3,6 +3,7 @@
 
 mod bad;
 mod files;
+mod remedies;
 mod roundtrip;
 mod scale;
 mod values;
