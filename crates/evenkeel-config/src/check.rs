@@ -57,21 +57,13 @@ pub(crate) fn check(file: &ConfigFile) -> Vec<Finding> {
 /// Limits below which no message would fit.
 fn limits(file: &ConfigFile, found: &mut Vec<Finding>) {
     let Some(limits) = &file.limits else { return };
-    for (key, size, least, why) in [
-        ("head", limits.head, LimitsFile::LEAST_HEAD, "common requests"),
-        (
-            "chunk_line",
-            limits.chunk_line,
-            LimitsFile::LEAST_CHUNK_LINE,
-            "every size of a chunk",
-        ),
-        (
-            "trailers",
-            limits.trailers,
-            LimitsFile::LEAST_TRAILERS,
-            "a field and the end of a body",
-        ),
-    ] {
+    let written = [limits.head, limits.chunk_line, limits.trailers];
+    let reasons = [
+        "common requests",
+        "every size of a chunk",
+        "a field and the end of a body",
+    ];
+    for (((key, least), size), why) in LimitsFile::LEAST.into_iter().zip(written).zip(reasons) {
         if let Some(size) = size.filter(|size| *size < least) {
             let text = format!("`{size}` is too small for {why}: write `{least}` or more");
             found.push(Finding::new(at!["limits", key], text));

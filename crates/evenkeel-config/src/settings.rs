@@ -172,9 +172,12 @@ impl Bind {
 }
 
 impl LimitsFile {
-    pub(crate) const LEAST_HEAD: SizeText = SizeText(1 << 10);
-    pub(crate) const LEAST_CHUNK_LINE: SizeText = SizeText(32);
-    pub(crate) const LEAST_TRAILERS: SizeText = SizeText(128);
+    /// Below these, no message would fit.
+    pub(crate) const LEAST: [(&str, SizeText); 3] = [
+        ("head", SizeText(1 << 10)),
+        ("chunk_line", SizeText(32)),
+        ("trailers", SizeText(128)),
+    ];
 }
 
 impl SizeLimit {

@@ -6,4 +6,5 @@ mod files;
 mod remedies;
 mod roundtrip;
 mod scale;
+mod schema;
 mod values;
