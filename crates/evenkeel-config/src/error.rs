@@ -70,7 +70,7 @@ pub struct Place {
 /// Longest piece of a line shown, in characters.
 const SNIPPET: usize = 120;
 /// Most errors shown.
-const SHOWN: usize = 50;
+pub(crate) const SHOWN: usize = 50;
 
 impl From<Mark> for Place {
     fn from(mark: Mark) -> Self {

@@ -15,6 +15,7 @@ mod names;
 mod path;
 mod read;
 mod reader;
+mod routes;
 mod rules;
 mod schema;
 mod settings;

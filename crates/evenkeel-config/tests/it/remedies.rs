@@ -201,3 +201,27 @@ fn path_prefixes_are_normal_paths() {
         }
     }
 }
+
+#[test]
+fn routes_that_never_match_are_found() {
+    for (first, second, covered) in [
+        ("host: a.example", "host: A.Example.", true),
+        ("host: '*.example'", "host: a.b.example", true),
+        ("host: '*.example'", "host: '*.b.example'", true),
+        ("host: '*.b.example'", "host: '*.example'", false),
+        ("host: '*.example'", "host: example", false),
+        ("host: a.example", "path_prefix: /x", false),
+        ("path_prefix: /x", "host: a.example", false),
+        ("path_prefix: /x", "host: a.example, path_prefix: /x/y", true),
+        ("path_prefix: /x", "path_prefix: /x/", true),
+        ("path_prefix: /x/", "path_prefix: /x", false),
+        ("path_prefix: /x/", "path_prefix: /x/y/z", true),
+        ("path_prefix: /x", "path_prefix: /xy", false),
+        ("path_prefix: /", "host: a.example", true),
+        ("host: a.example, path_prefix: /", "host: a.example", true),
+        ("host: a.example, path_prefix: /x", "host: a.example", false),
+    ] {
+        let found = problems(&with_route(&format!("{first}, service: web }}, {{ {second}")));
+        assert_eq!(!found.is_empty(), covered, "{first} before {second}: {found:?}");
+    }
+}

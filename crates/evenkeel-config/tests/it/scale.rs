@@ -50,6 +50,14 @@ fn ten_thousand_errors_of_each_kind_are_counted_in_the_time_of_a_few_readings() 
     let labels = format!(
         "listeners: [{{ name: web, bind: 127.0.0.1:8080 }}]\nservices: [{{ name: web, instances: [{{ address: 127.0.0.1:9001, metadata: {{ {labels} }} }}] }}]\n"
     );
+    let mut many_services = "listeners:\n- name: web\n  bind: 127.0.0.1:8080\n  routes:\n".to_owned();
+    for i in 0..MANY {
+        let _ = writeln!(
+            many_services,
+            "  - {{ path_prefix: /{i}, host: '{i}.example', service: x{i} }}"
+        );
+    }
+    many_services += services("pool: {}").split_once('\n').unwrap().1;
     for (kind, text, count) in [
         (
             "one id on every instance",
@@ -88,6 +96,7 @@ fn ten_thousand_errors_of_each_kind_are_counted_in_the_time_of_a_few_readings() 
         ),
         ("unknown service", routes, MANY),
         ("bad label", labels, MANY),
+        ("unknown service among many", many_services, MANY),
     ] {
         let start = Instant::now();
         let error = Config::from_str("bad.yaml", &text).unwrap_err();
