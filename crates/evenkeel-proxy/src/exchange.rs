@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use evenkeel_core::{Lease, Nanos, NoPick, Outcome, PickRequest, Slot};
 use evenkeel_h1::Method;
-use evenkeel_runtime::RetryReason;
+use evenkeel_runtime::{RetryReason, is_shortage as is_our_own};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
@@ -192,7 +192,7 @@ impl Client {
         permit: Permit,
     ) -> io::Result<Connection> {
         self.timer.arm(&self.worker.timers, upstream.settings.connect);
-        let begun = self.worker.timers.now();
+        let begun = self.worker.read_clock();
         let mut connecting = pin!(TcpStream::connect(lease.member().instance().address));
         let stream = poll_fn(|cx| {
             if self.timer.poll_expired(cx) {
@@ -309,11 +309,4 @@ fn requests(upstream: &Upstream) -> u64 {
         .map(|(_, member, _)| u64::from(member.load().get()))
         .sum();
     upstream.settings.service.metrics().snapshot().durations.count + under_way
-}
-
-/// Errors of connecting that are about this machine: no port or descriptor left.
-fn is_our_own(error: &io::Error) -> bool {
-    const ENFILE: i32 = 23;
-    const EMFILE: i32 = 24;
-    error.kind() == io::ErrorKind::AddrNotAvailable || matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
 }
