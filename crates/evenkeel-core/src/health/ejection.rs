@@ -224,6 +224,22 @@ mod tests {
     }
 
     #[test]
+    fn ejections_at_the_same_time_end_over_a_tenth_either_way() {
+        let lengths: Vec<f64> = (0..200)
+            .map(|seed| {
+                let mut ejection = Ejection::default();
+                ejection.eject(5, false, &SETTINGS, &mut Rng::new(seed), Nanos::ZERO);
+                ejection.length().as_secs_f64()
+            })
+            .collect();
+        for tenth in 45..55 {
+            let part = f64::from(tenth) / 10.0..f64::from(tenth + 1) / 10.0;
+            let n = lengths.iter().filter(|length| part.contains(*length)).count();
+            assert!((8..=35).contains(&n), "{n} of 200 last {part:?} s");
+        }
+    }
+
+    #[test]
     fn calm_time_forgets_ejections_one_by_one() {
         let mut ejection = Ejection::default();
         let mut now = Nanos::ZERO;
