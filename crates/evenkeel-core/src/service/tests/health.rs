@@ -145,6 +145,23 @@ fn a_withheld_ejection_happens_when_another_works_again() {
 }
 
 #[test]
+fn the_longest_run_of_failures_goes_first() {
+    let mut rig = Rig::of(4);
+    for id in ["a", "b", "c", "d"] {
+        rig.fail(id, 1);
+    }
+    // Nobody works, so nobody goes.
+    for (id, more) in [("a", 4), ("b", 8), ("c", 6)] {
+        rig.fail(id, more);
+    }
+    assert_eq!(rig.candidates(), "abcd");
+    rig.succeed("d", 1);
+    rig.wait(LOOK);
+    assert_eq!(rig.candidates(), "ad", "of three, the two that fail longest");
+    assert_eq!(rig.events()[3..], ["b ejected", "c ejected"], "in this order");
+}
+
+#[test]
 fn one_on_probation_does_not_count_as_working() {
     let mut rig = Rig::of(2);
     rig.fail("a", 5);
