@@ -140,7 +140,7 @@ impl Stats {
         self.consecutive_failures.store(0, Relaxed);
     }
 
-    /// Halves the memory of response times; called by the writer at a steady pace.
+    /// Halves the memory of response times, but for the last few; called by the writer at a steady pace.
     pub fn age(&self) {
         self.response_times.halve();
     }
@@ -197,7 +197,7 @@ impl Stats {
         f32::from_bits(self.score.load(Relaxed))
     }
 
-    /// Recent response times.
+    /// Recent response times, failures included.
     #[must_use]
     pub fn response_times(&self) -> &Histogram {
         &self.response_times

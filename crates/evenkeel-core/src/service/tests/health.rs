@@ -319,11 +319,40 @@ fn the_end_of_time_is_reached_without_harm() {
 }
 
 #[test]
-fn response_times_are_forgotten_every_ten_seconds() {
+fn response_times_are_forgotten_every_ten_seconds_but_for_the_last_few() {
     let mut rig = Rig::of(1);
-    rig.succeed("a", 8);
-    for (seconds, remembered) in [(9, 8), (1, 4), (1, 4), (9, 2), (10, 1), (10, 0)] {
+    rig.succeed("a", 64);
+    for (seconds, remembered) in [(9, 64), (1, 32), (1, 32), (9, 16), (10, 8), (10, 8), (3600, 8)] {
         rig.wait(Nanos::from_secs(seconds));
         assert_eq!(rig.member("a").stats().response_times().count(), remembered);
+    }
+}
+
+/// Every response took another time, so that each is alone in its bucket.
+#[test]
+fn a_quiet_instance_keeps_its_quantiles() {
+    for verdict in [Outcome::failed, |time| Outcome::from_status(200, time)] {
+        for n in [1, 7, 20, 100] {
+            let mut rig = Rig::of(1);
+            for i in 1..=n {
+                rig.outcomes("a", 1, verdict(Nanos::from_millis(i * i)));
+            }
+            for _ in 0..100 {
+                rig.wait(AGE);
+            }
+            let stats = rig.member("a");
+            let times = stats.stats().response_times();
+            assert!(
+                (n.min(8)..16).contains(&times.count()),
+                "{} of {n}",
+                times.count()
+            );
+            let median = times.quantile(0.5).unwrap().as_secs_f64() * 1e3;
+            let true_median = (n as f64 / 2.0).powi(2);
+            assert!(
+                n == 1 || (0.5..2.0).contains(&(median / true_median)),
+                "{n}: {median}"
+            );
+        }
     }
 }
