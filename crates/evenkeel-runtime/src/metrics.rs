@@ -50,7 +50,7 @@ pub enum RetryReason {
     Connect,
     /// A kept connection turned out to be closed before anything was answered on it.
     StaleConnection,
-    /// The connection ended before the first byte of the response.
+    /// Nothing of a response came: the connection ended, or the time for it was over.
     NoResponse,
 }
 
@@ -195,7 +195,7 @@ pub struct MetricsSnapshot {
     pub local_errors: [(u16, u64); LOCAL_ERRORS.len()],
     /// Requests that found no instance.
     pub no_picks: u64,
-    /// Picks made while too few instances were healthy, hence whatever checks said.
+    /// Picks made while too few instances were healthy: checks and priorities had no say.
     pub fallback_picks: u64,
     /// Active checks that passed.
     pub checks_passed: u64,
