@@ -79,7 +79,7 @@ const INSTANCE_FAMILIES: &[InstanceFamily] = &[
     InstanceFamily {
         name: "evenkeel_instance_response_time_seconds",
         kind: Gauge,
-        help: "Smoothed time from the pick to the head of the response; absent before the first.",
+        help: "Smoothed time from the pick to the head of the response; absent before the first success.",
         value: |i| Some(i.member.stats().response_time()?.0.as_secs_f64().into()),
     },
     InstanceFamily {
@@ -189,13 +189,13 @@ fn write_services(services: &[Seen], text: &mut MetricsText) {
     single(
         "evenkeel_fallback_active",
         Gauge,
-        "1 while too few instances of the service are healthy and checks therefore have no say.",
+        "1 while too few instances of the service are healthy: checks and priorities have no say.",
         |s| s.view.is_fallback().into(),
     );
     single(
         "evenkeel_fallback_picks_total",
         Counter,
-        "Picks made while too few instances were healthy and checks had no say.",
+        "Picks made while too few instances were healthy: checks and priorities had no say.",
         |s| s.counters.fallback_picks.into(),
     );
     single(

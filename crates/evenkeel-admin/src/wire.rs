@@ -24,8 +24,8 @@ pub struct Service {
     pub strategy: String,
     /// Grows by one with every change of membership or health.
     pub view_version: u64,
-    /// Whether too few instances are healthy, and therefore all that answer requests are used, or all when none
-    /// does.
+    /// Whether too few instances are healthy: checks and priorities then have no say, and ejections have
+    /// none either while nobody answers.
     pub fallback: bool,
     /// How many instances there are, by state.
     pub instances: InstanceTotals,
@@ -112,10 +112,12 @@ pub struct Instance {
     pub last_used_seconds: Option<f64>,
 }
 
-/// Recent response times in seconds; `null` before the first.
+/// Recent response times in seconds; `null` before the first. The quantiles are of all responses, and of the
+/// last few where there were few of late.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ResponseTime {
-    /// A moving average, over about eight requests.
+    /// A moving average, over about eight requests; a failure can raise it, but neither lower it nor be
+    /// its first.
     pub average: Option<f64>,
     /// Median.
     pub p50: Option<f64>,
