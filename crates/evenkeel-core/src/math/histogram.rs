@@ -13,7 +13,7 @@ const UNIT_BITS: u32 = 13;
 /// Octaves above the linear range: the last bucket begins at about 137 s.
 const OCTAVES: u32 = 21;
 const BUCKETS: usize = ((OCTAVES + 1) << SUB_BITS) as usize;
-/// Records that halving leaves at least.
+/// Halving leaves at least as many records, once there were.
 const KEPT: u64 = 8;
 
 /// Counts of durations in log-linear buckets from 8 µs to 137 s; larger values land in the last.
@@ -77,7 +77,7 @@ impl Histogram {
     }
 
     /// Forgets every second record, in the order of their durations, so that quantiles follow the present
-    /// and hardly move by it. Fewer than twice [`KEPT`] stay as they are: who is rarely asked is known by
+    /// and hardly move by it. Fewer than 16 stay as they are: who is rarely asked is known by
     /// the last answers, however old. A record made meanwhile is kept: only what was read is subtracted.
     /// O(buckets).
     pub fn halve(&self) {
