@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use evenkeel_core::{Lease, Nanos, NoPick, Outcome, PickRequest, Slot};
 use evenkeel_h1::Method;
-use evenkeel_runtime::{RetryReason, is_shortage as is_our_own};
+use evenkeel_runtime::{RetryReason, is_shortage};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
@@ -146,7 +146,7 @@ impl Client {
 
     fn missed_connection(&self, upstream: &Upstream, lease: Lease, error: &io::Error) -> Miss {
         let now = self.worker.read_clock();
-        let outcome = if is_our_own(error) {
+        let outcome = if is_shortage(error) {
             Outcome::CANCELLED
         } else {
             Outcome::failed(now.since(lease.started()))
