@@ -205,6 +205,12 @@ fn write_services(services: &[Seen], text: &mut MetricsText) {
         |s| s.counters.no_picks.into(),
     );
     single(
+        "evenkeel_absent_keys_total",
+        Counter,
+        "Requests without what the strategy hashes, decided by their source address instead.",
+        |s| s.counters.absent_keys.into(),
+    );
+    single(
         "evenkeel_ejections_total",
         Counter,
         "Ejections of instances because their requests failed.",

@@ -10,6 +10,7 @@ mod convert;
 mod docs;
 mod error;
 mod file;
+mod keys;
 mod locate;
 mod names;
 mod path;
@@ -30,11 +31,12 @@ pub use file::{
     ConfigFile, DefaultsFile, HealthCheckFile, HttpCheckFile, InstanceFile, ListenerFile, Protocol, Route,
     ServiceFile, TcpCheckFile,
 };
+pub use keys::{Key, LoadFactorText, Parameter, TableSizeText, Token};
 pub use schema::json_schema;
 pub use settings::{
     Admin, AdminFile, CircuitBreaker, CircuitBreakerFile, Health, HealthFile, Limits, LimitsFile,
     ListenerTimeouts, ListenerTimeoutsFile, Pool, PoolFile, Retry, RetryFile, Timeouts, TimeoutsFile,
 };
-pub use strategy::StrategyText;
+pub use strategy::{Compatibility, NameText, StrategyFile, StrategyText};
 pub use text::{Count, CountLimit, DurationText, OrNone, Ratio, SizeLimit, SizeText};
 pub use whole::Whole;

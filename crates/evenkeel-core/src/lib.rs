@@ -6,8 +6,10 @@
 //! seed give the same picks on every platform.
 
 mod event;
+mod hash;
 mod health;
 mod instance;
+mod keyed;
 mod load;
 pub mod math;
 mod pick;
@@ -21,13 +23,15 @@ mod time;
 mod view;
 
 pub use event::{Event, EventKind};
+pub use hash::{HashSecret, KeyHash, KeySource, RequestKey};
 pub use health::{CheckFailure, CheckOutcome, CheckThresholds, EjectionSettings, InstanceState};
 pub use instance::{Instance, InstanceError, InstanceId, Weight};
+pub use keyed::{HashSettings, LoadFactor};
 pub use load::{LoadBlock, LoadSlot, Loads};
 pub use pick::{Alarm, Lease, NoPick, Outcome, PickContext, PickRequest, Verdict};
 pub use rng::Rng;
 pub use service::{Evidence, ServiceCounters, ServiceSettings, ServiceState};
 pub use stats::Stats;
-pub use strategy::{Picker, Strategy, StrategyName};
+pub use strategy::{Picker, Strategy, StrategyName, StrategySettings};
 pub use time::Nanos;
 pub use view::{Candidates, Member, Slot, Status, View};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::hash::RequestKey;
 use crate::health::InstanceState;
 use crate::load::{LoadSlot, Loads};
 use crate::service::ServiceCounters;
@@ -100,6 +101,12 @@ impl Candidates {
         self.slots.is_empty()
     }
 
+    /// All instances by slot, candidates or not; the same `Arc` until one comes, goes or changes.
+    #[must_use]
+    pub fn members(&self) -> &Arc<[Option<Arc<Member>>]> {
+        &self.members
+    }
+
     /// Requests in flight, by slot.
     #[must_use]
     pub fn loads(&self) -> &Loads {
@@ -126,6 +133,7 @@ impl Candidates {
 pub struct View {
     pub(crate) version: u64,
     pub(crate) strategy: StrategyName,
+    pub(crate) request_key: Option<RequestKey>,
     pub(crate) candidates: Candidates,
     pub(crate) statuses: Box<[Option<Status>]>,
     pub(crate) picker: Box<dyn Picker>,
@@ -188,6 +196,13 @@ impl View {
     #[must_use]
     pub fn strategy(&self) -> StrategyName {
         self.strategy
+    }
+
+    /// What [`PickRequest::key`] is made of; `None` when the strategy does not want one.
+    #[inline]
+    #[must_use]
+    pub fn request_key(&self) -> Option<&RequestKey> {
+        self.request_key.as_ref()
     }
 
     /// What the strategy chooses from.

@@ -36,8 +36,8 @@ const HALF_LIFE: Nanos = Nanos::from_secs(5);
 const LEAST_SHARE: f64 = 1.0 / 64.0;
 
 /// The strategy.
-#[derive(Debug, Default)]
-pub(super) struct LeastResponseTime;
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LeastResponseTime;
 
 impl Strategy for LeastResponseTime {
     fn build(&self, candidates: &Candidates, _seed: u64) -> Box<dyn Picker> {

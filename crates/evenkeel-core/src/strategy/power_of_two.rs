@@ -15,8 +15,8 @@ use crate::view::{Candidates, Slot};
 use crate::{Loads, NoPick, PickContext, PickRequest, Rng};
 
 /// The strategy.
-#[derive(Debug, Default)]
-pub(super) struct PowerOfTwo;
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PowerOfTwo;
 
 impl Strategy for PowerOfTwo {
     fn build(&self, candidates: &Candidates, _seed: u64) -> Box<dyn Picker> {

@@ -10,8 +10,8 @@ use crate::view::{Candidates, Slot};
 use crate::{NoPick, PickContext, PickRequest};
 
 /// The strategy.
-#[derive(Debug, Default)]
-pub(super) struct Random;
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Random;
 
 impl Strategy for Random {
     fn build(&self, candidates: &Candidates, _seed: u64) -> Box<dyn Picker> {

@@ -15,8 +15,8 @@ use crate::view::{Candidates, Slot};
 use crate::{NoPick, PickContext, PickRequest, Rng};
 
 /// The strategy.
-#[derive(Debug, Default)]
-pub(super) struct RoundRobin;
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RoundRobin;
 
 impl Strategy for RoundRobin {
     fn build(&self, candidates: &Candidates, seed: u64) -> Box<dyn Picker> {

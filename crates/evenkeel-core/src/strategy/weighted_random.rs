@@ -6,8 +6,8 @@ use crate::view::{Candidates, Slot};
 use crate::{NoPick, PickContext, PickRequest};
 
 /// The strategy.
-#[derive(Debug, Default)]
-pub(super) struct WeightedRandom;
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WeightedRandom;
 
 impl Strategy for WeightedRandom {
     fn build(&self, candidates: &Candidates, _seed: u64) -> Box<dyn Picker> {

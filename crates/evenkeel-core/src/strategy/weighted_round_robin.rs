@@ -33,8 +33,8 @@ use crate::{NoPick, PickContext, PickRequest, Rng};
 const SCHEDULE_LIMIT: u64 = 65_536;
 
 /// The strategy.
-#[derive(Debug, Default)]
-pub(super) struct WeightedRoundRobin;
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WeightedRoundRobin;
 
 impl Strategy for WeightedRoundRobin {
     fn build(&self, candidates: &Candidates, seed: u64) -> Box<dyn Picker> {
