@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use crate::hash::{HashSecret, KeyHash, KeySource, RequestKey, nth};
 use crate::view::{Candidates, Member, Slot};
-use crate::{Loads, NoPick, PickContext, PickRequest, Picker};
+use crate::{LoadBlock, Loads, NoPick, PickContext, PickRequest, Picker};
 
 mod rank;
 mod ring;
@@ -150,6 +150,8 @@ where
 pub(crate) struct Usable {
     /// By slot; 0 where there is no candidate.
     weights: Box<[u32]>,
+    /// The candidates as bits, for [`Loads::sum`].
+    masks: Box<[u64]>,
     total: u64,
     slots: Arc<[Slot]>,
     loads: Loads,
@@ -159,13 +161,16 @@ pub(crate) struct Usable {
 impl Usable {
     pub(crate) fn new(candidates: &Candidates, factor: Option<LoadFactor>) -> Self {
         let mut weights = vec![0; candidates.members().len()].into_boxed_slice();
+        let mut masks = vec![0; candidates.members().len().div_ceil(LoadBlock::LEN)].into_boxed_slice();
         let mut total = 0;
         for (slot, weight) in candidates.slots().iter().zip(candidates.weights()) {
             weights[slot.0 as usize] = weight;
+            masks[slot.0 as usize / LoadBlock::LEN] |= 1 << (slot.0 as usize % LoadBlock::LEN);
             total += u64::from(weight);
         }
         Self {
             weights,
+            masks,
             total,
             slots: Arc::clone(candidates.slots()),
             loads: candidates.loads().clone(),
@@ -193,13 +198,9 @@ impl Usable {
 
     /// The limit at this moment. O(n) with bounded load.
     pub(crate) fn limit(&self) -> Limit<'_> {
-        let load = |slot: &Slot| u64::from(self.loads.get(slot.0));
         Limit {
             of: self,
-            with_this: match self.factor {
-                Some(_) => 1 + self.slots.iter().map(load).sum::<u64>(),
-                None => 1,
-            },
+            with_this: 1 + self.factor.map_or(0, |_| self.loads.sum(&self.masks)),
         }
     }
 }

@@ -67,9 +67,27 @@ impl Ring {
         let room = self.hashes.len() + add.len();
         let (mut hashes, mut owners) = (Vec::with_capacity(room), Vec::with_capacity(room));
         let mut from = 0;
+        // Where parts begin moves by what came and went before them.
+        let mut starts = Vec::with_capacity(self.starts.len());
+        let mut moved = 0u32;
+        let mut shift_to = |part: usize, moved: u32| {
+            let next = starts.len();
+            starts.extend(
+                self.starts[next..part.max(next)]
+                    .iter()
+                    .map(|start| start.wrapping_add(moved)),
+            );
+        };
         for (at, leaves, (hash, owner)) in cuts {
             // Of several equal points that leave, each is the next one.
             let at = at.max(from);
+            // A point counts in all parts behind its own.
+            shift_to((hash >> self.shift) as usize + 1, moved);
+            moved = if leaves {
+                moved.wrapping_sub(1)
+            } else {
+                moved.wrapping_add(1)
+            };
             hashes.extend_from_slice(&self.hashes[from..at]);
             owners.extend_from_slice(&self.owners[from..at]);
             from = at + usize::from(leaves);
@@ -80,14 +98,13 @@ impl Ring {
         }
         hashes.extend_from_slice(&self.hashes[from..]);
         owners.extend_from_slice(&self.owners[from..]);
-        let mut changed = Self {
+        shift_to(self.starts.len(), moved);
+        Self {
             hashes,
             owners,
-            starts: Vec::with_capacity(self.starts.len()),
+            starts,
             shift: self.shift,
-        };
-        changed.index(self.starts.len() - 1);
-        changed
+        }
     }
 
     /// Whether a ring of `points` made anew would have a finer or coarser index than this: time for that.
@@ -99,16 +116,6 @@ impl Ring {
     /// How many points there are.
     pub(crate) fn len(&self) -> usize {
         self.hashes.len()
-    }
-
-    fn index(&mut self, parts: usize) {
-        for (at, hash) in (0u32..).zip(&self.hashes) {
-            let part = (hash >> self.shift) as usize;
-            while self.starts.len() <= part {
-                self.starts.push(at);
-            }
-        }
-        self.starts.resize(parts + 1, self.hashes.len() as u32);
     }
 
     /// Where `point` stands, or would.

@@ -17,6 +17,7 @@ use super::{Picker, Strategy};
 use crate::hash::{KeyHash, RequestKey, nth, xxh64};
 use crate::keyed::{HashSettings, Keyed, Point, Ring, Tabled};
 use crate::view::{Candidates, Member};
+use crate::{InstanceId, Weight};
 
 /// Points of a ring, at most: of 12 bytes each, and for more than 4096 instances [`POINTS_EACH`].
 const MAX_POINTS: u64 = 1 << 18;
@@ -87,6 +88,16 @@ impl Strategy for ConsistentHash {
 
 type Members<'m> = &'m [Option<Arc<Member>>];
 
+fn at(members: Members<'_>, slot: usize) -> Option<&Member> {
+    members.get(slot)?.as_deref()
+}
+
+/// What the points of a member are made of.
+fn place(member: Option<&Member>) -> Option<(&InstanceId, Weight)> {
+    let instance = member?.instance();
+    Some((&instance.id, instance.weight))
+}
+
 fn present(members: Members<'_>) -> impl Iterator<Item = (u32, &Member)> {
     let slots = (0..).zip(members);
     slots.filter_map(|(slot, member)| Some((slot, &**member.as_ref()?)))
@@ -141,17 +152,15 @@ impl ConsistentHash {
         }
         let (mut add, mut remove) = (Vec::new(), Vec::new());
         for slot in 0..before.len().max(now.len()) {
-            let at = |members: Members<'_>| members.get(slot).cloned().flatten();
-            let (old, new) = (at(before), at(now));
-            let place = |member: &Member| (member.instance().id.clone(), member.instance().weight);
-            if old.as_deref().map(place) == new.as_deref().map(place) {
+            let (old, new) = (at(before, slot), at(now, slot));
+            if place(old) == place(new) {
                 continue;
             }
             if let Some(old) = old {
-                self.points_of(slot as u32, &old, count, &mut remove);
+                self.points_of(slot as u32, old, count, &mut remove);
             }
             if let Some(new) = new {
-                self.points_of(slot as u32, &new, count, &mut add);
+                self.points_of(slot as u32, new, count, &mut add);
             }
         }
         let points = ring.len() + add.len() - remove.len();

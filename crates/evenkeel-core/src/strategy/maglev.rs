@@ -64,7 +64,7 @@ impl Strategy for Maglev {
         let tabled = Tabled {
             settings: self.clone(),
             members: Arc::clone(candidates.members()),
-            table: self.places(candidates),
+            table: self.places(candidates, ALIKE),
         };
         Box::new(Keyed::new(Arc::new(tabled), candidates, &self.hash))
     }
@@ -83,6 +83,9 @@ impl Strategy for Maglev {
     }
 }
 
+/// Iterations over the mean of turns, up to which asking everybody each time is cheaper than a heap.
+const ALIKE: f64 = 4.0;
+
 /// An instance that takes places.
 struct Entry {
     place: u32,
@@ -96,7 +99,7 @@ struct Entry {
 
 impl Maglev {
     /// The table. On average O(M log M).
-    fn places(&self, candidates: &Candidates) -> Places {
+    fn places(&self, candidates: &Candidates, alike: f64) -> Places {
         let size = self.table_size.0;
         let members = (0..).zip(candidates.members().iter());
         // The order in which they take their turns must be anything but that of registration.
@@ -132,22 +135,39 @@ impl Maglev {
             })
             .collect();
         let mut owners = vec![FREE; if entries.is_empty() { 0 } else { size as usize }];
-        // Turns by iteration, and within one in order. A heap, as an instance of little weight would be
-        // asked in vain in most iterations.
-        let mut turns: BinaryHeap<_> = (0..entries.len()).map(|index| Reverse((1, index))).collect();
-        for _ in 0..owners.len() {
-            let Some(mut turn) = turns.peek_mut() else {
-                break;
-            };
-            let Reverse((iteration, index)) = *turn;
-            let entry = &mut entries[index];
+        let mut left = owners.len();
+        let mut take = |entry: &mut Entry| {
             while owners[entry.place as usize] != FREE {
                 entry.advance(size);
             }
             owners[entry.place as usize] = entry.slot;
             entry.advance(size);
             entry.due += most;
-            *turn = Reverse((entry.next_turn(iteration), index));
+            left -= 1;
+            left > 0
+        };
+        if most * entries.len() as f64 <= alike {
+            // Hardly anybody is asked in vain.
+            let mut iteration = 0.0;
+            'full: while !entries.is_empty() {
+                iteration += 1.0;
+                for entry in &mut entries {
+                    if iteration * entry.weight >= entry.due && !take(entry) {
+                        break 'full;
+                    }
+                }
+            }
+        } else {
+            // The same turns by a heap: by iteration, and within one in order.
+            let mut turns: BinaryHeap<_> = (0..entries.len()).map(|index| Reverse((1, index))).collect();
+            while let Some(mut turn) = turns.peek_mut() {
+                let Reverse((iteration, index)) = *turn;
+                let entry = &mut entries[index];
+                if !take(entry) {
+                    break;
+                }
+                *turn = Reverse((entry.next_turn(iteration), index));
+            }
         }
         Places {
             size: Divisor::new(owners.len() as u64),
@@ -200,7 +220,10 @@ impl Table for Places {
 
 #[cfg(test)]
 mod tests {
-    use super::TableSize;
+    use super::*;
+    use crate::Strategy;
+    use crate::testing::candidates;
+    use crate::{PickContext, PickRequest};
 
     #[test]
     fn sizes_are_prime() {
@@ -212,5 +235,39 @@ mod tests {
         }
         assert_eq!(TableSize::new(65_536), None);
         assert!(TableSize::new(TableSize::default().get()).is_some());
+    }
+
+    /// And both ways of taking turns are the same.
+    #[test]
+    fn places_are_taken_by_weight() {
+        for weights in [
+            vec![1; 30],
+            vec![1, 2, 3, 4, 5],
+            vec![1000, 1, 1, 7, 1, 1, 1, 1],
+            vec![65_535, 3],
+        ] {
+            let maglev = Maglev {
+                table_size: TableSize(1021),
+                ..Maglev::default()
+            };
+            let service = candidates(&weights).unwrap();
+            let places = maglev.places(&service, f64::INFINITY);
+            assert_eq!(places.owners, maglev.places(&service, 0.0).owners);
+            let total: u32 = weights.iter().sum();
+            let mut counts = vec![0u32; weights.len()];
+            places.owners.iter().for_each(|slot| counts[*slot as usize] += 1);
+            for (count, weight) in counts.iter().zip(&weights) {
+                let share = 1021.0 * f64::from(*weight) / f64::from(total);
+                assert!(
+                    (f64::from(*count) - share).abs() <= 1.0 + weights.len() as f64,
+                    "{counts:?}"
+                );
+            }
+        }
+        let none = Maglev::default().build(&candidates(&[]).unwrap(), 1);
+        assert!(
+            none.pick(&PickRequest::default(), &mut PickContext::new(1))
+                .is_err()
+        );
     }
 }
