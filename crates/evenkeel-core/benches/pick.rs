@@ -183,6 +183,13 @@ fn hashing(only: Option<&str>) {
         let ns = minimum(20, 1, |_| drop(black_box(strategy.rebuild(&*before, &all, 1))));
         let target = (name == StrategyName::consistent_hash).then_some(500.0);
         row(name.as_str(), "one more", 1000, ns / 1000.0, "us", target);
+        for equal in [true, false] {
+            let picker = strategy.build(&service(10_000, equal), 1);
+            let mut cx = context();
+            let ns = minimum(20, 2000, |count| picks(&*picker, &mut cx, count));
+            let case = if equal { "equal" } else { "unequal" };
+            row(name.as_str(), case, 10_000, ns, "ns/pick", None);
+        }
         for n in SIZES {
             let mut settings = StrategySettings::from(name);
             match &mut settings {
