@@ -62,7 +62,7 @@ const INSTANCE_FAMILIES: &[InstanceFamily] = &[
         name: "evenkeel_instance_ejected",
         kind: Gauge,
         help: "1 while the instance is out because its requests failed.",
-        value: |i| Some(matches!(i.status.state, InstanceState::Ejected { .. }).into()),
+        value: |i| Some(i.status.ejected_until.is_some().into()),
     },
     InstanceFamily {
         name: "evenkeel_instance_candidate",
@@ -74,12 +74,12 @@ const INSTANCE_FAMILIES: &[InstanceFamily] = &[
         name: "evenkeel_instance_health_score",
         kind: Gauge,
         help: "Smoothed share of the instance's requests that succeeded, 0 to 1.",
-        value: |i| Some(f64::from(i.member.stats().score()).into()),
+        value: |i| Some(f64::from(i.member.stats().success_share()).into()),
     },
     InstanceFamily {
         name: "evenkeel_instance_response_time_seconds",
         kind: Gauge,
-        help: "Smoothed time from the pick to the head of the response; absent before the first.",
+        help: "Smoothed time from the pick to the head of the response; absent before the first success.",
         value: |i| Some(i.member.stats().response_time()?.0.as_secs_f64().into()),
     },
     InstanceFamily {
@@ -189,13 +189,13 @@ fn write_services(services: &[Seen], text: &mut MetricsText) {
     single(
         "evenkeel_fallback_active",
         Gauge,
-        "1 while too few instances of the service are healthy and therefore all are used.",
+        "1 while too few instances of the service are healthy: checks and priorities have no say.",
         |s| s.view.is_fallback().into(),
     );
     single(
         "evenkeel_fallback_picks_total",
         Counter,
-        "Picks made while too few instances were healthy and all were used.",
+        "Picks made while too few instances were healthy: checks and priorities had no say.",
         |s| s.counters.fallback_picks.into(),
     );
     single(

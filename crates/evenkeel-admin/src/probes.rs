@@ -114,7 +114,10 @@ fn judge(name: &str, view: &View) -> Result<String, String> {
     if total == 0 {
         Err(format!("service {name}: it has no instances"))
     } else if view.is_fallback() {
-        Err(format!("{count}, fewer than its minimum; all of them are used"))
+        let used = view.candidates().len();
+        Err(format!(
+            "{count}, fewer than its minimum; {used} are used, whatever checks say"
+        ))
     } else if view.candidates().is_empty() {
         Err(format!("{count}, none of them may be used"))
     } else {

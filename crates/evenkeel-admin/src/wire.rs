@@ -24,7 +24,8 @@ pub struct Service {
     pub strategy: String,
     /// Grows by one with every change of membership or health.
     pub view_version: u64,
-    /// Whether too few instances are healthy and therefore all are used.
+    /// Whether too few instances are healthy: checks and priorities then have no say, and ejections have
+    /// none either while nobody answers.
     pub fallback: bool,
     /// How many instances there are, by state.
     pub instances: InstanceTotals,
@@ -34,7 +35,7 @@ pub struct Service {
     pub requests: BTreeMap<String, u64>,
     /// Requests that were sent again, by reason.
     pub retries: BTreeMap<String, u64>,
-    /// Picks made while all instances were used for lack of healthy ones.
+    /// Picks made while too few instances were healthy.
     pub fallback_picks: u64,
     /// Requests that found no instance.
     pub no_picks: u64,
@@ -49,7 +50,7 @@ pub struct InstanceTotals {
     pub healthy: u64,
     /// Whose active checks fail.
     pub down: u64,
-    /// Out because their requests failed.
+    /// Out because their requests failed, while their checks do not.
     pub ejected: u64,
     /// That the strategy chooses from now.
     pub candidates: u64,
@@ -81,7 +82,7 @@ pub struct Instance {
     pub since_seconds: f64,
     /// Why it is in that state.
     pub reason: String,
-    /// When an ejected instance returns.
+    /// Until when its requests keep it out; also behind failing checks, in the state `down`.
     pub ejected_until: Option<String>,
     /// Whether the strategy may choose it now.
     pub candidate: bool,
@@ -111,10 +112,12 @@ pub struct Instance {
     pub last_used_seconds: Option<f64>,
 }
 
-/// Recent response times in seconds; `null` before the first.
+/// Recent response times in seconds; `null` before the first. The quantiles are of all responses, and of the
+/// last few where there were few of late.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ResponseTime {
-    /// A moving average, over about eight requests.
+    /// A moving average, over about eight requests; a failure can raise it, but neither lower it nor be
+    /// its first.
     pub average: Option<f64>,
     /// Median.
     pub p50: Option<f64>,

@@ -66,7 +66,7 @@ pub(crate) enum Command {
 const SERVE: &str = "evenkeel serve [OPTIONS] --config <FILE>
        evenkeel serve [OPTIONS] --listen <ADDR> --backend <ADDR> [--backend <ADDR>...]";
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(override_usage = SERVE)]
 pub(crate) struct Serve {
     /// Configuration file (YAML).

@@ -1,7 +1,10 @@
-//! How a command ends: 0 ok, 1 the input is wrong, 2 usage (clap's own), 3 could not start.
+//! How a command ends: 0 ok, 1 the input is wrong, 2 usage (clap's own), 3 could not start, 128 and the
+//! number of the signal (143 for SIGTERM, 130 for SIGINT) when a signal cut it off.
 
 use std::fmt::Display;
 use std::process::ExitCode;
+
+use tokio::signal::unix::SignalKind;
 
 /// Why a command did not succeed.
 #[derive(Debug)]
@@ -10,6 +13,8 @@ pub(crate) enum Failed {
     Input(String),
     /// The input is right, but the process could not start.
     Start(String),
+    /// This signal cut it off.
+    Signal(SignalKind, String),
 }
 
 impl Failed {
@@ -20,11 +25,15 @@ impl Failed {
     pub(crate) fn start(error: impl Display) -> Self {
         Self::Start(error.to_string())
     }
+
+    pub(crate) fn signal(signal: SignalKind, error: impl Display) -> Self {
+        Self::Signal(signal, error.to_string())
+    }
 }
 
 impl Display for Failed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (Self::Input(text) | Self::Start(text)) = self;
+        let (Self::Input(text) | Self::Start(text) | Self::Signal(_, text)) = self;
         f.write_str(text)
     }
 }
@@ -39,5 +48,6 @@ pub(crate) fn code(result: Result<(), Failed>) -> ExitCode {
     ExitCode::from(match failed {
         Failed::Input(_) => 1,
         Failed::Start(_) => 3,
+        Failed::Signal(signal, _) => u8::try_from(128 + signal.as_raw_value()).unwrap_or(u8::MAX),
     })
 }

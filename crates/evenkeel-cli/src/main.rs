@@ -21,10 +21,7 @@ use crate::args::{Arguments, Command};
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.command {
-        Command::Serve(serve) => {
-            logging::init(arguments.log_format);
-            serve::run(&serve)
-        }
+        Command::Serve(serve) => logging::init(arguments.log_format).and_then(|()| serve::run(&serve)),
         Command::Demo(demo) => demo::run(&demo),
         Command::Check(check) => inspect::check(&check),
         Command::Schema => inspect::schema(),

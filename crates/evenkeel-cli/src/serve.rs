@@ -42,11 +42,12 @@ pub(crate) fn run(arguments: &Serve) -> Result<(), Failed> {
         let mut signals = Signals::listen().map_err(Failed::start)?;
         let mut server = tokio::select! {
             server = Server::start(config, arguments) => server?,
-            () = signals.end() => return Err(Failed::start("ended by a signal before it was ready")),
+            signal = signals.end() => return Err(Failed::signal(signal, "ended by a signal before it was ready")),
         };
         server.run(arguments, signals).await
     });
-    // A name service that does not answer keeps a thread busy that nobody waits for any more.
+    // A name service that does not answer, or a file that takes long to read, keeps a thread busy that
+    // nobody waits for any more.
     runtime.shutdown_background();
     result
 }
@@ -78,11 +79,11 @@ impl Signals {
         })
     }
 
-    /// Resolves when the process is to end.
-    async fn end(&mut self) {
+    /// Resolves to the signal when the process is to end.
+    async fn end(&mut self) -> SignalKind {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => SignalKind::terminate(),
+            _ = self.interrupt.recv() => SignalKind::interrupt(),
         }
     }
 
@@ -151,32 +152,39 @@ impl Server {
     }
 
     async fn run(&mut self, arguments: &Serve, mut signals: Signals) -> Result<(), Failed> {
+        // One at a time: however many signals come during a reload, one more follows it.
         while signals.reload().await {
             tokio::select! {
                 () = self.reload(arguments) => {}
-                // Names may take long to resolve.
-                () = signals.end() => break,
+                // A file may take long to read, and names to resolve.
+                _ = signals.end() => break,
             }
         }
         let first = Instant::now();
         let second = async {
-            signals.end().await;
-            while first.elapsed() < ONE_SIGNAL {
-                signals.end().await;
+            loop {
+                let signal = signals.end().await;
+                if first.elapsed() >= ONE_SIGNAL {
+                    return signal;
+                }
             }
         };
         tokio::select! {
             () = self.drain() => Ok(()),
-            () = second => {
-                Err(Failed::start("ended at once by a second signal; requests were cut off"))
-            }
+            signal = second => Err(Failed::signal(
+                signal,
+                "ended at once by a second signal; requests were cut off",
+            )),
         }
     }
 
     async fn reload(&mut self, arguments: &Serve) {
         let Some(proxy) = &mut self.proxy else { return };
         let listened = proxy.listening();
-        let outcome = match read(arguments) {
+        let arguments = arguments.clone();
+        // On a thread of its own: this one runs the checks and hears the signals.
+        let read = tokio::task::spawn_blocking(move || read(&arguments));
+        let outcome = match read.await.unwrap_or_else(|error| Err(Failed::input(error))) {
             Ok(config) => wiring::put_in_force(&config, &self.balancer, proxy)
                 .await
                 .map(|()| config),

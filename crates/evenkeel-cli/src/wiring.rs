@@ -185,15 +185,4 @@ pub(crate) fn from_flags(arguments: &crate::args::Serve) -> Config {
 }
 
 #[cfg(test)]
-mod tests {
-    use evenkeel_config::Config;
-
-    const FILE: &str = "listeners: [{ name: a, bind: 127.0.0.1:1 }]\nservices: [{ name: a, instances: [{ address: 127.0.0.1:2 }] }]\n";
-
-    #[test]
-    fn the_limits_of_the_file_end_where_those_of_the_codec_do() {
-        let with = |fields: usize| Config::from_str("a", &format!("limits: {{ fields: {fields} }}\n{FILE}"));
-        assert!(with(evenkeel_h1::MAX_FIELDS).is_ok());
-        assert!(with(evenkeel_h1::MAX_FIELDS + 1).is_err());
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@
 //! Names are not resolved here: that is the caller's, at start and at reload.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
@@ -111,25 +111,45 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || format!("`{text}` is not an address: write {}", Self::EXPECTED);
         if let Some((scheme, rest)) = text.split_once("://") {
-            return Err(format!(
-                "`{text}` is a URL: write `{}`, without `{scheme}://`",
-                rest.trim_end_matches('/')
-            ));
+            let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+            let port = if scheme == "https" { 443 } else { 80 };
+            return [authority.to_owned(), format!("{authority}:{port}")]
+                .iter()
+                .find(|remedy| remedy.parse::<Self>().is_ok())
+                .map_or_else(
+                    || Err(wrong()),
+                    |remedy| {
+                        Err(format!(
+                            "`{text}` is a URL: write `{remedy}`, without `{scheme}://`"
+                        ))
+                    },
+                );
         }
-        if text.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv6()) {
-            return Err(format!(
-                "`{text}` has no port: write `[{text}]:80` with the port the instance listens on"
-            ));
+        if text.parse::<Ipv6Addr>().is_ok() {
+            let (ip, port) = text.rsplit_once(':').unwrap_or_default();
+            return Err(
+                if ip.parse::<Ipv6Addr>().is_ok() && port.parse::<u16>().is_ok_and(|port| port > 0) {
+                    format!(
+                        "`{text}` may or may not have a port: write `[{ip}]:{port}` for port {port}, or `[{text}]:80` with the port the instance listens on"
+                    )
+                } else {
+                    format!("`{text}` has no port: write `[{text}]:80` with the port the instance listens on")
+                },
+            );
         }
-        if text.parse::<u16>().is_ok() {
+        let port_alone = text.strip_prefix(':').unwrap_or(text);
+        if port_alone.parse::<u16>().is_ok_and(|port| port > 0) {
             return Err(format!(
-                "`{text}` has no host: write `127.0.0.1:{text}` for an instance on this machine"
+                "`{text}` has no host: write `127.0.0.1:{port_alone}` for an instance on this machine"
             ));
         }
         let Some((host, port)) = text.rsplit_once(':') else {
-            return Err(format!(
-                "`{text}` has no port: write `{text}:80` with the port the instance listens on"
-            ));
+            let remedy = format!("{text}:80");
+            return Err(if remedy.parse::<Self>().is_ok() {
+                format!("`{text}` has no port: write `{remedy}` with the port the instance listens on")
+            } else {
+                wrong()
+            });
         };
         let port: u16 = port
             .parse()

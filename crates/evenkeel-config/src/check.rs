@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Duration;
 
-use crate::file::{ConfigFile, DefaultsFile, HealthCheckFile, Route, ServiceFile};
-use crate::names::did_you_mean;
+use crate::file::{ConfigFile, DefaultsFile, ServiceFile};
+use crate::health_check::HealthCheckFile;
 use crate::path::{Path, at};
-use crate::settings::{CircuitBreaker, CircuitBreakerFile, overlay};
+use crate::routes;
+use crate::settings::{CircuitBreaker, CircuitBreakerFile, LimitsFile, overlay};
 use crate::strategy::StrategyText;
 
 /// Something wrong, by its path in the file.
@@ -30,14 +31,14 @@ impl Finding {
         }
     }
 
-    fn absent(path: Path, message: impl Into<String>) -> Self {
+    pub(crate) fn absent(path: Path, message: impl Into<String>) -> Self {
         Self {
             absence: true,
             ..Self::new(path, message)
         }
     }
 
-    fn with(self, what: &str, other: Path) -> Self {
+    pub(crate) fn with(self, what: &str, other: Path) -> Self {
         Self {
             related: Some((what.to_owned(), other)),
             ..self
@@ -48,9 +49,27 @@ impl Finding {
 /// All findings in `file`, in O(n) of its instances.
 pub(crate) fn check(file: &ConfigFile) -> Vec<Finding> {
     let mut found = Vec::new();
+    limits(file, &mut found);
     listeners(file, &mut found);
     services(file, &mut found);
     found
+}
+
+/// Limits below which no message would fit.
+fn limits(file: &ConfigFile, found: &mut Vec<Finding>) {
+    let Some(limits) = &file.limits else { return };
+    let written = [limits.head, limits.chunk_line, limits.trailers];
+    let reasons = [
+        "common requests",
+        "every size of a chunk",
+        "a field and the end of a body",
+    ];
+    for (((key, least), size), why) in LimitsFile::LEAST.into_iter().zip(written).zip(reasons) {
+        if let Some(size) = size.filter(|size| *size < least) {
+            let text = format!("`{size}` is too small for {why}: write `{least}` or more");
+            found.push(Finding::new(at!["limits", key], text));
+        }
+    }
 }
 
 /// The first path of each key seen, and whether it was seen before.
@@ -115,52 +134,7 @@ fn listeners(file: &ConfigFile, found: &mut Vec<Finding>) {
             );
             found.push(Finding::absent(at.clone(), text));
         }
-        check_routes(file, routes, &at.then("routes"), found);
-    }
-}
-
-fn check_routes(file: &ConfigFile, routes: &[Route], at: &Path, found: &mut Vec<Finding>) {
-    let services: Vec<&str> = file
-        .services
-        .iter()
-        .map(|service| service.name.as_str())
-        .collect();
-    for (i, route) in routes.iter().enumerate() {
-        if !services.contains(&route.service.as_str()) {
-            let guess = did_you_mean(&route.service, &services);
-            let text = format!("there is no service `{}`{guess}", route.service);
-            found.push(Finding::absent(at.then(i).then("service"), text));
-        }
-        if let Some(earlier) = routes[..i].iter().position(|earlier| earlier.covers(route)) {
-            let text = "this route never matches: an earlier one takes all its requests\nput it before that one, or remove it";
-            found.push(Finding::new(at.then(i), text).with("the earlier one is", at.then(earlier)));
-        }
-    }
-}
-
-impl Route {
-    /// Whether every request that `other` matches is matched by this route.
-    fn covers(&self, other: &Self) -> bool {
-        let host = match (&self.host, &other.host) {
-            (None, _) => true,
-            (Some(_), None) => false,
-            (Some(mine), Some(theirs)) => {
-                let (mine, theirs) = (mine.to_ascii_lowercase(), theirs.to_ascii_lowercase());
-                // "*.example.com" ends names with ".example.com"; so do the names below it.
-                mine == theirs
-                    || mine
-                        .strip_prefix('*')
-                        .is_some_and(|domain| theirs.ends_with(domain))
-            }
-        };
-        let prefix = match (self.path_prefix.as_deref(), other.path_prefix.as_deref()) {
-            (None | Some("/"), _) => true,
-            (Some(_), None) => false,
-            (Some(mine), Some(theirs)) => theirs
-                .strip_prefix(mine)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || mine.ends_with('/')),
-        };
-        host && prefix
+        routes::check(file, routes, &at.then("routes"), found);
     }
 }
 

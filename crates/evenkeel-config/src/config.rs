@@ -6,10 +6,8 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::address::{Address, Cidr, Statuses};
-use crate::file::{
-    ConfigFile, HealthCheckFile, HttpCheckFile, InstanceFile, ListenerFile, Protocol, Route, ServiceFile,
-    TcpCheckFile,
-};
+use crate::file::{ConfigFile, InstanceFile, ListenerFile, Protocol, Route, ServiceFile};
+use crate::health_check::{HealthCheckFile, HttpCheckFile, TcpCheckFile};
 use crate::settings::{Admin, CircuitBreaker, Health, Limits, ListenerTimeouts, Pool, Retry, Timeouts};
 use crate::strategy::{StrategyFile, StrategyText};
 
@@ -197,6 +195,9 @@ fn resolve_listener(file: ListenerFile, only: &str) -> Listener {
             path_prefix: None,
             service: only.to_owned(),
         });
+    }
+    for route in &mut routes {
+        route.host = route.plain_host();
     }
     Listener {
         name: file.name,

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
-use crate::schema::json_schema;
+use crate::schema::keys;
 
 /// Before the tables.
 const INTRODUCTION: &str = "\
@@ -19,6 +19,9 @@ every error of a file with its line and what would be right; with `--print` it s
 - Durations carry their unit: `250ms`, `5s`, `1m30s`, `1h`. They are never zero.
 - Sizes: `512` (bytes), `64KiB`, `10MiB`, `1GiB`.
 - Ratios go from `0` to `1`.
+- A key without a value, such as `limits:` alone, is a key left out.
+- Where text is expected, numbers, `true` and `false` are taken as they are written: `zone: 1`. Where a number is
+  expected, quotes make it text, which is an error: `weight: '5'`.
 - Unknown keys and repeated keys are errors.
 - Anchors, aliases and merge keys (`<<`) may be used; what they unfold to is limited. A file has at most 64 MiB.
 
@@ -27,7 +30,7 @@ every error of a file with its line and what would be right; with `--print` it s
 /// The documentation of every key, as Markdown.
 #[must_use]
 pub fn docs_markdown() -> String {
-    let schema = json_schema();
+    let schema = keys();
     let mut text = INTRODUCTION.to_owned();
     for (title, example) in [
         ("The smallest file", "minimal"),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde_saphyr::Location;
+use crate::tree::Mark;
 
 /// Why a configuration cannot be used. `Display` shows everything there is to know; it takes several lines.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -59,7 +59,7 @@ pub struct Place {
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,
-    /// Characters concerned, on that line.
+    /// Characters concerned, of an error that is shown only those on that line.
     pub length: usize,
     /// The line, cut when it is very long.
     snippet: String,
@@ -70,65 +70,46 @@ pub struct Place {
 /// Longest piece of a line shown, in characters.
 const SNIPPET: usize = 120;
 /// Most errors shown.
-const SHOWN: usize = 50;
+pub(crate) const SHOWN: usize = 50;
 
-/// The text of a file, by lines.
-pub(crate) struct Source<'t> {
-    pub(crate) text: &'t str,
-    lines: Vec<&'t str>,
-}
-
-impl<'t> Source<'t> {
-    pub(crate) fn new(text: &'t str) -> Self {
+impl From<Mark> for Place {
+    fn from(mark: Mark) -> Self {
+        let wide = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
         Self {
-            text,
-            lines: text.lines().collect(),
+            line: wide(mark.line),
+            column: wide(mark.column),
+            length: wide(mark.length),
+            snippet: String::new(),
+            offset: 0,
         }
-    }
-
-    /// The place the parser calls `location`.
-    pub(crate) fn place(&self, location: Location) -> Option<Place> {
-        let (line, column) = (
-            usize::try_from(location.line()).ok()?,
-            usize::try_from(location.column()).ok()?,
-        );
-        let length = usize::try_from(location.span().len()).unwrap_or(1);
-        let source = self.lines.get(line.checked_sub(1)?).copied().unwrap_or_default();
-        Some(Place::new(
-            source.trim_start_matches('\u{feff}'),
-            line,
-            column,
-            length,
-        ))
     }
 }
 
 impl Place {
-    /// The place at `column` of the line `source`, `length` characters long but not beyond the line.
-    fn new(source: &str, line: usize, column: usize, length: usize) -> Self {
-        let width = source.trim_end().chars().count();
-        let at = column.saturating_sub(1);
+    /// Takes the snippet from `source`, the line of this place.
+    fn quote(&mut self, source: &str) {
+        let source = source.trim_start_matches('\u{feff}').trim_end();
+        let width = source.chars().count();
+        let at = self.column.saturating_sub(1);
         let start = if width <= SNIPPET {
             0
         } else {
             at.saturating_sub(SNIPPET / 2)
         };
         // Control characters (a tab among them) would move the caret or the terminal.
-        let snippet: String = source
-            .trim_end()
+        self.snippet = source
             .chars()
             .skip(start)
             .take(SNIPPET)
-            .map(|c| if c.is_control() { ' ' } else { c })
+            .map(|c| match c {
+                '\t' => '→',
+                c if c.is_control() => char::REPLACEMENT_CHARACTER,
+                c => c,
+            })
             .collect();
+        self.offset = at - start;
         let room = width.min(start + SNIPPET).saturating_sub(at);
-        Self {
-            line,
-            column,
-            length: length.min(room).max(1),
-            snippet,
-            offset: at - start,
-        }
+        self.length = self.length.min(room).max(1);
     }
 }
 
@@ -150,9 +131,15 @@ impl Problem {
 }
 
 impl Invalid {
-    /// The errors of `file`, sorted by place.
-    pub(crate) fn new(file: &str, mut problems: Vec<Problem>) -> Self {
+    /// The errors of `file`, which holds `text`, sorted by place.
+    pub(crate) fn new(file: &str, text: &str, mut problems: Vec<Problem>) -> Self {
         problems.sort_by_key(|problem| problem.place.as_ref().map(|place| (place.line, place.column)));
+        let lines: Vec<&str> = text.lines().collect();
+        // Only those that will be seen: counting characters on long lines takes its time.
+        for place in problems.iter_mut().take(SHOWN).filter_map(|p| p.place.as_mut()) {
+            let line = place.line.checked_sub(1).and_then(|line| lines.get(line));
+            place.quote(line.copied().unwrap_or_default());
+        }
         Self {
             file: file.to_owned(),
             problems,

@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::address::{Address, Bind, Cidr, Statuses};
+use crate::address::{Address, Bind, Cidr};
+use crate::health_check::HealthCheckFile;
 use crate::rules;
 use crate::settings::{
-    AdminFile, CircuitBreakerFile, HealthFile, LimitsFile, ListenerTimeoutsFile, Overlay, PoolFile,
-    RetryFile, TimeoutsFile, overlay,
+    AdminFile, CircuitBreakerFile, HealthFile, LimitsFile, ListenerTimeoutsFile, PoolFile, RetryFile,
+    TimeoutsFile, overlay,
 };
 use crate::strategy::StrategyText;
-use crate::text::{DurationText, Ratio};
+use crate::text::DurationText;
+use crate::tolerated;
 use crate::whole::Whole;
 
 /// Configuration of Evenkeel. YAML, of which JSON is a subset; unknown keys are errors.
@@ -23,37 +25,65 @@ use crate::whole::Whole;
 #[garde(allow_unvalidated)]
 pub struct ConfigFile {
     /// Threads that carry traffic. Default: one per processor core.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "tolerated::key"
+    )]
     pub workers: Option<Whole<1, 1024>>,
     /// The admin endpoint: probes, metrics and the read API.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "tolerated::key"
+    )]
     pub admin: Option<AdminFile>,
     /// After SIGTERM, how long `/readyz` says no before the listeners close, so that whoever watches it sends elsewhere.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "tolerated::key"
+    )]
     #[schemars(extend("default" = ConfigFile::DRAIN_DELAY))]
     pub drain_delay: Option<DurationText>,
     /// After SIGTERM and `drain_delay`, how long running requests may take to finish.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "tolerated::key"
+    )]
     #[schemars(extend("default" = ConfigFile::DRAIN_TIMEOUT))]
     pub drain_timeout: Option<DurationText>,
     /// Networks of the proxies in front of this one. `X-Forwarded-*` from them is kept and appended to; from anyone
     /// else it is overwritten.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "tolerated::optional_list"
+    )]
     #[schemars(extend("default" = serde_json::json!([])))]
     pub trusted_proxies: Option<Vec<Cidr>>,
     /// What a client may send.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "tolerated::key"
+    )]
     pub limits: Option<LimitsFile>,
     /// Where clients connect, at least one.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerated::list")]
     #[garde(dive)]
     pub listeners: Vec<ListenerFile>,
     /// What requests are balanced over, at least one.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "tolerated::list")]
     #[garde(dive)]
     pub services: Vec<ServiceFile>,
     /// Settings for every service that does not set them itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "tolerated::key"
+    )]
     #[garde(dive)]
     pub defaults: Option<DefaultsFile>,
 }
@@ -74,14 +104,26 @@ pub struct ListenerFile {
     /// Address and port to listen on. Port 0 lets the system choose; the log names the choice.
     pub bind: Bind,
     /// What clients speak.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "tolerated::key"
+    )]
     #[schemars(extend("default" = Protocol::Http))]
     pub protocol: Option<Protocol>,
     /// How long a client may take.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "tolerated::key"
+    )]
     pub timeouts: Option<ListenerTimeoutsFile>,
     /// Which service gets a request; the first route that matches. May be left out when there is one service.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "tolerated::optional_list"
+    )]
     #[garde(dive)]
     pub routes: Option<Vec<Route>>,
 }
@@ -100,17 +142,35 @@ pub enum Protocol {
 #[serde(deny_unknown_fields)]
 #[garde(allow_unvalidated)]
 pub struct Route {
-    /// Host of the request, without port: a name, or `*.example.com` for all names below a domain. Case does not
-    /// matter.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Host of the request, without port: a name, or `*.example.com` for all names below a domain. Case and a dot at
+    /// the end do not matter.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "tolerated::key"
+    )]
     #[garde(custom(rules::host))]
     pub host: Option<String>,
-    /// Start of the path, in whole segments: `/v2` matches `/v2` and `/v2/users`, not `/v20`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Start of the path, in whole segments: `/v2` matches `/v2` and `/v2/users`, not `/v20`. It is compared with the
+    /// path in normal form, that is, with percent-encodings resolved, slashes in a row merged and the segments `.` and
+    /// `..` removed, and is written in that form. The instance gets the path as the client sent it.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "tolerated::key"
+    )]
     #[garde(custom(rules::path_prefix))]
     pub path_prefix: Option<String>,
     /// Name of the service that gets the request.
     pub service: String,
+}
+
+impl Route {
+    /// The host as it is compared: in lower case, without a dot at its end.
+    pub(crate) fn plain_host(&self) -> Option<String> {
+        let host = self.host.as_deref()?;
+        Some(host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase())
+    }
 }
 
 /// The settings of a service, declared once for services and for `defaults`.
@@ -126,13 +186,13 @@ macro_rules! service_settings {
             pub name: String,
             $(
                 $(#[doc = $doc])*
-                #[serde(default, skip_serializing_if = "Option::is_none")]
+                #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "tolerated::key")]
                 $(#[garde($garde)])?
                 $(#[schemars($($schemars)+)])?
                 pub $key: Option<$ty>,
             )+
             /// The instances, at least one.
-            #[serde(default)]
+            #[serde(default, deserialize_with = "tolerated::list")]
             #[garde(dive)]
             pub instances: Vec<InstanceFile>,
         }
@@ -144,7 +204,7 @@ macro_rules! service_settings {
         pub struct DefaultsFile {
             $(
                 $(#[doc = $doc])*
-                #[serde(default, skip_serializing_if = "Option::is_none")]
+                #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "tolerated::key")]
                 $(#[garde($garde)])?
                 $(#[schemars($($schemars)+)])?
                 pub $key: Option<$ty>,
@@ -189,132 +249,57 @@ impl ServiceFile {
     }
 }
 
-/// Active checks: each instance is asked at an interval; exactly one of `http` and `tcp` says how.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, garde::Validate)]
-#[serde(deny_unknown_fields)]
-#[garde(allow_unvalidated)]
-pub struct HealthCheckFile {
-    /// Check with a GET request.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(dive)]
-    pub http: Option<HttpCheckFile>,
-    /// Check that a connection is accepted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tcp: Option<TcpCheckFile>,
-    /// Port to check, when it is not the instance's own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub port: Option<Whole<1, 65535>>,
-    /// Time between two checks of an instance.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("default" = HealthCheckFile::INTERVAL))]
-    pub interval: Option<DurationText>,
-    /// How long a check may take before it counts as failed. Not above `interval`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("default" = HealthCheckFile::TIMEOUT))]
-    pub timeout: Option<DurationText>,
-    /// Failed checks in a row that make an instance unhealthy.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("default" = HealthCheckFile::UNHEALTHY))]
-    pub unhealthy_threshold: Option<Whole<1, 1000>>,
-    /// Passed checks in a row that make it healthy again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("default" = HealthCheckFile::HEALTHY))]
-    pub healthy_threshold: Option<Whole<1, 1000>>,
-    /// Random share of the interval by which each pause is shortened at most, so that checks do not march in step.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("default" = HealthCheckFile::JITTER))]
-    pub jitter: Option<Ratio>,
-}
-
-impl HealthCheckFile {
-    pub(crate) const INTERVAL: DurationText = DurationText::secs(5);
-    pub(crate) const TIMEOUT: DurationText = DurationText::secs(1);
-    pub(crate) const UNHEALTHY: Whole<1, 1000> = Whole::clamped(3);
-    pub(crate) const HEALTHY: Whole<1, 1000> = Whole::clamped(2);
-    pub(crate) const JITTER: Ratio = Ratio(0.1);
-}
-
-impl Overlay for HealthCheckFile {
-    /// A kind given above replaces the kind below: the two exclude each other.
-    fn over(self, below: Self) -> Self {
-        let (http, tcp) = match (self.http, self.tcp) {
-            (None, None) => (below.http, below.tcp),
-            kind => kind,
-        };
-        Self {
-            http,
-            tcp,
-            port: self.port.or(below.port),
-            interval: self.interval.or(below.interval),
-            timeout: self.timeout.or(below.timeout),
-            unhealthy_threshold: self.unhealthy_threshold.or(below.unhealthy_threshold),
-            healthy_threshold: self.healthy_threshold.or(below.healthy_threshold),
-            jitter: self.jitter.or(below.jitter),
-        }
-    }
-}
-
-/// A check with a GET request.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, garde::Validate)]
-#[serde(deny_unknown_fields)]
-#[garde(allow_unvalidated)]
-pub struct HttpCheckFile {
-    /// Path to ask for, with its query if any.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(custom(rules::path))]
-    #[schemars(extend("default" = HttpCheckFile::PATH))]
-    pub path: Option<String>,
-    /// `Host` of the request. Default: the instance's address.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(custom(rules::check_host))]
-    pub host: Option<String>,
-    /// Status codes of a healthy instance: numbers and ranges.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(custom(rules::not_empty))]
-    #[schemars(extend("default" = HttpCheckFile::statuses()))]
-    pub expected_statuses: Option<Vec<Statuses>>,
-}
-
-impl HttpCheckFile {
-    pub(crate) const PATH: &'static str = "/";
-
-    pub(crate) fn statuses() -> Vec<Statuses> {
-        vec![Statuses(200..=399)]
-    }
-}
-
-/// A check that a connection is accepted. Has no settings: `tcp: {}`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TcpCheckFile {}
-
 /// One place where a service runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, garde::Validate)]
 #[serde(deny_unknown_fields)]
 #[garde(allow_unvalidated)]
 pub struct InstanceFile {
     /// Name of the instance, unique in its service. Default: its address.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "tolerated::key"
+    )]
     #[garde(custom(rules::id))]
     pub id: Option<String>,
     /// IP address or DNS name, and port. Names are resolved at start and at reload.
     pub address: Address,
     /// Share of requests relative to the other instances, for strategies that weigh.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "tolerated::key"
+    )]
     #[schemars(extend("default" = 1))]
     pub weight: Option<Whole<1, 65535>>,
     /// Priority group: 0 is the first choice.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "tolerated::key"
+    )]
     #[schemars(extend("default" = 0))]
     pub priority: Option<Whole<0, 255>>,
     /// Region the instance runs in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "tolerated::key"
+    )]
     pub region: Option<String>,
     /// Zone in its region.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "tolerated::key"
+    )]
     pub zone: Option<String>,
     /// Labels of your own, shown by the API.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "tolerated::labels"
+    )]
     #[schemars(extend("default" = serde_json::json!({})))]
     pub metadata: Option<BTreeMap<String, String>>,
 }

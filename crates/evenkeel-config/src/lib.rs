@@ -10,27 +10,29 @@ mod convert;
 mod docs;
 mod error;
 mod file;
+mod health_check;
 mod keys;
-mod locate;
 mod names;
 mod path;
 mod read;
+mod reader;
+mod routes;
 mod rules;
 mod schema;
 mod settings;
 mod strategy;
+mod syntax;
 mod text;
-mod tolerant;
+mod tolerated;
+mod tree;
 mod whole;
 
 pub use address::{Address, Bind, Cidr, Statuses};
 pub use config::{Config, HealthCheck, InstanceConfig, Listener, Probe, Service};
 pub use docs::docs_markdown;
 pub use error::{ConfigError, Invalid, Place, Problem};
-pub use file::{
-    ConfigFile, DefaultsFile, HealthCheckFile, HttpCheckFile, InstanceFile, ListenerFile, Protocol, Route,
-    ServiceFile, TcpCheckFile,
-};
+pub use file::{ConfigFile, DefaultsFile, InstanceFile, ListenerFile, Protocol, Route, ServiceFile};
+pub use health_check::{HealthCheckFile, HttpCheckFile, TcpCheckFile};
 pub use keys::{Key, LoadFactorText, Parameter, TableSizeText, Token};
 pub use schema::json_schema;
 pub use settings::{

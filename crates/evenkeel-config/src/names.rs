@@ -1,15 +1,24 @@
 //! Suggestions for mistyped names.
 
-/// `: did you mean ...?` when a known name is near, and always the list of what is known.
+use std::fmt::Write as _;
+
+/// Most names listed.
+const LISTED: usize = 20;
+
+/// `: did you mean ...?` when a known name is near, and always what is known.
 pub(crate) fn did_you_mean(written: &str, known: &[&str]) -> String {
-    let list = match known {
-        [] => return String::new(),
-        names => names
-            .iter()
-            .map(|name| format!("`{name}`"))
-            .collect::<Vec<_>>()
-            .join(", "),
-    };
+    if known.is_empty() {
+        return String::new();
+    }
+    let names: Vec<String> = known
+        .iter()
+        .take(LISTED)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    let mut list = names.join(", ");
+    if known.len() > LISTED {
+        let _ = write!(list, " and {} more", known.len() - LISTED);
+    }
     match nearest(written, known) {
         Some(name) => format!(": did you mean `{name}`?\nknown here: {list}"),
         None => format!("\nknown here: {list}"),

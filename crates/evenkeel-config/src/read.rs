@@ -7,31 +7,28 @@ use std::path::Path as FilePath;
 
 use garde::Validate;
 use serde::Deserialize;
-use serde_saphyr::budget::BudgetBreach;
-use serde_saphyr::options::DuplicateKeyPolicy;
-use serde_saphyr::{Error, Options, with_deserializer_from_str_with_options};
+use serde_saphyr::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
+use serde_saphyr::{Error, Options};
 
 use crate::check::{Finding, check};
 use crate::config::Config;
-use crate::error::{ConfigError, Invalid, Problem, Source};
+use crate::error::{ConfigError, Invalid, Place, Problem};
 use crate::file::ConfigFile;
-use crate::locate::locate;
-use crate::names::nearest;
-use crate::path::{Path, Step};
-use crate::tolerant::{Failure, Sink, Tolerant, Unknown};
+use crate::path::Path;
+use crate::reader::{Reader, Sink};
+use crate::syntax;
+use crate::tree::{Finder, Mark, Node};
 
 /// Largest file read. A thousand times what 1000 instances need.
 const MAX_FILE: u64 = 64 << 20;
-/// Values that fail before the reader stops looking for more; each costs a pass over the text.
-const MAX_FAILURES: usize = 50;
 
 /// Limits against documents that are small and unfold to something huge. Aliases and merge keys may be used freely, as
 /// a file of many similar instances does, but what they unfold to is limited.
-pub(crate) fn options() -> Options {
+fn options() -> Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_events: 20_000_000,
-            max_nodes: 10_000_000,
+            max_nodes: 5_000_000,
             max_aliases: 200_000,
             max_merge_keys: 200_000,
             max_depth: 32,
@@ -43,6 +40,8 @@ pub(crate) fn options() -> Options {
             max_replay_stack_depth: 16,
         },
         strict_booleans: true,
+        // Numbers that are none, such as `.nan`, are a matter of the value they stand for.
+        non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
         with_snippet: false,
     }
 }
@@ -93,193 +92,72 @@ impl Config {
     /// # Errors
     /// When the text is not a valid configuration.
     pub fn from_str(name: &str, text: &str) -> Result<Self, ConfigError> {
-        Reading::new(text)
-            .finish()
-            .map_err(|problems| Invalid::new(name, problems).into())
+        read(text).map_err(|problems| Invalid::new(name, text, problems).into())
     }
 }
 
-/// A document being read, pass by pass.
-struct Reading<'t> {
-    source: Source<'t>,
-    options: Options,
-    sink: Sink,
-    problems: Vec<Problem>,
-    /// Missing keys. Kept apart: where the text breaks off, everything after is missing.
-    missing: Vec<Problem>,
-}
-
-impl<'t> Reading<'t> {
-    fn new(text: &'t str) -> Self {
-        Self {
-            source: Source::new(text),
-            options: options(),
-            sink: Sink::default(),
-            problems: Vec::new(),
-            missing: Vec::new(),
-        }
-    }
-
-    /// Reads until there is nothing more to find.
-    fn finish(mut self) -> Result<Config, Vec<Problem>> {
-        loop {
-            let pass = RefCell::new(self.sink.next_pass());
-            let options = self.options.clone();
-            let result = with_deserializer_from_str_with_options(self.source.text, options, |yaml| {
-                Option::<ConfigFile>::deserialize(Tolerant::new(yaml, &pass))
-            });
-            self.sink = pass.into_inner();
-            match result {
-                Ok(file) => {
-                    let file = file.unwrap_or_default();
-                    self.problems.append(&mut self.missing);
-                    let complete = self.problems.is_empty() && self.sink.unknown.is_empty();
-                    self.problems
-                        .extend(findings(&self.source, &file, &self.sink, complete));
-                    let problems = self.into_problems();
-                    return if problems.is_empty() {
-                        Ok(file.into())
-                    } else {
-                        Err(problems)
-                    };
-                }
-                Err(error) if !self.note(&error) => return Err(self.into_problems()),
-                Err(_) if self.problems.len() + self.missing.len() >= MAX_FAILURES => {
-                    self.problems.append(&mut self.missing);
-                    return Err(self.into_problems());
-                }
-                Err(_) => {}
-            }
-        }
-    }
-
-    fn into_problems(self) -> Vec<Problem> {
-        let Self {
-            source,
-            sink,
-            mut problems,
-            ..
-        } = self;
-        problems.extend(sink.unknown.values().map(|unknown| {
-            Problem::new(
-                unknown_text(&unknown.key, unknown.known),
-                source.place(unknown.location),
-            )
-        }));
-        problems
-    }
-
-    /// Notes the error that ended a pass. Whether another pass can find more.
-    fn note(&mut self, error: &Error) -> bool {
-        let failure = self.sink.failure.take();
-        let place = error.location().and_then(|location| self.source.place(location));
-        if let Error::DuplicateMappingKey { key, .. } = error {
-            let key = key.as_deref().unwrap_or("?");
-            self.problems.push(Problem::new(
-                format!("the key `{key}` stands here twice\nremove one of the two"),
-                place,
-            ));
-            let again = matches!(self.options.duplicate_keys, DuplicateKeyPolicy::Error);
-            self.options.duplicate_keys = DuplicateKeyPolicy::FirstWins;
-            return again;
-        }
-        let described =
-            failure.and_then(|failure| describe(error, &failure).map(|message| (failure, message)));
-        let Some((failure, message)) = described else {
-            self.problems.push(Problem::new(syntax(error), place));
-            return false;
-        };
-        if !matches!(error, Error::SerdeMissingField { .. }) {
-            self.problems.push(Problem::new(message, place));
-        } else if !follows(error, &failure, &self.sink) {
-            // The parser would place what is missing at the last key it read.
-            let container = locate(self.source.text, &[&failure.path]).pop().flatten();
-            self.missing.push(Problem::new(
-                message,
-                container.and_then(|at| self.source.place(at)).or(place),
-            ));
-        }
-        // A document that is wrong at its root has nothing more to say.
-        !failure.path.0.is_empty() && self.sink.skip.insert(failure.path)
-    }
-}
-
-/// What is wrong with a value; nothing when it is the text around it that is not YAML.
-fn describe(error: &Error, failure: &Failure) -> Option<String> {
-    Some(match error {
-        Error::AliasError { error, .. } => return describe(error, failure),
-        Error::Message { msg, .. } => msg.clone(),
-        Error::SerdeMissingField { field, .. } => format!("the key `{field}` is missing here"),
-        Error::SerdeUnknownField { field, expected, .. } => unknown_text(field, expected),
-        Error::SerdeUnknownVariant {
-            variant, expected, ..
-        } => {
-            let known: Vec<String> = expected.iter().map(|name| format!("`{name}`")).collect();
-            format!("`{variant}` is not possible here\nwrite {}", known.join(" or "))
-        }
-        Error::Unexpected { .. }
-        | Error::InvalidScalar { .. }
-        | Error::InvalidBooleanStrict { .. }
-        | Error::NonFiniteFloat { .. }
-        | Error::NullIntoString { .. }
-        | Error::UnexpectedValueForUnit { .. }
-        | Error::TaggedScalarCannotDeserializeIntoString { .. }
-        | Error::TaggedEnumMismatch { .. }
-        | Error::ExternallyTaggedEnumExpectedScalarOrMapping { .. }
-        | Error::ExpectedStringKeyForExternallyTaggedEnum { .. }
-        | Error::UnexpectedValueForUnitEnumVariant { .. }
-        | Error::SerdeInvalidType { .. }
-        | Error::SerdeInvalidValue { .. }
-        | Error::SerdeInvalidLength { .. } => {
-            let expected = match failure.expected.as_str() {
-                "a string" => "text",
-                "a sequence" => "a list",
-                "a map" => "a mapping",
-                other => other,
-            };
-            format!("wrong kind of value\nwrite {expected}")
-        }
-        _ => return None,
-    })
-}
-
-/// Whether a missing key follows from an error already reported: it is there, but wrong or mistyped.
-fn follows(error: &Error, failure: &Failure, sink: &Sink) -> bool {
-    let Error::SerdeMissingField { field, .. } = error else {
-        return false;
+/// Parses once, reads the model from the tree, and checks what could be read.
+fn read(text: &str) -> Result<Config, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let Some(root) = parse(text, &mut problems) else {
+        return Err(problems);
     };
-    let mistyped =
-        |unknown: &Unknown| unknown.path == failure.path && nearest(&unknown.key, &[*field]).is_some();
-    sink.skip.contains(&failure.path.then(*field)) || sink.unknown.values().any(mistyped)
-}
-
-/// The parser's own words, for text that is not YAML or too much of it.
-fn syntax(error: &Error) -> String {
-    let words = match error {
-        Error::AliasError { error, .. } => return syntax(error),
-        Error::ExternalMessage { msg, .. } => format!("this is not YAML: {msg}"),
-        Error::MultipleDocuments { .. } => "a second document starts here\nremove the `---`: a configuration is one document".to_owned(),
-        Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => "the document is nested too deep".to_owned(),
-        Error::Budget { .. } | Error::AliasReplayLimitExceeded { .. } | Error::AliasReplayStackDepthExceeded { .. } => {
-            "the document has, or unfolds through aliases to, more than a configuration needs\nwrite fewer aliases of aliases".to_owned()
-        }
-        other => other.without_snippet().to_string(),
+    let sink = RefCell::new(Sink::default());
+    let reader = Reader {
+        node: &root,
+        text,
+        sink: &sink,
     };
-    words.trim_end().to_owned()
+    let file = Option::<ConfigFile>::deserialize(reader);
+    let sink = sink.into_inner();
+    problems.extend(
+        sink.found
+            .into_iter()
+            .map(|(message, at)| Problem::new(message, Some(at.into()))),
+    );
+    // A document that is wrong at its root has nothing more to say.
+    let Ok(file) = file else {
+        return Err(problems);
+    };
+    let file = file.unwrap_or_default();
+    let complete = problems.is_empty();
+    problems.extend(findings(&file, Finder::new(&root, &sink.failed), complete));
+    if problems.is_empty() {
+        Ok(file.into())
+    } else {
+        Err(problems)
+    }
 }
 
-fn unknown_text(key: &str, known: &[&str]) -> String {
-    let guess = nearest(key, known)
-        .map(|name| format!(": did you mean `{name}`?"))
-        .unwrap_or_default();
-    let mut known = known.to_vec();
-    known.sort_unstable();
-    format!("unknown key `{key}`{guess}\nallowed here: {}", known.join(", "))
+/// The tree of `text`, unless it is not YAML.
+fn parse(text: &str, problems: &mut Vec<Problem>) -> Option<Node> {
+    let mut note = |message: String, error: &Error| {
+        let place = error.location().map(|location| Mark::from(location).into());
+        problems.push(Problem::new(message, place));
+    };
+    let error = match Node::parse(text, options()) {
+        Ok(root) => return Some(root),
+        Err(error) => error,
+    };
+    let Error::DuplicateMappingKey { key, .. } = &error else {
+        note(syntax::describe(&error), &error);
+        return None;
+    };
+    let key = key.as_deref().unwrap_or("?");
+    note(
+        format!("the key `{key}` stands here twice\nremove one of the two"),
+        &error,
+    );
+    let mut options = options();
+    options.duplicate_keys = DuplicateKeyPolicy::FirstWins;
+    Node::parse(text, options)
+        .map_err(|error| note(syntax::describe(&error), &error))
+        .ok()
 }
 
 /// What the rules and the checks across fields find in a document that may lack what could not be read. `complete` says
-/// that nothing lacks: otherwise what is absent may just have been mistyped.
-fn findings(source: &Source<'_>, file: &ConfigFile, sink: &Sink, complete: bool) -> Vec<Problem> {
+/// that nothing lacks: otherwise what is absent may just have been wrong.
+fn findings(file: &ConfigFile, mut finder: Finder<'_>, complete: bool) -> Vec<Problem> {
     let mut found: Vec<Finding> = match file.validate() {
         Ok(()) => Vec::new(),
         Err(report) => report
@@ -292,45 +170,15 @@ fn findings(source: &Source<'_>, file: &ConfigFile, sink: &Sink, complete: bool)
             .into_iter()
             .filter(|finding| complete || !finding.absence),
     );
-    let paths: Vec<Path> = found
-        .iter()
-        .flat_map(|finding| {
-            [
-                Some(&finding.path),
-                finding.related.as_ref().map(|(_, path)| path),
-            ]
-        })
-        .flatten()
-        .map(|path| in_document(path, sink))
-        .collect();
-    let mut places = locate(source.text, &paths.iter().collect::<Vec<_>>())
-        .into_iter()
-        .map(|found| found.and_then(|l| source.place(l)));
+    let mut place = |path: &Path| finder.find(path).map(Place::from);
     found
         .into_iter()
         .map(|finding| {
-            let mut problem = Problem::new(finding.message, places.next().flatten());
+            let mut problem = Problem::new(finding.message, place(&finding.path));
             problem.related = finding
                 .related
-                .and_then(|(what, _)| Some((what, places.next().flatten()?)));
+                .and_then(|(what, path)| Some((what, place(&path)?)));
             problem
         })
         .collect()
-}
-
-/// A path in the document for a path in what was read, where elements left out are not counted.
-fn in_document(path: &Path, sink: &Sink) -> Path {
-    let mut result = Path::default();
-    for step in &path.0 {
-        let step = match step {
-            Step::Key(_) => step.clone(),
-            Step::Index(index) => {
-                let mut kept =
-                    (0..).filter(|i| sink.skip.is_empty() || !sink.skip.contains(&result.then(*i)));
-                Step::Index(kept.nth(*index).unwrap_or(*index))
-            }
-        };
-        result.0.push(step);
-    }
-    result
 }

@@ -21,6 +21,7 @@ pub(crate) fn id(id: &Option<String>, (): &()) -> garde::Result {
 pub(crate) fn host(host: &Option<String>, (): &()) -> garde::Result {
     let Some(host) = host else { return Ok(()) };
     let bare = host.strip_prefix("*.").unwrap_or(host);
+    let bare = bare.strip_suffix('.').unwrap_or(bare);
     if let Some((name, port)) = bare.rsplit_once(':')
         && !name.contains(':')
         && !port.is_empty()
@@ -39,7 +40,7 @@ pub(crate) fn host(host: &Option<String>, (): &()) -> garde::Result {
         ));
     }
     let ok = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b':' | b'[' | b']');
-    if bare.is_empty() || !bare.bytes().all(ok) || bare.starts_with('.') {
+    if bare.is_empty() || !bare.bytes().all(ok) || bare.split('.').any(str::is_empty) {
         return Err(garde::Error::new(format!(
             "{host:?} is not a host: write a name such as `api.example.com` or `*.example.com`"
         )));
@@ -47,31 +48,89 @@ pub(crate) fn host(host: &Option<String>, (): &()) -> garde::Result {
     Ok(())
 }
 
-/// Path prefixes of routes.
+/// Path prefixes of routes: normal paths, as that is what they are compared with.
 pub(crate) fn path_prefix(prefix: &Option<String>, (): &()) -> garde::Result {
-    match prefix.as_deref() {
-        None => Ok(()),
-        Some(prefix) if prefix.contains(['?', '#']) => Err(garde::Error::new(
+    let Some(prefix) = prefix.as_deref() else {
+        return Ok(());
+    };
+    if prefix.contains(['?', '#']) {
+        return Err(garde::Error::new(
             "a path prefix has no query and no fragment: end it before `?` or `#`",
-        )),
-        prefix => absolute(prefix, "a path prefix"),
+        ));
     }
+    if prefix.contains(char::is_control) {
+        return Err(garde::Error::new(format!(
+            "a path prefix has no control characters: remove them from {prefix:?}"
+        )));
+    }
+    let suggested = normal(prefix);
+    if suggested == prefix {
+        return Ok(());
+    }
+    Err(garde::Error::new(match suggested {
+        suggested if !prefix.starts_with('/') => {
+            format!("a path prefix starts with `/`: write `{suggested}`")
+        }
+        // What is encoded twice, or is not text, has no normal form to suggest.
+        suggested if normal(&suggested) != suggested || suggested.contains(['?', '#', '\u{fffd}']) => {
+            format!(
+                "`{prefix}` matches no path, as paths are compared decoded: leave out what is percent-encoded"
+            )
+        }
+        suggested => {
+            format!("`{prefix}` matches no path, as paths are compared in normal form: write `{suggested}`")
+        }
+    }))
+}
+
+/// `prefix` with percent-encodings resolved, slashes in a row merged and dot segments removed.
+fn normal(prefix: &str) -> String {
+    let mut bytes = Vec::with_capacity(prefix.len());
+    let mut rest = prefix.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let encoded = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+        let hex = |pair: &&[u8]| pair.iter().all(u8::is_ascii_hexdigit);
+        match tail.get(..2).filter(hex).and_then(encoded) {
+            Some(byte) if *first == b'%' => {
+                bytes.push(byte);
+                rest = &tail[2..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    let mut segments: Vec<&str> = Vec::new();
+    for segment in text.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => {
+                segments.pop();
+            }
+            other => segments.push(other),
+        }
+    }
+    let directory = ["/", "/.", "/.."].iter().any(|end| text.ends_with(end));
+    let end = if directory && !segments.is_empty() {
+        "/"
+    } else {
+        ""
+    };
+    format!("/{}{end}", segments.join("/"))
 }
 
 /// Paths of checks.
 pub(crate) fn path(path: &Option<String>, (): &()) -> garde::Result {
-    absolute(path.as_deref(), "a path")
-}
-
-fn absolute(path: Option<&str>, what: &str) -> garde::Result {
-    match path {
+    match path.as_deref() {
         None => Ok(()),
         Some(path) if path.bytes().any(|b| !b.is_ascii_graphic()) => Err(garde::Error::new(format!(
-            "{what} holds visible ASCII characters only: percent-encode the others in {path:?}"
+            "a path holds visible ASCII characters only: percent-encode the others in {path:?}"
         ))),
         Some(path) if path.starts_with('/') => Ok(()),
         Some(path) => Err(garde::Error::new(format!(
-            "{what} starts with `/`: write `/{path}`"
+            "a path starts with `/`: write `/{path}`"
         ))),
     }
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::Bind;
 use crate::text::{Count, CountLimit, DurationText, Ratio, SizeLimit, SizeText};
+use crate::tolerated;
 use crate::whole::Whole;
 
 /// A group of settings in which every key may be left out.
@@ -41,7 +42,7 @@ macro_rules! settings {
         #[serde(deny_unknown_fields)]
         pub struct $file {$(
             $(#[doc = $doc])*
-            #[serde(default, skip_serializing_if = "Option::is_none")]
+            #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "tolerated::key")]
             #[schemars(extend("default" = std::convert::identity::<$text>($default)))]
             pub $key: Option<$text>,
         )+}
@@ -89,15 +90,15 @@ settings! {
     /// What a client may send. What is above a limit is answered with 400, 413, 414 or 431, and a connection too many with 503.
     LimitsFile => Limits {
         /// Bytes of a message head: request line or status line, and all fields. The target of a request may take half
-        /// of it.
+        /// of it. At least `1KiB`: browsers send more than half of that with every request.
         head: SizeText => u64 = SizeText(32 << 10),
         /// Number of header fields in a message.
         fields: Whole<1, 128> => usize = Whole::clamped(100),
         /// Bytes of a request body, or `none`.
         body: SizeLimit => Option<u64> = SizeLimit::none(),
-        /// Bytes of one chunk-size line with its extensions.
+        /// Bytes of one chunk-size line with its extensions. At least `32`: a size has up to 16 digits, and a line end.
         chunk_line: SizeText => u64 = SizeText(1 << 10),
-        /// Bytes of the trailer section.
+        /// Bytes of the trailer section. At least `128`: its empty last line counts, and one field should fit.
         trailers: SizeText => u64 = SizeText(8 << 10),
         /// Client connections open at the same time, over all listeners of the process.
         connections: Whole<1, 10_000_000> => usize = Whole::clamped(100_000),
@@ -134,7 +135,8 @@ settings! {
     RetryFile => Retry {
         /// Further tries after the first, each on another instance; 0 switches retries off.
         attempts: Whole<0, 7> => u32 = Whole::clamped(2),
-        /// Retries allowed as a share of requests.
+        /// Retries allowed as a share of requests. Beside the share there is a small reserve of 20 a second, so that the
+        /// rare retry of a quiet service is not refused. With 0 there are no retries at all, and no reserve.
         budget: Ratio => f64 = Ratio(0.2),
     }
 
@@ -167,6 +169,15 @@ impl Bind {
             port,
         ))
     }
+}
+
+impl LimitsFile {
+    /// Below these, no message would fit.
+    pub(crate) const LEAST: [(&str, SizeText); 3] = [
+        ("head", SizeText(1 << 10)),
+        ("chunk_line", SizeText(32)),
+        ("trailers", SizeText(128)),
+    ];
 }
 
 impl SizeLimit {

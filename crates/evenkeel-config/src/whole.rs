@@ -40,6 +40,12 @@ macro_rules! into_plain {
 }
 into_plain!(u8, u16, u32, usize);
 
+fn outside<E: de::Error>(number: impl fmt::Display, min: u64, max: u64) -> E {
+    E::custom(format_args!(
+        "`{number}` is not a whole number from {min} to {max}"
+    ))
+}
+
 impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Whole<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Number<const MIN: u64, const MAX: u64>;
@@ -52,9 +58,29 @@ impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Whole<MIN, MAX> {
                 if (MIN..=MAX).contains(&number) {
                     Ok(Whole(number))
                 } else {
+                    Err(outside(number, MIN, MAX))
+                }
+            }
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
+                u64::try_from(number)
+                    .map_err(|_| outside(number, MIN, MAX))
+                    .and_then(|number| self.visit_u64(number))
+            }
+            fn visit_f64<E: de::Error>(self, number: f64) -> Result<Self::Value, E> {
+                // `2.0` is a whole number, as it is for JSON Schema; from 2^53 on, floats are no longer exact.
+                if number.fract() == 0.0 && (0.0..9e15).contains(&number) {
+                    self.visit_u64(number as u64)
+                } else {
+                    Err(outside(number, MIN, MAX))
+                }
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                if text.parse::<u64>().is_ok() {
                     Err(E::custom(format_args!(
-                        "`{number}` is not a whole number from {MIN} to {MAX}"
+                        "`{text}` in quotes is text\nwrite it without quotes"
                     )))
+                } else {
+                    Err(E::invalid_type(de::Unexpected::Str(text), &self))
                 }
             }
         }

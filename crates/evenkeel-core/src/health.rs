@@ -2,8 +2,9 @@
 //!
 //! Two independent judges can take an instance out. Checks ([`checks`]) ask "does it answer its health
 //! path", requests ([`ejection`]) ask "does it do its work"; neither overrules the other, because a
-//! server may answer its health path while failing every request. Decisions that need the other
-//! instances (how many may be out at once) are not taken here but by the service.
+//! server may answer its health path while failing every request, and fail it while doing its work. Decisions
+//! that need the other instances (how many may be out at once, whether checks can be believed) are not taken
+//! here but by the service.
 
 use std::sync::Arc;
 

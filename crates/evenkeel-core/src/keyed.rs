@@ -12,9 +12,9 @@
 
 use std::sync::Arc;
 
-use crate::hash::{HashSecret, KeyHash, KeySource, RequestKey, nth};
+use crate::hash::{HashSecret, KeyHash, KeySource, RequestKey, mix, nth};
 use crate::view::{Candidates, Member, Slot};
-use crate::{LoadBlock, Loads, NoPick, PickContext, PickRequest, Picker};
+use crate::{LoadBlock, Loads, NoPick, PickContext, PickRequest, Picker, Share};
 
 mod rank;
 mod ring;
@@ -119,7 +119,7 @@ where
     fn overflow(&self, hash: u64, tried: &[Slot]) -> Result<Slot, NoPick> {
         let limit = self.usable.limit();
         let free =
-            |slot: Slot| self.usable.is_candidate(slot) && !tried.contains(&slot) && !limit.is_full(slot);
+            |slot: Slot| self.usable.admits(slot, hash) && !tried.contains(&slot) && !limit.is_full(slot);
         (1..=DRAWS)
             .filter_map(|draw| self.tabled.table.owner(nth(hash, draw)))
             .find(|slot| free(*slot))
@@ -138,7 +138,7 @@ where
     fn pick(&self, request: &PickRequest<'_>, cx: &mut PickContext) -> Result<Slot, NoPick> {
         let hash = request.key.unwrap_or_else(|| cx.rng.next_u64());
         let owner = self.tabled.table.owner(hash).ok_or(NoPick::NoneEligible)?;
-        if self.usable.has_room(owner) && !request.tried.contains(&owner) {
+        if self.usable.has_room(owner, hash) && !request.tried.contains(&owner) {
             return Ok(owner);
         }
         self.overflow(hash, request.tried)
@@ -150,6 +150,8 @@ where
 pub(crate) struct Usable {
     /// By slot; 0 where there is no candidate.
     weights: Box<[u32]>,
+    /// Units of [`Share`] by slot; empty when all are full.
+    shares: Box<[u16]>,
     /// The candidates as bits, for [`Loads::sum`].
     masks: Box<[u64]>,
     total: u64,
@@ -163,13 +165,21 @@ impl Usable {
         let mut weights = vec![0; candidates.members().len()].into_boxed_slice();
         let mut masks = vec![0; candidates.members().len().div_ceil(LoadBlock::LEN)].into_boxed_slice();
         let mut total = 0;
-        for (slot, weight) in candidates.slots().iter().zip(candidates.weights()) {
+        for (slot, weight) in candidates.slots().iter().zip(candidates.base_weights()) {
             weights[slot.0 as usize] = weight;
             masks[slot.0 as usize / LoadBlock::LEN] |= 1 << (slot.0 as usize % LoadBlock::LEN);
             total += u64::from(weight);
         }
+        let mut shares = Box::default();
+        if !candidates.has_full_shares() {
+            shares = vec![0; weights.len()].into_boxed_slice();
+            for (slot, share) in candidates.slots().iter().zip(candidates.shares()) {
+                shares[slot.0 as usize] = share as u16;
+            }
+        }
         Self {
             weights,
+            shares,
             masks,
             total,
             slots: Arc::clone(candidates.slots()),
@@ -188,10 +198,21 @@ impl Usable {
         self.weight(slot) > 0
     }
 
-    /// Whether `slot` is a candidate and not full. O(n) with bounded load, for an instance that is not idle.
+    /// Whether `slot` is a candidate whose share has room for the key of `hash`. The key alone decides from which
+    /// share on, so a share that grows takes keys back one by one, and all balancers agree on which.
     #[inline]
-    pub(crate) fn has_room(&self, slot: Slot) -> bool {
+    pub(crate) fn admits(&self, slot: Slot, hash: u64) -> bool {
         self.is_candidate(slot)
+            && self.shares.get(slot.0 as usize).is_none_or(|share| {
+                // The upper bits choose the owner; a mixed copy keeps both choices apart.
+                u32::from(*share) > mix(hash.rotate_left(32)) as u32 % Share::UNITS
+            })
+    }
+
+    /// Whether `slot` is a candidate for the key of `hash` and not full. O(n) with bounded load, for an instance that is not idle.
+    #[inline]
+    pub(crate) fn has_room(&self, slot: Slot, hash: u64) -> bool {
+        self.admits(slot, hash)
             // An idle instance is never full, whatever the average is.
             && (self.factor.is_none() || self.loads.get(slot.0) == 0 || !self.limit().is_full(slot))
     }

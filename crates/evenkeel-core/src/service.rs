@@ -35,7 +35,8 @@ use slots::Slots;
 /// How often runs of failures and slots to reuse are looked at when nothing else calls. An alarm tells
 /// of a new run at once; the look finds ejections that were withheld, and probations that ended.
 const LOOK: Nanos = Nanos::from_secs(1);
-/// How often the memory of response times is halved: quantiles then speak of the last half minute.
+/// How often the memory of response times is halved: quantiles then speak of the last half minute, and
+/// of the last few requests where there were fewer.
 const AGE: Nanos = Nanos::from_secs(10);
 
 /// Settings of a service that the core needs.
@@ -185,6 +186,7 @@ impl ServiceState {
     pub fn tick(&mut self, now: Nanos) {
         self.follow(now);
         self.end_ejections();
+        self.forget_failures();
         self.look();
         if now >= self.next_age {
             self.next_age = now + AGE;

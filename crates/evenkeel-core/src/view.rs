@@ -6,7 +6,7 @@ use crate::hash::RequestKey;
 use crate::health::InstanceState;
 use crate::load::{LoadSlot, Loads};
 use crate::service::ServiceCounters;
-use crate::{Instance, Lease, Nanos, NoPick, PickContext, PickRequest, Picker, Stats, StrategyName};
+use crate::{Instance, Lease, Nanos, NoPick, PickContext, PickRequest, Picker, Share, Stats, StrategyName};
 
 /// The place of an instance in its service. Stable while the instance is registered; reused only
 /// after it is gone and its last lease has ended.
@@ -58,8 +58,11 @@ pub struct Status {
     pub state: InstanceState,
     /// Since when.
     pub since: Nanos,
-    /// Why, in words and numbers.
+    /// Why, in words and numbers; what both checks and requests say where both speak against it.
     pub reason: Arc<str>,
+    /// Until when its requests keep it out. Behind failing checks too, where [`Self::state`] is
+    /// [`InstanceState::Down`].
+    pub ejected_until: Option<Nanos>,
 }
 
 /// What strategies choose from: the slots that passed all stages, in slot order, with the members and
@@ -68,6 +71,8 @@ pub struct Status {
 pub struct Candidates {
     members: Arc<[Option<Arc<Member>>]>,
     slots: Arc<[Slot]>,
+    /// In the order of `slots`; `None` when all are full.
+    shares: Option<Arc<[Share]>>,
     loads: Loads,
 }
 
@@ -79,8 +84,20 @@ impl Candidates {
         Self {
             members,
             slots,
+            shares: None,
             loads,
         }
+    }
+
+    /// The same with `shares`, in the order of [`Self::slots`].
+    #[must_use]
+    pub fn with_shares(mut self, shares: &[Share]) -> Self {
+        debug_assert_eq!(shares.len(), self.slots.len());
+        self.shares = shares
+            .iter()
+            .any(|share| *share != Share::FULL)
+            .then(|| shares.into());
+        self
     }
 
     /// The slots to choose from, ascending.
@@ -120,11 +137,43 @@ impl Candidates {
         self.members.get(slot.0 as usize)?.as_ref()
     }
 
-    /// Weights in the order of [`Self::slots`].
+    /// What strategies by weight share by, in the order of [`Self::slots`]: the registered weights while all
+    /// shares are full, else weight times share, in 256ths.
     pub fn weights(&self) -> impl Iterator<Item = u32> + '_ {
+        self.base_weights()
+            .zip(self.shares())
+            .map(|(weight, share)| weight * share)
+    }
+
+    /// The registered weights, in the order of [`Self::slots`]: what tables of hashes are made of, which a
+    /// share must not move.
+    pub fn base_weights(&self) -> impl Iterator<Item = u32> + '_ {
         self.slots
             .iter()
             .map(|slot| self.member(*slot).map_or(1, |m| m.instance().weight.get()))
+    }
+
+    /// What strategies share by that ignore weights, in the order of [`Self::slots`]: 1 each while all
+    /// shares are full, else the shares in 256ths.
+    pub fn shares(&self) -> impl Iterator<Item = u32> + '_ {
+        let full = self.has_full_shares();
+        (0..self.slots.len()).map(move |index| if full { 1 } else { self.share(index).units() })
+    }
+
+    /// The share of the candidate at `index` of [`Self::slots`].
+    #[must_use]
+    pub fn share(&self, index: usize) -> Share {
+        let shares = self.shares.as_deref();
+        shares
+            .and_then(|shares| shares.get(index))
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// Whether no stage left anybody less than the full share.
+    #[must_use]
+    pub fn has_full_shares(&self) -> bool {
+        self.shares.is_none()
     }
 }
 

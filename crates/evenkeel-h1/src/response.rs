@@ -103,8 +103,11 @@ impl ResponseHead {
         let mut raw: RawFields<'_> = [const { std::mem::MaybeUninit::uninit() }; MAX_FIELDS];
         let mut response = httparse::Response::new(&mut []);
         let room = &mut raw[..limits.max_fields.min(MAX_FIELDS)];
-        let parsed =
-            httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, window, room);
+        // White space before a colon is to be removed by whoever forwards the response (RFC 9112 §5.1): a
+        // field whose `name` is not followed by a colon has some.
+        let mut config = httparse::ParserConfig::default();
+        config.allow_spaces_after_header_name_in_responses(true);
+        let parsed = config.parse_response_with_uninit_headers(&mut response, window, room);
         let len = match parsed {
             Ok(httparse::Status::Complete(len)) => len,
             // A blank line that httparse does not take for the end cannot be; refuse rather than wait.

@@ -154,7 +154,12 @@ fn refused() {
         ("HTTP/1.1 200 OK\nA: b\r\n\r\n", E::Field(FieldError::BareLf)),
         ("HTTP/1.1 200 OK\r\nA: b\n\r\n", E::Field(FieldError::BareLf)),
         ("HTTP/1.1 200 OK\r\nA: b\r\n\n", E::Field(FieldError::BareLf)),
-        ("HTTP/1.1 200 OK\r\nA : b\r\n\r\n", E::Field(FieldError::Name)),
+        ("HTTP/1.1 200 OK\r\nA B: c\r\n\r\n", E::Field(FieldError::Name)),
+        ("HTTP/1.1 200 OK\r\n A: b\r\n\r\n", E::Field(FieldError::Name)),
+        (
+            "HTTP/1.1 200 OK\r\nX: y\r\n : b\r\n\r\n",
+            E::Field(FieldError::Name),
+        ),
         (
             "HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
             E::Field(FieldError::Name),
@@ -191,6 +196,19 @@ fn refused() {
     ] {
         assert_eq!(parse(text, Method::Get).map(|_| ()), Err(error), "{text:?}");
     }
+}
+
+#[test]
+fn white_space_before_a_colon_is_seen_and_means_nothing() {
+    let text = "HTTP/1.1 200 OK\r\nContent-Length \t: 3\r\nConnection : close\r\nA: b\r\n\r\n";
+    let head = parse(text, Method::Get).unwrap();
+    assert_eq!((head.framing, head.keep_alive), (Framing::Length(3), false));
+    let loose: Vec<bool> = head
+        .fields()
+        .iter()
+        .map(|field| text.as_bytes()[field.name.end as usize] != b':')
+        .collect();
+    assert_eq!(loose, [true, true, false]);
 }
 
 #[test]

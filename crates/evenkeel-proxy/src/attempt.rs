@@ -85,6 +85,8 @@ pub(crate) struct Attempt<'a> {
 
     inbox: Buffer,
     answering: bool,
+    /// 1xx responses so far.
+    informational: u8,
     head: Option<Head>,
     keep_alive: bool,
     /// Whether we add chunk framing to the response.
@@ -128,6 +130,7 @@ impl<'a> Attempt<'a> {
             send_broken: false,
             inbox: Buffer::default(),
             answering: false,
+            informational: 0,
             head: None,
             keep_alive: false,
             chunking: false,

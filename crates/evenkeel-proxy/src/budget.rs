@@ -7,8 +7,8 @@ use evenkeel_core::Nanos;
 /// Length of the window in which retries are compared with requests.
 const WINDOW: Nanos = Nanos::from_secs(10);
 /// Retries allowed per window whatever the traffic, so that a service with few requests can retry at
-/// all (10 a second, the reserve Finagle and tower use).
-const RESERVE: u64 = 100;
+/// all: 20 a second, twice the reserve of Finagle and tower, as all workers share it.
+const RESERVE: u64 = 200;
 
 /// Shared by all workers; touched only when something has to be retried, so requests pay nothing.
 #[derive(Debug, Default)]
@@ -23,10 +23,14 @@ pub(crate) struct RetryBudget {
 
 impl RetryBudget {
     /// Whether one more retry fits: at most `share` × the requests of this window (or of a usual one, if
-    /// those are more), plus the reserve. `requests` is the service's cumulative count.
+    /// those are more), plus the reserve; none at all when `share` is 0. `requests` is the service's
+    /// cumulative count.
     ///
     /// Two workers that ask at the same moment may both get the last retry; the budget is then off by one.
     pub(crate) fn withdraw(&self, now: Nanos, requests: u64, share: f64) -> bool {
+        if share <= 0.0 {
+            return false;
+        }
         let began = Nanos(self.window_began.load(Relaxed));
         if now.since(began) >= WINDOW
             && self
@@ -59,28 +63,29 @@ mod tests {
         let budget = RetryBudget::default();
         let now = Nanos::from_secs(100);
         let granted = |now, requests| (0..1_000).filter(|_| budget.withdraw(now, requests, 0.2)).count();
-        assert_eq!(granted(now, 0), 100);
+        assert_eq!(granted(now, 0), 200);
         assert_eq!(granted(now, 1_000), 200);
         assert_eq!(granted(now, 1_000), 0);
         let later = now + WINDOW;
-        assert_eq!(granted(later, 1_000), 300, "as many as before are expected");
+        assert_eq!(granted(later, 1_000), 400, "as many as before are expected");
         assert_eq!(granted(later, 2_000), 0, "and do not come on top");
         assert_eq!(granted(later, 2_500), 100);
         let idle = later + Nanos::from_secs(100 * 3600);
-        assert_eq!(granted(idle, 2_500), 100, "long ago is not usual");
+        assert_eq!(granted(idle, 2_500), 200, "long ago is not usual");
+        assert!(!budget.withdraw(idle + WINDOW, 9_000, 0.0), "no share, no retry");
         let budget = RetryBudget::default();
         assert!(budget.withdraw(now, 0, 0.2));
         let granted = (0..1_000).filter(|_| budget.withdraw(now, 1_000, 0.2)).count();
-        assert_eq!(granted, 299);
+        assert_eq!(granted, 399);
     }
 
     #[test]
     fn requests_before_the_first_retry_count() {
         let budget = RetryBudget::default();
-        // 100 a second for a minute, when an instance with 400 requests under way dies.
-        let granted = (0..400)
+        // 100 a second for a minute, when an instance with 500 requests under way dies.
+        let granted = (0..500)
             .filter(|_| budget.withdraw(Nanos::from_secs(60), 6_000, 0.2))
             .count();
-        assert_eq!(granted, 300);
+        assert_eq!(granted, 400);
     }
 }

@@ -66,10 +66,11 @@ pub(crate) struct Request {
 /// What came from the client.
 enum Next {
     Request(Request),
-    /// Answer (with the body, unless to HEAD), then close.
+    /// Answer (with the body, unless to HEAD), then close if what follows cannot be told apart.
     Refused {
         reply: Reply,
         body: bool,
+        close: bool,
     },
     /// A request about this proxy itself.
     Options {
@@ -114,12 +115,15 @@ impl Client {
                         return;
                     }
                 }
-                Next::Refused { reply, body } => {
+                Next::Refused { reply, body, close } => {
                     self.worker.counters.on_bad_request();
-                    if self.send_reply(&reply, true, body).await.is_ok() {
+                    let sent = self.send_reply(&reply, close, body).await;
+                    if sent.is_ok() && close {
                         self.linger().await;
                     }
-                    return;
+                    if sent.is_err() || close {
+                        return;
+                    }
                 }
                 Next::End => return,
             }
@@ -215,6 +219,7 @@ impl Client {
             Err(error) => Some(Next::Refused {
                 reply: Reply::refusing(error.status(), error.to_string()),
                 body,
+                close: true,
             }),
             Ok(Status::Partial) => {
                 if own.is_none() {
@@ -227,16 +232,17 @@ impl Client {
             Ok(Status::Complete { len }) => {
                 let next = self.accept(head, &routing);
                 self.inbox.consume(len);
+                let stays = head.keep_alive && head.version == Version::Http11 && !self.is_closing();
+                // What follows a CONNECT or a body that is not read is no request.
+                let close = !stays || head.framing != Framing::None || head.method == Method::Connect;
                 let next = next.and_then(|request| match request {
                     Some(mut request) => {
                         self.take_body(&mut request, routing.settings.max_body)?;
                         Ok(Next::Request(request))
                     }
-                    None => Ok(Next::Options {
-                        close: !head.keep_alive || head.version == Version::Http10 || self.is_closing(),
-                    }),
+                    None => Ok(Next::Options { close }),
                 });
-                Some(next.unwrap_or_else(|reply| Next::Refused { reply, body }))
+                Some(next.unwrap_or_else(|reply| Next::Refused { reply, body, close }))
             }
         }
     }
@@ -287,9 +293,11 @@ impl Client {
         };
         let upstream = Rc::clone(&routing.upstreams[index]);
         let key = request_key::hash(&upstream, head, buf, path, self.origin.peer());
+        let unnamed = head.authority.of(buf).is_empty();
+        let local = unnamed.then(|| self.stream.local_addr().ok()).flatten();
         let mut out = worker.take_vec();
         let rng = &mut worker.picks.borrow_mut().rng;
-        rewrite::request(&mut out, head, buf, &self.origin, &worker.via, rng);
+        rewrite::request(&mut out, head, buf, local, &self.origin, &worker.via, rng);
         Ok(Some(Request {
             method: head.method,
             version: head.version,
@@ -328,5 +336,6 @@ fn refused(status: u16, details: &'static str) -> Next {
     Next::Refused {
         reply: Reply::refusing(status, details),
         body: true,
+        close: true,
     }
 }

@@ -8,9 +8,9 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use evenkeel_core::{Lease, NoPick, Outcome, PickRequest, Slot};
+use evenkeel_core::{Lease, Nanos, NoPick, Outcome, PickRequest, Slot};
 use evenkeel_h1::Method;
-use evenkeel_runtime::RetryReason;
+use evenkeel_runtime::{RetryReason, is_shortage};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
@@ -21,19 +21,23 @@ use crate::pool::{CheckOut, Connection, Permit, Reuse};
 use crate::reply::Reply;
 use crate::worker::Upstream;
 
-/// Instances one request may be sent to, whatever the settings say.
-const MAX_TRIES: usize = 8;
+/// Instances one request may be offered to, those that had no connection left among them.
+const MAX_TRIED: usize = 24;
 
-/// The slots a request was sent to.
+/// An instance that closes a kept connection does so before it has the request: we hear of it one round
+/// trip after sending, or as soon as a busy machine lets us. What is lost later was being worked on.
+const CLOSING: Nanos = Nanos::from_millis(100);
+
+/// The slots a request was offered to.
 #[derive(Debug)]
 struct Tried {
-    slots: [Slot; MAX_TRIES],
+    slots: [Slot; MAX_TRIED],
     len: usize,
 }
 
 impl Tried {
     const NONE: Self = Self {
-        slots: [Slot(0); MAX_TRIES],
+        slots: [Slot(0); MAX_TRIED],
         len: 0,
     };
 
@@ -42,7 +46,7 @@ impl Tried {
     }
 
     fn add(&mut self, slot: Slot) {
-        if self.len < MAX_TRIES {
+        if self.len < MAX_TRIED {
             self.slots[self.len] = slot;
             self.len += 1;
         }
@@ -97,7 +101,7 @@ impl Client {
                 CheckOut::Open(permit) => self.connect(upstream, &lease, permit).await,
                 CheckOut::Full => {
                     // Our own limit says nothing about the instance; the lease ends as cancelled.
-                    if tried.as_slice().contains(&slot) || tried.len == MAX_TRIES {
+                    if tried.as_slice().contains(&slot) || tried.len == MAX_TRIED {
                         return Err(Reply::new(
                             503,
                             "connection_limit_reached",
@@ -125,11 +129,10 @@ impl Client {
             tried.add(slot);
             let granted = miss.retry.filter(|_| {
                 retries < upstream.settings.retry_attempts
-                    && tried.len < MAX_TRIES
                     && has_others(upstream, &tried)
                     && upstream.budget.withdraw(
                         self.worker.timers.now(),
-                        service.metrics().snapshot().durations.count,
+                        requests(upstream),
                         upstream.settings.retry_budget,
                     )
             });
@@ -143,7 +146,7 @@ impl Client {
 
     fn missed_connection(&self, upstream: &Upstream, lease: Lease, error: &io::Error) -> Miss {
         let now = self.worker.read_clock();
-        let outcome = if is_our_own(error) {
+        let outcome = if is_shortage(error) {
             Outcome::CANCELLED
         } else {
             Outcome::failed(now.since(lease.started()))
@@ -162,6 +165,7 @@ impl Client {
             &PickRequest {
                 tried: tried.as_slice(),
                 key,
+                region: None,
             },
             &mut picks,
         )
@@ -190,6 +194,7 @@ impl Client {
         permit: Permit,
     ) -> io::Result<Connection> {
         self.timer.arm(&self.worker.timers, upstream.settings.connect);
+        let begun = self.worker.read_clock();
         let mut connecting = pin!(TcpStream::connect(lease.member().instance().address));
         let stream = poll_fn(|cx| {
             if self.timer.poll_expired(cx) {
@@ -199,7 +204,7 @@ impl Client {
         })
         .await?;
         stream.set_nodelay(true)?;
-        Ok(permit.fill(stream))
+        Ok(permit.fill(stream, self.worker.read_clock().since(begun)))
     }
 
     /// Sends the request over `connection` and passes the response on. `Ok` when a response went to the
@@ -226,7 +231,10 @@ impl Client {
                 Err(failure) => failure,
                 Ok(()) => Failure::NoResponse,
             };
-            let stale = connection.reused && matches!(failure, Failure::NoResponse);
+            let in_closing = CLOSING + connection.round_trip + connection.round_trip;
+            let stale = connection.reused
+                && matches!(failure, Failure::NoResponse)
+                && now.since(started) < in_closing;
             let outcome = if stale || failure.is_clients() {
                 Outcome::CANCELLED
             } else {
@@ -294,9 +302,13 @@ fn has_others(upstream: &Upstream, tried: &Tried) -> bool {
     slots.any(|slot| !tried.as_slice().contains(slot))
 }
 
-/// Errors of connecting that are about this machine: no port or descriptor left.
-fn is_our_own(error: &io::Error) -> bool {
-    const ENFILE: i32 = 23;
-    const EMFILE: i32 = 24;
-    error.kind() == io::ErrorKind::AddrNotAvailable || matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
+/// Requests of the service so far, those under way among them: after a start, or with slow instances, most are.
+fn requests(upstream: &Upstream) -> u64 {
+    let mut reader = upstream.view.borrow_mut();
+    let under_way: u64 = reader
+        .view()
+        .members()
+        .map(|(_, member, _)| u64::from(member.load().get()))
+        .sum();
+    upstream.settings.service.metrics().snapshot().durations.count + under_way
 }

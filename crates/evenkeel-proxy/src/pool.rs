@@ -18,6 +18,8 @@ pub(crate) struct Connection {
     pub(crate) stream: TcpStream,
     /// Whether it served a request before: then its peer may have closed it meanwhile.
     pub(crate) reused: bool,
+    /// How long it took to open: a round trip.
+    pub(crate) round_trip: Nanos,
     open: Rc<Cell<u32>>,
 }
 
@@ -41,12 +43,13 @@ impl Permit {
         }
     }
 
-    pub(crate) fn fill(self, stream: TcpStream) -> Connection {
+    pub(crate) fn fill(self, stream: TcpStream, round_trip: Nanos) -> Connection {
         // The count goes over to the connection.
         self.open.set(self.open.get() + 1);
         Connection {
             stream,
             reused: false,
+            round_trip,
             open: Rc::clone(&self.open),
         }
     }
@@ -207,7 +210,7 @@ mod tests {
             panic!("expected leave to open");
         };
         let (client, server) = tokio::join!(TcpStream::connect(address), listener.accept());
-        (permit.fill(client.unwrap()), server.unwrap().0)
+        (permit.fill(client.unwrap(), Nanos::ZERO), server.unwrap().0)
     }
 
     #[tokio::test]

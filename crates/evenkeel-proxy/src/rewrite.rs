@@ -2,7 +2,7 @@
 //! lines that must not pass are skipped, ours are appended.
 
 use std::io::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use evenkeel_core::Rng;
 use evenkeel_h1::{FieldName, Framing, Method, RequestHead, ResponseHead, Version};
@@ -78,11 +78,13 @@ impl Via {
 
 /// Appends the request head to send to an instance.
 ///
-/// Origin-form target, HTTP/1.1, one Host, no hop-by-hop field, our forwarding fields last.
+/// Origin-form target, HTTP/1.1, one Host, no hop-by-hop field, our forwarding fields last. A client that
+/// names no host means `local`, where it connected (RFC 9112 §3.3).
 pub(crate) fn request(
     out: &mut Vec<u8>,
     head: &RequestHead,
     buf: &[u8],
+    local: Option<SocketAddr>,
     origin: &Origin,
     via: &Via,
     rng: &mut Rng,
@@ -113,7 +115,12 @@ pub(crate) fn request(
     }
     if !host_follows {
         // Absolute-form replaces Host (RFC 9112 §3.2.2); an HTTP/1.0 client may have sent none.
-        line(out, b"Host", authority);
+        match local {
+            Some(local) if authority.is_empty() => {
+                let _ = write!(out, "Host: {local}\r\n");
+            }
+            _ => line(out, b"Host", authority),
+        }
     }
     copy_lines(out, head.fields(), buf, |field| {
         !field.hop_by_hop
@@ -139,12 +146,14 @@ pub(crate) fn request(
     }
     out.extend_from_slice(b"X-Forwarded-For: ");
     if origin.trusted {
-        for field in head
+        let chain = head
             .fields()
             .iter()
-            .filter(|field| field.id == FieldName::XForwardedFor)
-        {
-            out.extend_from_slice(field.value.of(buf));
+            .filter(|field| field.id == FieldName::XForwardedFor && !field.hop_by_hop)
+            .map(|field| field.value.of(buf))
+            .filter(|value| !value.is_empty());
+        for value in chain {
+            out.extend_from_slice(value);
             out.extend_from_slice(b", ");
         }
     }
@@ -236,6 +245,12 @@ fn copy_lines(
         if !keep(field) {
             continue;
         }
+        if buf[field.name.end as usize] != b':' {
+            // White space before the colon, which a response may have: it must not pass (RFC 9112 §5.1).
+            out.extend_from_slice(&buf[std::mem::take(&mut run)]);
+            self::line(out, field.name.of(buf), field.value.of(buf));
+            continue;
+        }
         if line.start != run.end {
             out.extend_from_slice(&buf[run]);
             run = line;
@@ -285,6 +300,7 @@ mod tests {
             &mut out,
             &head,
             text.as_bytes(),
+            Some(SocketAddr::from(([127, 0, 0, 1], 8080))),
             &origin,
             &Via::new(1),
             &mut Rng::new(0),
@@ -320,6 +336,13 @@ mod tests {
              X-Forwarded-Host: h\r\nX-Forwarded-For: 1.1.1.1, 2.2.2.2, 3.3.3.3, 192.0.2.7\r\n\
              Via: 1.0 evenkeel-00000001\r\n\r\n"
         );
+        for given in [
+            "X-Forwarded-For:",
+            "Connection: X-Forwarded-For\r\nX-Forwarded-For: 1.1.1.1",
+        ] {
+            let out = rewrite(&format!("GET / HTTP/1.1\r\nHost: x\r\n{given}\r\n\r\n"), true);
+            assert!(out.contains("X-Forwarded-For: 192.0.2.7\r\n"), "{out}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use evenkeel_core::{CheckFailure, CheckOutcome, InstanceId, Nanos, Rng};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
@@ -41,27 +41,52 @@ impl CheckPlan {
 /// Permits for checks under way, in the whole process.
 ///
 /// Instances whose last check ran into its time-out have a lane of their own: they hold their permits
-/// longest, and must not use up those of instances that answer.
-#[derive(Debug)]
+/// longest, and must not use up those of instances that answer. And each service has a few permits that
+/// are its own, in either lane: another service's hanging instances take them as little as they take its
+/// time.
+#[derive(Debug, Clone)]
 pub(crate) struct Lanes {
     quick: Arc<Semaphore>,
     slow: Arc<Semaphore>,
+    /// Further permits of each service, in each lane.
+    own: usize,
 }
 
 impl Lanes {
     const QUICK: usize = 384;
     const SLOW: usize = 128;
+    const OWN: usize = 4;
 
     pub(crate) fn new() -> Self {
-        Self::with(Self::QUICK, Self::SLOW)
+        Self::with(Self::QUICK, Self::SLOW, Self::OWN)
     }
 
-    fn with(quick: usize, slow: usize) -> Self {
+    fn with(quick: usize, slow: usize, own: usize) -> Self {
         Self {
             quick: Arc::new(Semaphore::new(quick)),
             slow: Arc::new(Semaphore::new(slow)),
+            own,
         }
     }
+
+    /// The permits of one service.
+    fn of_service(&self) -> Self {
+        Self::with(self.own, self.own, 0)
+    }
+
+    fn lane(&self, slow: bool) -> Arc<Semaphore> {
+        Arc::clone(if slow { &self.slow } else { &self.quick })
+    }
+}
+
+/// A permit of either; neither is ever closed.
+async fn permit(own: Arc<Semaphore>, common: Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    let permit = tokio::select! {
+        biased;
+        permit = common.acquire_owned() => permit,
+        permit = own.acquire_owned() => permit,
+    };
+    permit.ok()
 }
 
 /// A check that ended.
@@ -76,6 +101,8 @@ pub(crate) struct Checker {
     shared: Arc<Shared>,
     plan: watch::Receiver<CheckPlan>,
     results: mpsc::Sender<Message>,
+    /// The permits that no other service has.
+    own: Lanes,
     schedule: Schedule,
     running: JoinSet<Ended>,
     /// Whose check a task is.
@@ -96,6 +123,7 @@ impl Checker {
         seed: u64,
     ) -> Self {
         Self {
+            own: shared.lanes.of_service(),
             service,
             shared,
             plan,
@@ -136,16 +164,11 @@ impl Checker {
     fn start_due(&mut self) {
         let now = Instant::now();
         while let Some((key, settings, address, slow)) = self.schedule.take_due(now) {
-            let lane = if slow {
-                &self.shared.lanes.slow
-            } else {
-                &self.shared.lanes.quick
-            };
-            let lane = Arc::clone(lane);
+            let (own, common) = (self.own.lane(slow), self.shared.lanes.lane(slow));
             let clock = self.shared.clock;
             let task = self.running.spawn(async move {
-                // Never closed; and while it waits, the task is small.
-                let _permit = lane.acquire_owned().await;
+                // While it waits, the task is small.
+                let _permit = permit(own, common).await;
                 let (sent, began) = (clock.now(), Instant::now());
                 let answer = Box::pin(probe(&settings, address)).await;
                 Ended { sent, began, answer }

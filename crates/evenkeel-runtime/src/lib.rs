@@ -57,6 +57,7 @@ mod events;
 mod log;
 mod metrics;
 mod service;
+mod shortage;
 mod spec;
 mod writer;
 
@@ -64,4 +65,5 @@ pub use balancer::Balancer;
 pub use clock::Clock;
 pub use metrics::{DurationSnapshot, LOCAL_ERRORS, MetricsSnapshot, RetryReason, ServiceMetrics};
 pub use service::{Service, ViewReader};
+pub use shortage::is_shortage;
 pub use spec::{ApplyError, CheckKind, CheckSettings, ServiceSpec};

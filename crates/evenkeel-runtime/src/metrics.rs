@@ -50,7 +50,7 @@ pub enum RetryReason {
     Connect,
     /// A kept connection turned out to be closed before anything was answered on it.
     StaleConnection,
-    /// The connection ended before the first byte of the response.
+    /// Nothing of a response came: the connection ended, or the time for it was over.
     NoResponse,
 }
 
@@ -204,7 +204,7 @@ pub struct MetricsSnapshot {
     pub no_picks: u64,
     /// Requests without what the strategy hashes, decided by their source address instead.
     pub absent_keys: u64,
-    /// Picks made while too few instances were healthy and all were used.
+    /// Picks made while too few instances were healthy: checks and priorities had no say.
     pub fallback_picks: u64,
     /// Active checks that passed.
     pub checks_passed: u64,

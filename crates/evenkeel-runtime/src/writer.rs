@@ -31,7 +31,10 @@ const BATCH: usize = INBOX;
 /// instances change state how fast. For a hundred instances a rest is too short to be taken, for ten
 /// thousand about 20 ms.
 const REST: u32 = 9;
-/// The longest rest.
+/// The longest rest per instance: several times what a sound machine needs. On a busy one time passes
+/// while others run, and the writer of a few instances must not rest for that.
+const REST_PER_INSTANCE: Duration = Duration::from_micros(10);
+/// The longest rest of all.
 const LONGEST_REST: Duration = Duration::from_millis(250);
 /// How long a checker that panicked pauses, so that a bug cannot spin.
 const CHECKER_PAUSE: Duration = Duration::from_secs(1);
@@ -121,7 +124,7 @@ impl Writer {
         self.start_checker(Duration::ZERO);
         let mut batch = Vec::with_capacity(BATCH);
         loop {
-            let rest = rest(std::mem::take(&mut self.learnt_for));
+            let rest = rest(std::mem::take(&mut self.learnt_for), self.addresses.len());
             if !rest.is_zero() {
                 // What comes meanwhile is taken in together, and makes one view.
                 sleep(rest).await;
@@ -259,8 +262,9 @@ impl Writer {
 }
 
 /// The rest after this much work; none when timers could not tell it from nothing.
-fn rest(worked: Duration) -> Duration {
-    let rest = (worked * REST).min(LONGEST_REST);
+fn rest(worked: Duration, instances: usize) -> Duration {
+    let longest = REST_PER_INSTANCE.saturating_mul(u32::try_from(instances).unwrap_or(u32::MAX));
+    let rest = (worked * REST).min(longest).min(LONGEST_REST);
     if rest < SHORTEST_SLEEP {
         Duration::ZERO
     } else {

@@ -67,6 +67,33 @@ pub(super) fn has_word(code: &str, word: &str) -> bool {
     })
 }
 
+/// First names of what blanked `code` imports from `root` in braces, with the index of the line each ends on: `a` and
+/// `b` for `use root::{a, b::{c, d}}`.
+pub(super) fn grouped<'a>(code: &'a str, root: &str) -> Vec<(usize, &'a str)> {
+    let opening = format!("{root}::{{");
+    let mut names = Vec::new();
+    for (start, _) in code.match_indices(&opening) {
+        let mut at = start + opening.len();
+        let mut depth = 0_usize;
+        for (offset, c) in code[at..].char_indices() {
+            let end = start + opening.len() + offset;
+            if depth == 0 && matches!(c, ',' | '}') {
+                let name = code[at..end].trim().split([':', ' ']).next().unwrap_or_default();
+                let line = code[..end].trim_end().matches('\n').count();
+                names.push((line, name));
+                at = end + 1;
+            }
+            match c {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                _ => {}
+            }
+        }
+    }
+    names
+}
+
 /// Bytes to the end of the item that starts here: its semicolon, or the brace that closes its first one.
 pub(super) fn item_length(code: &str) -> usize {
     let mut depth = 0_usize;
@@ -191,6 +218,14 @@ mod tests {
         );
         assert_eq!(cut.lines().count(), code.lines().count());
         assert_eq!(test_modules(code), ["more"]);
+    }
+
+    #[test]
+    fn groups_are_taken_apart() {
+        let code = "use std::{\n  a,\n  b::{c, d::{e}},\n  f as g,\n};\nuse std::{h};\nuse other::{i};\n";
+        let names = grouped(code, "std");
+        let found: Vec<_> = names.into_iter().filter(|(_, name)| !name.is_empty()).collect();
+        assert_eq!(found, [(1, "a"), (2, "b"), (3, "f"), (5, "h")]);
     }
 
     #[test]

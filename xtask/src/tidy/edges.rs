@@ -86,7 +86,8 @@ pub(super) fn folder(name: &str) -> String {
     }
 }
 
-fn normal_dependencies(package: &Value) -> impl Iterator<Item = &str> {
+/// Names of what a package declares to need at run time, on any platform.
+pub(super) fn normal_dependencies(package: &Value) -> impl Iterator<Item = &str> {
     let dependencies = package["dependencies"].as_array().into_iter().flatten();
     dependencies
         .filter(|dependency| dependency["kind"].is_null())

@@ -1,13 +1,14 @@
 //! The pure crates do no I/O, read no clock and ask the operating system for no randomness.
 //!
 //! Checked twice: no crate that could do so is in their trees of normal dependencies, and no such name
-//! stands in their sources outside tests. Their `clippy.toml` catches the rest while typing.
+//! stands in their sources outside tests. Their `clippy.toml` catches the rest while typing. The trees are
+//! those of the machine we run on; what the pure crates themselves declare counts for every platform.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use serde_json::Value;
 
-use super::edges::folder;
+use super::edges::{folder, normal_dependencies};
 use super::{Finding, Tree, code};
 
 /// Crates that are pure, the simulator included as soon as it exists.
@@ -42,21 +43,26 @@ const NAMES: &[(&str, &str)] = &[
     ("TcpStream", IO),
     ("TcpListener", IO),
     ("UdpSocket", IO),
+    ("UnixStream", IO),
+    ("UnixListener", IO),
+    ("UnixDatagram", IO),
+    ("std::io", IO),
     ("std::fs", IO),
     ("std::env", IO),
     ("std::process", IO),
     ("RandomState", RANDOM),
-    ("HashMap::new", RANDOM),
-    ("HashSet::new", RANDOM),
-    ("HashMap::with_capacity", RANDOM),
-    ("HashSet::with_capacity", RANDOM),
+    ("DefaultHasher", RANDOM),
+    // Their names alone: there is no end of ways to make one.
+    ("HashMap", RANDOM),
+    ("HashSet", RANDOM),
     ("Mutex", LOCK),
     ("RwLock", LOCK),
     ("Condvar", LOCK),
 ];
 const TIME: &str = "time is an argument: take `Nanos`";
 const IO: &str = "I/O belongs to the runtime, proxy or cli crate: take bytes or values";
-const RANDOM: &str = "randomness is a seeded value: use a sorted map, or a hasher with a fixed seed";
+const RANDOM: &str =
+    "randomness is a seeded value, and every run has the same order: use a `BTreeMap`, or sort";
 const LOCK: &str = "use atomics here, or a snapshot in the runtime crate";
 
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
@@ -70,22 +76,29 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
 
 /// Banned crates in the normal dependency tree of `name`, each with the way it came in.
 fn trees(tree: &Tree, name: &str) -> Vec<Finding> {
-    let manifest = format!("{}/Cargo.toml", folder(name));
     let packages: BTreeMap<&str, &str> = items(&tree.metadata["packages"])
         .filter_map(|package| Some((package["id"].as_str()?, package["name"].as_str()?)))
         .collect();
     let nodes: BTreeMap<&str, &Value> = items(&tree.metadata["resolve"]["nodes"])
         .filter_map(|node| Some((node["id"].as_str()?, node)))
         .collect();
-    let Some(start) = packages.iter().find(|(_, of)| **of == name).map(|(id, _)| *id) else {
+    let Some(start) = items(&tree.metadata["packages"]).find(|package| package["name"] == name) else {
         return Vec::new();
     };
+    let mut findings: Vec<Finding> = normal_dependencies(start)
+        .filter(|dependency| BANNED.contains(dependency))
+        .map(|dependency| finding(tree, &[name, dependency]))
+        .collect();
+    let start = start["id"].as_str().unwrap_or_default();
     let mut came_from: BTreeMap<&str, &str> = BTreeMap::from([(start, start)]);
     let mut queue = VecDeque::from([start]);
-    let mut findings = Vec::new();
     while let Some(id) = queue.pop_front() {
         let crate_name = packages.get(id).copied().unwrap_or(id);
         if BANNED.contains(&crate_name) {
+            if came_from[id] == start {
+                // Found by its declaration.
+                continue;
+            }
             let mut way = vec![crate_name];
             let mut at = id;
             while at != start {
@@ -93,15 +106,7 @@ fn trees(tree: &Tree, name: &str) -> Vec<Finding> {
                 way.push(packages.get(at).copied().unwrap_or(at));
             }
             way.reverse();
-            findings.push(Finding::new(
-                &manifest,
-                tree.line_of(&manifest, way.get(1).copied().unwrap_or(crate_name)),
-                format!(
-                    "`{name}` is pure but depends on `{crate_name}` ({}); drop the dependency or the feature that \
-                     brings it",
-                    way.join(" -> ")
-                ),
-            ));
+            findings.push(finding(tree, &way));
             continue;
         }
         let dependencies = nodes
@@ -121,6 +126,17 @@ fn trees(tree: &Tree, name: &str) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// What to say of a way from a pure crate to a banned one.
+fn finding(tree: &Tree, way: &[&str]) -> Finding {
+    let (name, direct, banned) = (way[0], way[1], way[way.len() - 1]);
+    let manifest = format!("{}/Cargo.toml", folder(name));
+    let way = way.join(" -> ");
+    let text = format!(
+        "`{name}` is pure but depends on `{banned}` ({way}); drop the dependency or the feature that brings it"
+    );
+    Finding::new(&manifest, tree.line_of(&manifest, direct), text)
 }
 
 fn items(list: &Value) -> impl Iterator<Item = &Value> {
@@ -150,13 +166,22 @@ fn sources(tree: &Tree, folder: &str) -> Vec<Finding> {
         {
             continue;
         }
-        for (index, line) in code::without_tests(code).lines().enumerate() {
+        let code = code::without_tests(code);
+        let mut found = |index: usize, name: &str, remedy: &str| {
+            let text = format!("`{name}` in a pure crate; {remedy}");
+            findings.push(Finding::new(&file.path, index + 1, text));
+        };
+        for (index, line) in code.lines().enumerate() {
             for (name, remedy) in NAMES.iter().filter(|(name, _)| code::has_word(line, name)) {
-                findings.push(Finding::new(
-                    &file.path,
-                    index + 1,
-                    format!("`{name}` in a pure crate; {remedy}"),
-                ));
+                found(index, name, remedy);
+            }
+        }
+        for (index, module) in code::grouped(&code, "std") {
+            for (name, remedy) in NAMES
+                .iter()
+                .filter(|(name, _)| name.strip_prefix("std::") == Some(module))
+            {
+                found(index, name, remedy);
             }
         }
     }
@@ -217,5 +242,74 @@ mod tests {
         assert_eq!(found.len(), 2, "{found:#?}");
         assert!(found[0].starts_with("crates/evenkeel-core/src/a.rs:1: `Instant` in a pure crate"));
         assert!(found[1].starts_with("crates/evenkeel-core/src/a.rs:2: `Mutex` in a pure crate"));
+    }
+
+    #[test]
+    fn random_order_and_input_are_found_however_they_are_written() {
+        for (code, name) in [
+            ("let a: Set = HashMap::default();", "HashMap"),
+            ("let a = b.collect::<HashSet<_>>();", "HashSet"),
+            ("use std::collections::HashMap as Map;", "HashMap"),
+            ("let a = DefaultHasher::new();", "DefaultHasher"),
+            ("fn a() -> std::io::Result<()> {}", "std::io"),
+            ("use std::io;", "std::io"),
+            ("use std::{io, sync::Arc};", "std::io"),
+            ("use std::{\n    sync::Arc,\n    fs::{self, File},\n};", "std::fs"),
+            ("use std::os::unix::net::UnixStream;", "UnixStream"),
+        ] {
+            for of in ["core", "h1"] {
+                let path = format!("crates/evenkeel-{of}/src/a.rs");
+                let found = check(&tree(&[(&path, code)]));
+                assert_eq!(found.len(), 1, "{code}: {found:?}");
+                assert!(
+                    found[0].text.starts_with(&format!("`{name}`")),
+                    "{code}: {found:?}"
+                );
+            }
+        }
+        for code in [
+            "use std::{sync::Arc, fmt};",
+            "// a HashMap",
+            "use std::collections::BTreeMap;",
+            "use std::net::{IpAddr, SocketAddr};",
+        ] {
+            let found = check(&tree(&[("crates/evenkeel-core/src/a.rs", code)]));
+            assert!(found.is_empty(), "{code}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_runtime_on_another_platform_is_found() {
+        let mut tree = tree(&[(
+            "crates/evenkeel-core/Cargo.toml",
+            "[target.'cfg(windows)'.dependencies]\ntokio = 1\n",
+        )]);
+        let dependency =
+            |name: &str, kind: Option<&str>| json!({ "name": name, "kind": kind, "target": "cfg(windows)" });
+        tree.metadata = json!({
+            "packages": [{
+                "id": "c", "name": "evenkeel-core",
+                "dependencies": [dependency("tokio", None), dependency("mio", Some("dev"))],
+            }],
+            "resolve": { "nodes": [{ "id": "c", "deps": [] }] },
+        });
+        let found = check(&tree);
+        assert_eq!(found.len(), 1, "{found:?}");
+        let text = found[0].to_string();
+        assert!(text.starts_with("crates/evenkeel-core/Cargo.toml:2: "), "{text}");
+        assert!(text.contains("(evenkeel-core -> tokio)"), "{text}");
+    }
+
+    #[test]
+    fn a_runtime_asked_for_directly_is_told_once() {
+        let mut tree = tree(&[]);
+        tree.metadata = json!({
+            "packages": [
+                { "id": "c", "name": "evenkeel-core", "dependencies": [{ "name": "tokio", "kind": null }] },
+                { "id": "t", "name": "tokio" },
+            ],
+            "resolve": { "nodes": [{ "id": "c", "deps": [{ "pkg": "t", "dep_kinds": [{ "kind": null }] }] }] },
+        });
+        assert_eq!(check(&tree).len(), 1);
     }
 }

@@ -86,7 +86,7 @@ impl Load {
         self.stop.send_replace(true);
     }
 
-    /// Resolves when the last request has ended.
+    /// Resolves when its time is over, or it was stopped, and the last request has ended.
     pub(super) async fn finished(&mut self) {
         if let Some(finished) = self.finished.take() {
             // Closed without a message only by a panic, which has been shown.
@@ -110,14 +110,15 @@ async fn run(plan: &Plan, client: Arc<Client>, mut stopped: watch::Receiver<bool
     let mut number = 0;
     loop {
         let offset = arrivals.next();
-        if offset >= plan.duration {
-            break;
-        }
-        let due = plan.begin + offset;
+        // Whatever is due last, it is over when its time is.
+        let due = plan.begin + offset.min(plan.duration);
         tokio::select! {
             biased;
             _ = stopped.wait_for(|stop| *stop) => break,
             () = sleep_until(due.into()) => {}
+        }
+        if offset >= plan.duration {
+            break;
         }
         client.count(|tally| tally.start(due.elapsed()));
         requests.spawn(Arc::clone(&client).send(number, due));

@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -48,6 +49,16 @@ fn on_a_pipe_it_tells_what_happens_and_sums_up() {
     assert!(happened("web-5 ejected: ") || happened("web-5 down: "), "{text}");
     assert!(happened("script: web-5 is back"), "{text}");
     assert!(happened(" of 4 s | "), "no line on how it goes:\n{text}");
+}
+
+#[test]
+fn it_is_never_early_by_itself() {
+    // So few requests that the last one is over long before.
+    let begin = Instant::now();
+    let output = demo(&["--duration", "3s", "--requests-per-second", "1"]);
+    assert!(begin.elapsed() >= Duration::from_secs(3), "{:?}", begin.elapsed());
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.lines().any(|line| line == "Summary of 3 s"), "{text}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! SIGTERM: not ready first, then nothing new, then what runs may finish, then the end.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tokio::io::AsyncReadExt as _;
@@ -89,7 +90,7 @@ async fn readiness_turns_false_before_the_listener_closes() {
     let _slow = slow_request(&backend, address).await;
     server.signal(Signal::TERM);
     let mut unready = false;
-    let mut ticks = tokio::time::interval(std::time::Duration::from_millis(5));
+    let mut ticks = tokio::time::interval(Duration::from_millis(5));
     while TcpStream::connect(address).await.is_ok() {
         unready |= get(admin, "/readyz").await.unwrap().status == 503;
         ticks.tick().await;
@@ -108,8 +109,13 @@ async fn whoever_still_comes_during_the_delay_is_served() {
         (ready.status == 503).then_some(())
     })
     .await;
-    let mut client = Client::connect(address).await.unwrap();
-    assert_eq!(client.get("/name").await.unwrap().body, "one");
+    // For longer than the default.
+    let unready = Instant::now();
+    let mut ticks = tokio::time::interval(Duration::from_millis(10));
+    while unready.elapsed() < Duration::from_millis(400) {
+        assert_eq!(get(address, "/name").await.unwrap().body, "one");
+        ticks.tick().await;
+    }
 }
 
 #[tokio::test]
@@ -162,7 +168,7 @@ async fn what_runs_beyond_the_deadline_is_cut_off_and_told() {
 #[tokio::test]
 async fn a_second_signal_ends_it_now() {
     let backend = Backend::start("one");
-    for second in [Signal::TERM, Signal::INT] {
+    for (second, expected) in [(Signal::TERM, 143), (Signal::INT, 130)] {
         let (mut server, address) = start(&backend, "60s").await;
         let _slow = slow_request(&backend, address).await;
         server.signal(Signal::TERM);
@@ -172,8 +178,7 @@ async fn a_second_signal_ends_it_now() {
             server.log().contains("second signal").then_some(())
         })
         .await;
-        let code = server.ended().await.code();
-        assert!(code.is_some_and(|code| code != 0), "{code:?}");
+        assert_eq!(server.ended().await.code(), Some(expected));
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use crate::support::backend::Backend;
 use crate::support::load::Load;
 use crate::support::process::Server;
-use crate::support::{raw, until};
+use crate::support::{Folder, raw, until};
 
 /// Where the backend of this process listens, when it is one.
 const LISTEN: &str = "EVENKEEL_TEST_BACKEND";
@@ -232,23 +232,29 @@ async fn without_any_backend_the_answer_says_why() {
     assert!(line.contains("requests failed in a row"), "{line}");
 }
 
+const FEWER_CLIENTS: &str = "the limit of open files allows fewer client connections than configured";
+
 #[tokio::test]
 async fn clients_beyond_the_limit_of_open_files_leave_some_for_the_others() {
     let backend = Backend::start("one");
-    let address = backend.address.to_string();
-    let flags = [
-        "--listen",
-        "127.0.0.1:0",
-        "--admin",
-        "127.0.0.1:0",
-        "--backend",
-        &address,
-    ];
-    let server = Server::with_open_files(64, &flags).await;
-    server
-        .line("the limit of open files allows fewer client connections")
-        .await;
-    let load = Load::start(server.address("default").await, 100, "/name");
+    let folder = Folder::new();
+    let file = folder.write(
+        "many.yaml",
+        &format!(
+            "admin: {{ listen: 127.0.0.1:0 }}
+limits: {{ connections: 1000 }}
+listeners: [{{ name: web, bind: 127.0.0.1:0 }}]
+services:
+  - name: web
+    instances:
+{}",
+            backend.instance("one")
+        ),
+    );
+    let server = Server::with_open_files(64, &["--config", file.to_str().unwrap()]).await;
+    let line = server.line(FEWER_CLIENTS).await;
+    assert!(line.contains("connections=16 configured=1000"), "{line}");
+    let load = Load::start(server.address("web").await, 100, "/name");
     load.more(500).await;
     let seen = load.stop().await;
     // Too many are told so, or find the connection closed; none is told that the instance is at fault.
@@ -265,8 +271,25 @@ async fn clients_beyond_the_limit_of_open_files_leave_some_for_the_others() {
         blamed[0]
     );
     until("all is well again", || async {
-        let answer = crate::support::client::get(server.address("default").await, "/name").await;
+        let answer = crate::support::client::get(server.address("web").await, "/name").await;
         answer.is_ok_and(|answer| answer.status == 200).then_some(())
     })
     .await;
+}
+
+/// Nobody asked for the default; a line about it at every start would be noise.
+#[tokio::test]
+async fn fewer_client_connections_than_the_default_are_not_worth_a_line() {
+    let backend = Backend::start("one");
+    let address = backend.address.to_string();
+    let flags = [
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+        "--backend",
+        &address,
+    ];
+    let server = Server::with_open_files(64, &flags).await;
+    assert!(!server.log().contains(FEWER_CLIENTS), "{}", server.log());
 }

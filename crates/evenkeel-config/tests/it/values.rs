@@ -199,3 +199,24 @@ fn settings_of_strategies_reach_the_core() {
         strategy("{ name: rendezvous, key: { cookie: id } }")
     );
 }
+
+/// The bytes of a number in the document are what stands there, whatever stands before.
+#[test]
+fn numbers_are_taken_as_text_where_text_is_expected() {
+    let config = Config::from_str(
+        "test.yaml",
+        "\u{feff}# caf\u{e9} \u{1f600}\r\nlisteners: [{ name: web, bind: '127.0.0.1:0' }]\r\nlimits: { head: 8192 }\r\nservices:\r\n- name: 0x1F\r\n  retry: { budget: 5e-1 }\r\n  instances:\r\n  - { id: 007, address: '10.0.0.1:80', zone: &z 1_0, region: *z, weight: 2.0, metadata: { a: 1, b: true, c: 1.50 } }\r\n",
+    )
+    .unwrap();
+    let service = &config.services[0];
+    assert_eq!((service.name.as_str(), service.retry.budget), ("0x1F", 0.5));
+    assert_eq!(config.limits.head, 8192);
+    let instance = &service.instances[0];
+    assert_eq!((instance.id.as_str(), instance.weight), ("007", 2));
+    assert_eq!(
+        (instance.zone.as_deref(), instance.region.as_deref()),
+        (Some("1_0"), Some("1_0"))
+    );
+    let labels: Vec<&str> = instance.metadata.values().map(String::as_str).collect();
+    assert_eq!(labels, ["1", "true", "1.50"]);
+}

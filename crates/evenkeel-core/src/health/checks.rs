@@ -4,7 +4,8 @@
 //! service must work before the first round of checks. Until it has passed a check once, a single
 //! failure takes it down: there is no good history to weigh the failure against.
 //!
-//! Absent on purpose: un-ejecting. A passed check says nothing about requests.
+//! Absent on purpose: un-ejecting. A passed check says nothing about requests, unless the ejection began
+//! while checks failed as well; the service sees to that.
 
 use std::sync::Arc;
 

@@ -7,6 +7,9 @@
 //! ejection. Probation ends after as many successes as it takes failures to eject, or after one
 //! ejection-length when nobody asks.
 //!
+//! An ejection ends early in two cases: when it began while checks failed, with those, and when nobody
+//! else answers, with an answer.
+//!
 //! Absent on purpose: deciding whether an ejection is right; that needs the other instances.
 
 use std::sync::Arc;
@@ -217,6 +220,22 @@ mod tests {
             let nominal = (5.0 * f64::from(1 << n)).min(300.0 * 10.0 / 11.0);
             assert!((0.9 * nominal..=1.1 * nominal).contains(length), "{n}: {length}");
             assert!(*length <= 300.0, "{n}: {length}");
+        }
+    }
+
+    #[test]
+    fn ejections_at_the_same_time_end_over_a_tenth_either_way() {
+        let lengths: Vec<f64> = (0..200)
+            .map(|seed| {
+                let mut ejection = Ejection::default();
+                ejection.eject(5, false, &SETTINGS, &mut Rng::new(seed), Nanos::ZERO);
+                ejection.length().as_secs_f64()
+            })
+            .collect();
+        for tenth in 45..55 {
+            let part = f64::from(tenth) / 10.0..f64::from(tenth + 1) / 10.0;
+            let n = lengths.iter().filter(|length| part.contains(*length)).count();
+            assert!((8..=35).contains(&n), "{n} of 200 last {part:?} s");
         }
     }
 

@@ -38,7 +38,7 @@ impl Entry {
 impl Ranking {
     /// O(n).
     pub(crate) fn new(candidates: &Candidates, secret: &HashSecret) -> Self {
-        let weights: Vec<u32> = candidates.weights().collect();
+        let weights: Vec<u32> = candidates.base_weights().collect();
         let entries = candidates.slots().iter().zip(&weights).map(|(slot, weight)| {
             let id = candidates.member(*slot).map_or("", |m| m.instance().id.as_str());
             let id = secret.hash(id.as_bytes());

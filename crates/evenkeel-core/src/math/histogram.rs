@@ -13,6 +13,8 @@ const UNIT_BITS: u32 = 13;
 /// Octaves above the linear range: the last bucket begins at about 137 s.
 const OCTAVES: u32 = 21;
 const BUCKETS: usize = ((OCTAVES + 1) << SUB_BITS) as usize;
+/// Halving leaves at least as many records, once there were.
+const KEPT: u64 = 8;
 
 /// Counts of durations in log-linear buckets from 8 µs to 137 s; larger values land in the last.
 /// 704 bytes. Recording is one relaxed increment.
@@ -74,13 +76,22 @@ impl Histogram {
             .sum()
     }
 
-    /// Forgets half of every bucket, so that quantiles follow the present. A record made meanwhile is
-    /// kept: only what was read is subtracted.
+    /// Forgets every second record, in the order of their durations, so that quantiles follow the present
+    /// and hardly move by it. Fewer than 16 stay as they are: who is rarely asked is known by
+    /// the last answers, however old. A record made meanwhile is kept: only what was read is subtracted.
+    /// O(buckets).
     pub fn halve(&self) {
+        if self.count() < 2 * KEPT {
+            return;
+        }
+        // Odd buckets keep the greater half in turns; otherwise all that are alone would be lost at once.
+        let mut odd = 0;
         for bucket in &self.buckets {
-            let half = bucket.load(Ordering::Relaxed).div_ceil(2);
-            if half > 0 {
-                bucket.fetch_sub(half, Ordering::Relaxed);
+            let count = bucket.load(Ordering::Relaxed);
+            let forgotten = count / 2 + (count & 1 & !odd);
+            odd ^= count & 1;
+            if forgotten > 0 {
+                bucket.fetch_sub(forgotten, Ordering::Relaxed);
             }
         }
     }
@@ -137,15 +148,35 @@ mod tests {
     }
 
     #[test]
-    fn halving_keeps_half_and_forgets_single_records() {
+    fn halving_keeps_half_of_all_and_of_each_part() {
         let h = Histogram::default();
-        h.record(Nanos::from_millis(1));
-        for _ in 0..5 {
-            h.record(Nanos::from_millis(100));
+        for ms in 1..=100 {
+            h.record(Nanos::from_millis(ms));
         }
-        h.halve();
-        assert_eq!(h.count(), 2);
-        assert_eq!(h.count_at_most(Nanos::from_millis(10)), 0);
+        for (left, low) in [(50, 25), (25, 12), (12, 6), (12, 6)] {
+            h.halve();
+            assert_eq!(h.count(), left);
+            let found = h.count_at_most(Nanos::from_millis(51));
+            assert!(found.abs_diff(low) <= 1, "{found} of {left}");
+        }
+    }
+
+    #[test]
+    fn halving_leaves_the_last_few() {
+        for n in 0..100 {
+            let h = Histogram::default();
+            for ms in 0..n {
+                h.record(Nanos::from_millis(ms * ms));
+            }
+            for _ in 0..10 {
+                h.halve();
+            }
+            assert!(
+                (n.min(KEPT)..2 * KEPT).contains(&h.count()),
+                "{} of {n}",
+                h.count()
+            );
+        }
     }
 
     #[test]

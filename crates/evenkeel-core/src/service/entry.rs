@@ -62,14 +62,23 @@ impl Entry {
             state: self.state(),
             since: mark.since,
             reason,
+            ejected_until: self.ejection.until(),
         }
     }
 
-    /// Whether its requests show nothing but good: it is not ejected, its last request succeeded or it
-    /// had none, and if it came back from an ejection it has answered since.
-    pub(super) fn works(&self) -> bool {
+    /// Whether its requests show nothing but good: it is not ejected, its last request succeeded or was
+    /// long ago, and if it came back from an ejection it has answered since.
+    pub(super) fn works(&self, settings: &EjectionSettings, now: Nanos) -> bool {
         let stats = self.member.stats();
-        stats.consecutive_failures() == 0 && self.ejection.answered(stats.successes())
+        let run = stats.consecutive_failures();
+        let good = run == 0 || (run < self.ejection.limit(settings) && self.is_idle(settings, now));
+        good && self.ejection.answered(stats.successes())
+    }
+
+    /// Whether nobody has asked it for as long as a first ejection lasts. Failures before say little then:
+    /// who gets no requests cannot make up for them.
+    pub(super) fn is_idle(&self, settings: &EjectionSettings, now: Nanos) -> bool {
+        now.since(self.member.stats().last_used()) >= settings.base
     }
 
     /// Whether requests do not speak against it, as of the last look at them.

@@ -4,8 +4,8 @@
 //! dependency fails, every instance fails alike, and ejecting some only overloads the rest. So an
 //! instance is ejected only while
 //!
-//! 1. at least `min_healthy` others **work**: not ejected, last request succeeded (or none made yet),
-//!    and if they were ejected before, they have answered since. In a fleet that fails alike hardly any
+//! 1. at least `min_healthy` others **work**: not ejected, last request succeeded (or none made, or none
+//!    of late), and if they were ejected before, they have answered since. In a fleet that fails alike hardly any
 //!    does. A service of one instance never loses it; of two, one; of three with two dead, both dead
 //!    ones go.
 //! 2. at most **half** (rounded up) of the instances that checks do not call down are ejected then.
@@ -54,8 +54,8 @@ struct Room {
 }
 
 impl Room {
-    fn of(slots: &Slots, min_healthy: u32) -> Self {
-        let wanted = wanted(slots.len(), min_healthy);
+    fn of(slots: &Slots, settings: &ServiceSettings, now: Nanos) -> Self {
+        let wanted = wanted(slots.len(), settings.min_healthy);
         let healthy = slots.iter().filter(|(_, entry)| entry.is_healthy()).count();
         let fallback = healthy < wanted;
         let mut room = Self {
@@ -74,9 +74,9 @@ impl Room {
             room.present += 1;
             if entry.ejection.until().is_some() {
                 room.ejected += 1;
-            } else if entry.works() {
+            } else if entry.works(&settings.ejection, now) {
                 room.working += 1;
-                room.success += entry.member.stats().score();
+                room.success += entry.member.stats().success_share();
                 if !fallback {
                     room.last_priority = room.last_priority.max(entry.member.instance().priority);
                 }
@@ -130,7 +130,7 @@ pub(super) fn look(
     if settings.ejection.consecutive_failures == 0 {
         return false;
     }
-    let mut room = Room::of(slots, settings.min_healthy);
+    let mut room = Room::of(slots, settings, now);
     let mut changed = false;
     for (run, slot) in failing(slots, settings, &room) {
         let Some(entry) = slots.get_mut(slot) else {

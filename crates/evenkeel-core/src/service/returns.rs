@@ -40,6 +40,23 @@ impl ServiceState {
         }
     }
 
+    /// Forgets failures of instances that nobody asks any more: those that are no candidates, and those that
+    /// had to stay though they failed. Who stands in for others and fails once must still count as one that may
+    /// stand in, years after. A candidate that is asked now and then keeps its run, and in the last resort
+    /// everybody does, for who answers is looked for there.
+    pub(super) fn forget_failures(&mut self) {
+        for (slot, entry) in self.slots.iter_mut() {
+            if entry.member.stats().consecutive_failures() > 0
+                && entry.ejection.until().is_none()
+                && entry.is_idle(&self.settings.ejection, self.now)
+                && ((entry.withheld && !self.last_resort) || !self.view.is_candidate(slot))
+            {
+                entry.forgive();
+                entry.arm(&self.settings.ejection);
+            }
+        }
+    }
+
     /// Lets instances return that were taken out by a judge who is no longer asked.
     pub(super) fn release_unjudged(&mut self) {
         let checks_off = self.settings.checks.is_none();

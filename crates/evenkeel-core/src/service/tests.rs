@@ -73,6 +73,7 @@ impl Rig {
     /// Ends `n` requests to `id`, and alarms like a worker would.
     fn outcomes(&mut self, id: &str, n: u32, outcome: Outcome) {
         for _ in 0..n {
+            self.member(id).stats().on_start(self.now);
             if self.member(id).stats().on_end(&outcome, self.now) {
                 self.state.apply(Evidence::Alarm, self.now);
             }

@@ -73,7 +73,7 @@ impl Entry {
     fn factor(&self, now: Nanos) -> f64 {
         let stats = self.member.stats();
         let in_flight = self.member.load().get();
-        let share = f64::from(stats.score()).max(LEAST_SHARE);
+        let share = f64::from(stats.success_share()).max(LEAST_SHARE);
         let factor = f64::from(in_flight + 1) / (share * f64::from(self.weight));
         if in_flight > 0 {
             return factor;

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Picker, Strategy};
+use super::{Picker, Strategy, weighted_random};
 use crate::view::{Candidates, Slot};
 use crate::{NoPick, PickContext, PickRequest};
 
@@ -15,9 +15,13 @@ pub struct Random;
 
 impl Strategy for Random {
     fn build(&self, candidates: &Candidates, _seed: u64) -> Box<dyn Picker> {
-        Box::new(Even {
-            slots: candidates.slots().clone(),
-        })
+        if candidates.has_full_shares() {
+            Box::new(Even {
+                slots: candidates.slots().clone(),
+            })
+        } else {
+            weighted_random::drawn(candidates.slots(), candidates.shares())
+        }
     }
 }
 

@@ -40,7 +40,8 @@ impl First {
     #[cold]
     fn overflow(&self, hash: u64, tried: &[Slot]) -> Option<Slot> {
         let limit = self.usable.limit();
-        let free = |slot: Slot| !tried.contains(&slot) && !limit.is_full(slot);
+        let free =
+            |slot: Slot| self.usable.admits(slot, hash) && !tried.contains(&slot) && !limit.is_full(slot);
         self.ranking
             .first(hash, free)
             .or_else(|| limit.least_loaded(tried))
@@ -52,7 +53,7 @@ impl Picker for First {
     fn pick(&self, request: &PickRequest<'_>, cx: &mut PickContext) -> Result<Slot, NoPick> {
         let hash = request.key.unwrap_or_else(|| cx.rng.next_u64());
         let first = self.ranking.first(hash, |_| true).ok_or(NoPick::NoneEligible)?;
-        if self.usable.has_room(first) && !request.tried.contains(&first) {
+        if self.usable.has_room(first, hash) && !request.tried.contains(&first) {
             return Ok(first);
         }
         self.overflow(hash, request.tried).ok_or(NoPick::NoneEligible)

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
 
-use super::{Picker, Strategy};
+use super::{Picker, Strategy, weighted_round_robin};
 use crate::math::Divisor;
 use crate::view::{Candidates, Slot};
 use crate::{NoPick, PickContext, PickRequest, Rng};
@@ -20,7 +20,11 @@ pub struct RoundRobin;
 
 impl Strategy for RoundRobin {
     fn build(&self, candidates: &Candidates, seed: u64) -> Box<dyn Picker> {
-        Box::new(Cycle::new(candidates.slots().clone(), seed))
+        if candidates.has_full_shares() {
+            Box::new(Cycle::new(candidates.slots().clone(), seed))
+        } else {
+            weighted_round_robin::in_turn(candidates.slots(), candidates.shares(), seed)
+        }
     }
 }
 

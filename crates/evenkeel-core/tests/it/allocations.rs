@@ -23,6 +23,7 @@ fn picks_and_leases_allocate_nothing() {
                     cx.now = Nanos::from_millis(step);
                     let request = PickRequest {
                         key: (step % 2 == 0).then_some(step << 40),
+                        region: None,
                         tried: &[Slot(0), Slot(3)][..step as usize % 3],
                     };
                     let slot = picker.pick(&request, &mut cx).unwrap();

@@ -33,6 +33,7 @@ fn pick(strategy: &dyn Strategy, service: &Candidates) -> impl Fn(&[u8]) -> Sock
     move |key| {
         let request = PickRequest {
             key: Some(hash.hash(key)),
+            region: None,
             tried: &[],
         };
         let slot = picker.pick(&request, &mut PickContext::new(0)).unwrap();

@@ -38,6 +38,7 @@ fn owner(picker: &dyn Picker, key: u64, tried: &[Slot]) -> Slot {
     let request = PickRequest {
         tried,
         key: Some(key),
+        region: None,
     };
     // Another context each time: nothing but the key may decide.
     picker.pick(&request, &mut PickContext::new(key)).unwrap()

@@ -185,6 +185,17 @@ fn why_stricter(trace: &Trace) -> Option<&'static str> {
 
 /// Why we accept what hyper refuses.
 fn why_more_lenient(bytes: &[u8], ours: &Message) -> Option<&'static str> {
+    // Requests with such a line are refused by both.
+    let white_space_before_colon = bytes
+        .split(|b| *b == b'\r')
+        .take_while(|line| *line != b"\n")
+        .filter_map(|line| line.iter().position(|b| *b == b':').map(|colon| &line[..colon]))
+        .any(|name| name.ends_with(b" ") || name.ends_with(b"\t"));
+    if white_space_before_colon {
+        return Some(
+            "white space before a colon is ours to remove from responses (RFC 9112 §5.1); hyper refuses it",
+        );
+    }
     let target = String::from_utf8_lossy(&ours.start.1);
     let line = bytes
         .split(|b| *b == b'\r')

@@ -14,6 +14,9 @@ use crate::buffer::{LARGE, SMALL};
 use crate::failure::Failure;
 use crate::rewrite;
 
+/// 1xx responses that may precede a response.
+const MAX_INFORMATIONAL: u8 = 100;
+
 /// Up to this size, body bytes are copied behind a head so that both leave in one plain write.
 const COPY: usize = 8 * 1024;
 
@@ -136,6 +139,11 @@ impl Attempt<'_> {
             return Err(Failure::Unasked);
         }
         if head.is_informational() {
+            // Each gives the instance the time for a response anew, which must end some time.
+            self.informational += 1;
+            if self.informational > MAX_INFORMATIONAL {
+                return Err(Failure::ResponseTimeout);
+            }
             if self.request.version == Version::Http11 {
                 rewrite::response(&mut self.reply, &head, self.inbox.bytes(), false, false, &[]);
             }

@@ -4,9 +4,11 @@ use std::future::poll_fn;
 use std::io;
 use std::net::Shutdown;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use evenkeel_core::Nanos;
 use socket2::SockRef;
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
@@ -16,10 +18,11 @@ use crate::buffer::SMALL;
 use crate::reply::{self, Reply};
 use crate::worker::Worker;
 
-/// After our last response, how long and how much we still read, so that the client gets to see the
-/// response before its unread bytes make the kernel reset the connection (RFC 9112 §9.6).
-const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 1024 * 1024;
+/// After our last response, how long we still read, in all and without hearing anything, so that the client
+/// gets to see the response before its unread bytes make the kernel reset the connection (RFC 9112 §9.6).
+/// Many clients read only when they have written everything; the times are those of nginx.
+const LINGER: Duration = Duration::from_secs(30);
+const LINGER_IDLE: Duration = Duration::from_secs(5);
 
 impl Client {
     /// Sends a reply of our own. `close` announces the end.
@@ -60,20 +63,20 @@ impl Client {
 
     /// Ends our side and reads what the client still sends, within bounds.
     pub(crate) async fn linger(&mut self) {
-        self.timer.arm(&self.worker.timers, LINGER);
-        let mut left = LINGER_BYTES;
+        let worker = Rc::clone(&self.worker);
+        let end = worker.timers.now() + Nanos::from(LINGER);
+        self.timer.arm(&worker.timers, LINGER_IDLE);
         poll_fn(|cx| {
             if Pin::new(&mut self.stream).poll_shutdown(cx).is_pending() {
                 return Poll::Pending;
             }
-            while left > 0 && !self.timer.poll_expired(cx) && !self.worker.draining.get() {
+            while !self.timer.poll_expired(cx) && worker.timers.now() < end {
                 self.inbox.consume(self.inbox.len());
-                match self
-                    .worker
+                match worker
                     .buffers
                     .poll_read(cx, &mut self.stream, &mut self.inbox, SMALL)
                 {
-                    Poll::Ready(Ok(n)) if n > 0 => left = left.saturating_sub(n),
+                    Poll::Ready(Ok(n)) if n > 0 => self.timer.arm(&worker.timers, LINGER_IDLE),
                     Poll::Ready(_) => break,
                     Poll::Pending => return Poll::Pending,
                 }

@@ -218,6 +218,38 @@ async fn early_hints_pass_and_an_http_1_0_client_is_spared_them() {
 }
 
 #[tokio::test]
+async fn white_space_before_a_colon_is_taken_out_of_a_response() {
+    let backend = Backend::start().await;
+    let rig = Rig::before(&backend).await;
+    let mut client = rig.request(GET).await;
+    let (mut instance, _) = backend.request().await;
+    instance
+        .send("HTTP/1.1 200 OK\r\nDate: now\r\nA \t:b\r\nContent-Length : 2\r\nC: d :\r\n\r\nok")
+        .await;
+    let response = client.response().await;
+    assert_eq!(response.body, "ok");
+    assert_eq!(
+        response.head,
+        "HTTP/1.1 200 OK\r\nDate: now\r\nA: b\r\nContent-Length: 2\r\nC: d :\r\n\r\n"
+    );
+}
+
+#[tokio::test]
+async fn an_instance_that_only_ever_says_wait_is_given_up() {
+    let backend = Backend::start().await;
+    let rig = Rig::before(&backend).await;
+    let mut client = rig.request(GET).await;
+    let (mut instance, _) = backend.request().await;
+    for _ in 0..100 {
+        instance.send("HTTP/1.1 102 Processing\r\n\r\n").await;
+        client.bodiless().await.expect(102);
+    }
+    instance.send("HTTP/1.1 102 Processing\r\n\r\n").await;
+    client.response().await.expect_error(504, "http_response_timeout");
+    instance.ended().await;
+}
+
+#[tokio::test]
 async fn an_http_1_0_client_gets_plain_bodies_and_the_end_of_the_connection() {
     let backend = Backend::start().await;
     let rig = Rig::before(&backend).await;
@@ -225,7 +257,9 @@ async fn an_http_1_0_client_gets_plain_bodies_and_the_end_of_the_connection() {
         .request("GET /old HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
         .await;
     let (mut instance, head) = backend.request().await;
-    assert!(head.starts_with("GET /old HTTP/1.1\r\nHost: \r\n"), "{head}");
+    // It names no host, and so means where it connected.
+    let start = format!("GET /old HTTP/1.1\r\nHost: {}\r\n", rig.address);
+    assert!(head.starts_with(&start), "{head}");
     assert!(head.contains("Via: 1.0 evenkeel-"));
     instance
         .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x\r\nabc\r\n2\r\nde\r\n0\r\nX-T: u\r\n\r\n")

@@ -34,6 +34,60 @@ async fn a_connection_that_closes_as_it_is_used_again_costs_a_get_nothing() {
 }
 
 #[tokio::test]
+async fn a_request_lost_while_it_was_worked_on_is_its_instances_fault_on_a_kept_connection_too() {
+    let backend = Backend::start().await;
+    let rig = Rig::before(&backend).await;
+    let mut client = rig.request(GET).await;
+    let (mut instance, _) = backend.request().await;
+    instance.send(OK).await;
+    client.response().await.expect(200);
+    client.send(GET).await;
+    instance.head().await;
+    let waited = tokio::time::timeout(SHORT, instance.stream.readable()).await;
+    assert!(waited.is_err());
+    drop(instance);
+    client.response().await.expect_error(502, "connection_terminated");
+    rig.settled().await;
+    assert_eq!(rig.tally(), [0, 1, 1, 0]);
+    assert_eq!(rig.retries(RetryReason::StaleConnection), 0);
+}
+
+#[tokio::test]
+async fn the_one_of_many_with_a_free_connection_is_found() {
+    let mut backends = Vec::new();
+    for _ in 0..12 {
+        backends.push(Backend::start().await);
+    }
+    let addresses: Vec<_> = backends.iter().map(|backend| backend.address).collect();
+    let mut setup = Setup::new(&addresses);
+    setup.connections_per_instance = 1;
+    let rig = setup.start().await;
+    let get = |client: usize| format!("GET /{client} HTTP/1.1\r\nHost: x\r\n\r\n");
+    let mut clients = Vec::new();
+    for client in 0..12 {
+        clients.push(rig.request(&get(client)).await);
+    }
+    let mut busy = Vec::new();
+    for backend in &backends {
+        busy.push(backend.request().await);
+    }
+    // Wherever the rotation stands, all but one are passed over.
+    for (instance, head) in busy.iter_mut().rev() {
+        let client: usize = head[5..].split(' ').next().unwrap().parse().unwrap();
+        instance.send(OK).await;
+        clients[client].response().await.expect(200);
+        clients[client].send(get(client)).await;
+        *head = instance.head().await;
+    }
+    for (instance, _) in &mut busy {
+        instance.send(OK).await;
+    }
+    for mut client in clients {
+        client.response().await.expect(200);
+    }
+}
+
+#[tokio::test]
 async fn a_post_is_not_sent_over_a_connection_that_its_instance_has_ended() {
     let backend = Backend::start().await;
     let mut setup = Setup::new(&[backend.address]);

@@ -58,7 +58,11 @@ async fn each_fault_has_its_status_and_ends_the_connection() {
             "http_request_error",
             "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\nx",
         ),
-        (404, "destination_not_found", "GET / HTTP/1.1\r\nHost: y\r\n\r\n"),
+        (
+            404,
+            "destination_not_found",
+            "POST / HTTP/1.1\r\nHost: y\r\nContent-Length: 1\r\n\r\n",
+        ),
         (
             413,
             "http_request_error",
@@ -125,13 +129,27 @@ async fn refusals_of_head_requests_have_no_body() {
     setup.listener.routes[0].host = Some("x".into());
     let rig = setup.start().await;
     for (status, text) in [
-        (404, "HEAD / HTTP/1.1\r\nHost: y\r\n\r\n"),
+        (404, "HEAD / HTTP/1.1\r\nHost: y\r\nConnection: close\r\n\r\n"),
         (400, "HEAD / HTTP/1.1\r\n\r\n"),
     ] {
         let mut client = rig.request(text).await;
         let response = client.bodiless().await;
         assert_ne!(field(&response.expect(status).head, "content-length"), Some("0"));
         client.ended().await;
+    }
+}
+
+#[tokio::test]
+async fn a_well_formed_request_that_is_not_served_costs_no_connection() {
+    let server = Server::start(OK).await;
+    let mut setup = Setup::new(&[server.address]);
+    setup.listener.routes[0].host = Some("x".into());
+    let rig = setup.start().await;
+    let unrouted = "GET / HTTP/1.1\r\nHost: y\r\n\r\n";
+    let mut client = rig.request(&format!("{unrouted}{GET}{unrouted}{GET}")).await;
+    for status in [404, 200, 404, 200] {
+        let response = client.response().await;
+        assert_eq!(field(&response.expect(status).head, "connection"), None);
     }
 }
 
@@ -251,13 +269,15 @@ async fn the_framing_of_chunks_does_not_count_against_the_limit() {
 #[tokio::test]
 async fn no_refusal_follows_a_part_of_an_early_hint() {
     let backend = Backend::start().await;
-    let rig = Rig::before(&backend).await;
+    let mut setup = Setup::new(&[backend.address]);
+    setup.limits.max_head_bytes = 256 * 1024;
+    let rig = setup.start().await;
     let mut client = rig
         .request("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
         .await;
     let (mut instance, _) = backend.request().await;
     // Hints until the client, which does not read, holds all it can.
-    let hint = format!("HTTP/1.1 103 Hint\r\nX: {}\r\n\r\n", "x".repeat(8000));
+    let hint = format!("HTTP/1.1 103 Hint\r\nX: {}\r\n\r\n", "x".repeat(200_000));
     let full = async { while instance.stream.write_all(hint.as_bytes()).await.is_ok() {} };
     let stalled = tokio::time::timeout(Duration::from_millis(500), full).await;
     assert!(stalled.is_err(), "the proxy stopped reading");
@@ -277,9 +297,9 @@ async fn a_client_that_goes_on_sending_still_reads_the_refusal() {
     setup.max_body = Some(1000);
     let rig = setup.start().await;
     let mut client = rig
-        .request("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 400000\r\n\r\n")
+        .request("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 8000000\r\n\r\n")
         .await;
-    for _ in 0..100 {
+    for _ in 0..2000 {
         client.send(vec![b'a'; 4000]).await;
     }
     client.response().await.expect_error(413, "http_request_error");

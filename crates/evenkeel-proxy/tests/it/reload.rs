@@ -169,6 +169,27 @@ async fn the_deadline_of_a_drain_cuts_requests_off_and_never_ends_a_body_cleanly
 }
 
 #[tokio::test]
+async fn a_drain_cuts_no_response_of_a_client_that_has_asked_for_more() {
+    let backend = Backend::start().await;
+    let rig = Rig::before(&backend).await;
+    let mut client = rig.request(GET).await;
+    let (mut instance, _) = backend.request().await;
+    // More than is kept of requests to come: some stays unread in the socket.
+    let more = GET.repeat(4_000);
+    client.send(&more).await;
+    let drained = tokio::spawn(rig.proxy.drain(Duration::from_secs(60)));
+    let body = "a".repeat(4_000_000);
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let sent = tokio::spawn(async move { instance.send(answer).await });
+    let response = client.response().await;
+    assert_eq!(response.body.len(), body.len());
+    assert_eq!(field(&response.head, "connection"), Some("close"));
+    within(sent).await.unwrap();
+    drop(client);
+    assert_eq!(within(drained).await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn requests_that_are_here_when_a_drain_begins_are_answered() {
     let server = Server::start(OK).await;
     for _ in 0..20 {

@@ -208,18 +208,60 @@ async fn retries_stay_within_their_budget() {
     let (_socket, dead) = refusing();
     let server = Server::start(OK).await;
     let mut setup = Setup::new(&[dead, server.address]);
-    setup.retry_budget = 0.0;
+    setup.retry_budget = 1e-9;
     let rig = setup.start().await;
     let mut client = rig.client().await;
     let mut failed = 0;
-    // A retry takes the next turn of the good instance, too: until the reserve of 100 is used up, every
+    // A retry takes the next turn of the good instance, too: until the reserve of 200 is used up, every
     // request begins at the bad one; then every second.
-    for _ in 0..240 {
+    for _ in 0..440 {
         client.send(GET).await;
         failed += u32::from(client.response().await.status() == 502);
     }
-    assert_eq!(rig.retries(RetryReason::Connect), 100);
-    assert!((69..=70).contains(&failed), "{failed}");
+    assert_eq!(rig.retries(RetryReason::Connect), 200);
+    assert!((119..=120).contains(&failed), "{failed}");
+}
+
+#[tokio::test]
+async fn without_a_budget_nothing_is_repeated() {
+    let (_socket, dead) = refusing();
+    let server = Server::start(OK).await;
+    let mut setup = Setup::new(&[dead, server.address]);
+    setup.retry_budget = 0.0;
+    let rig = setup.start().await;
+    let mut client = rig.client().await;
+    let mut statuses = Vec::new();
+    for _ in 0..2 {
+        client.send(GET).await;
+        statuses.push(client.response().await.status());
+    }
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 502]);
+    assert_eq!(rig.retries(RetryReason::Connect), 0);
+}
+
+#[tokio::test]
+async fn requests_under_way_count_for_the_budget() {
+    let (dying, good) = (Backend::start().await, Server::start(OK).await);
+    let rig = Setup::new(&[dying.address, good.address]).start().await;
+    let mut clients = Vec::new();
+    let mut held = Vec::new();
+    // None has been answered by the instance that dies: more than the reserve allows.
+    for _ in 0..600 {
+        let mut client = rig.request(GET).await;
+        tokio::select! {
+            (peer, _) = dying.request() => {
+                held.push(peer);
+                clients.push(client);
+            }
+            response = client.response() => drop(response.expect(200)),
+        }
+    }
+    assert_eq!(held.len(), 300);
+    drop((held, dying));
+    for mut client in clients {
+        client.response().await.expect(200);
+    }
 }
 
 #[tokio::test]

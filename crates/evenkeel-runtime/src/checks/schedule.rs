@@ -214,13 +214,19 @@ mod tests {
             assert!(times[0] < 1000.0, "the first round is made at once");
             for (n, gap) in times.windows(2).map(|pair| pair[1] - pair[0]).enumerate() {
                 assert!(gap <= 5000.01 && (n == 0 || gap >= 4499.9), "{n}: {gap}");
-                gaps.insert(gap.round() as u32);
+                if n > 0 {
+                    gaps.insert(gap.round() as u32);
+                }
             }
             for time in times {
                 per_second[(time / 1000.0) as usize] += 1;
             }
         }
-        assert!(gaps.len() > 400, "waits differ");
+        assert!(
+            gaps.len() > 400,
+            "waits differ, not only the first: {}",
+            gaps.len()
+        );
         // 10,000 checks per 4.75 s on average are 2105 per second.
         let steady = &per_second[6..];
         assert!(steady.iter().all(|n| (1800..2600).contains(n)), "{per_second:?}");

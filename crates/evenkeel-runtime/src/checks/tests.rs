@@ -59,9 +59,16 @@ fn checker(
     (checker, plan, inbox)
 }
 
+/// Everything a test waits for happens within this time, or the test fails.
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(30), future)
+        .await
+        .expect("it did not happen in time")
+}
+
 async fn next(inbox: &mut mpsc::Receiver<Message>) -> CheckResult {
-    match timeout(Duration::from_secs(30), inbox.recv()).await {
-        Ok(Some(Message::Check(result))) => result,
+    match within(inbox.recv()).await {
+        Some(Message::Check(result)) => result,
         other => panic!("no result: {other:?}"),
     }
 }
@@ -86,17 +93,16 @@ async fn checks_under_way_are_capped() {
             });
         }
     });
-    let (checker, _plan, mut inbox) = checker(address, 20, Lanes::with(3, 1));
+    let (checker, _plan, mut inbox) = checker(address, 20, Lanes::with(3, 1, 0));
     let running = tokio::spawn(checker.run());
     let mut ids = std::collections::BTreeSet::new();
     for left in (1..=20).rev() {
-        timeout(Duration::from_secs(30), async {
+        within(async {
             while open.load(SeqCst) < left.min(3) {
                 tokio::task::yield_now().await;
             }
         })
-        .await
-        .unwrap();
+        .await;
         release.add_permits(1);
         ids.insert(next(&mut inbox).await.id);
     }
@@ -136,8 +142,83 @@ async fn a_check_that_panics_fails_its_instance_alone() {
         ids.insert(result.id);
     }
     assert_eq!((panicked, ids.len()), (1, 3));
-    server.await.unwrap();
+    within(server).await.unwrap();
     running.abort();
+}
+
+/// Instances whose last check timed out wait for their own lane alone, those that answered for theirs: in
+/// the permits of the process as in those of the service.
+#[tokio::test(start_paused = true)]
+async fn each_lane_is_free_while_the_other_is_full() {
+    for (timed_out, common) in [(true, true), (true, false), (false, true), (false, false)] {
+        let lanes = if common {
+            Lanes::with(1, 1, 0)
+        } else {
+            Lanes::with(0, 0, 1)
+        };
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let (mut checker, _plan, mut inbox) = checker(address, 1, lanes);
+        checker.take_plan();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let (key, ..) = checker.schedule.take_due(Instant::now()).unwrap();
+        let (sent, began) = (checker.shared.clock.now(), Instant::now());
+        let answer = if timed_out {
+            Answer::TimedOut("no answer".into())
+        } else {
+            Answer::Failed("status 500".into())
+        };
+        let task = checker
+            .running
+            .spawn(async move { Ended { sent, began, answer } });
+        checker.keys.insert(task.id(), key);
+        checker.schedule.started(key, task);
+        let ended = checker.running.join_next_with_id().await.unwrap();
+        checker.end(ended).await;
+        next(&mut inbox).await;
+
+        let lanes = if common {
+            &checker.shared.lanes
+        } else {
+            &checker.own
+        };
+        let (its, other) = if timed_out {
+            (lanes.slow.clone(), lanes.quick.clone())
+        } else {
+            (lanes.quick.clone(), lanes.slow.clone())
+        };
+        let _full = other.try_acquire().unwrap();
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        checker.start_due();
+        // The task takes its permit when it first runs, and then waits for the network.
+        tokio::task::yield_now().await;
+        assert_eq!(
+            its.available_permits(),
+            0,
+            "timed out: {timed_out}, common: {common}"
+        );
+    }
+}
+
+/// One service's instances hang and hold every permit of the process; another's are checked all the same.
+#[tokio::test]
+async fn services_do_not_wait_for_each_other() {
+    let hanging = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let closing = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let lanes = Lanes::with(5, 1, 1);
+    let (first, _plan, _inbox) = checker(hanging.local_addr().unwrap(), 20, lanes.clone());
+    let first = tokio::spawn(first.run());
+    let mut held = Vec::new();
+    for _ in 0..6 {
+        held.push(within(hanging.accept()).await.unwrap());
+    }
+    let (second, _plan, mut inbox) = checker(closing.local_addr().unwrap(), 3, lanes);
+    let second = tokio::spawn(second.run());
+    for _ in 0..3 {
+        drop(within(closing.accept()).await.unwrap());
+        next(&mut inbox).await;
+    }
+    first.abort();
+    second.abort();
 }
 
 #[tokio::test]
@@ -145,7 +226,7 @@ async fn it_ends_with_its_writer() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (checker, plan, _inbox) = checker(listener.local_addr().unwrap(), 5, Lanes::new());
     let running = tokio::spawn(checker.run());
-    let (_stream, _) = listener.accept().await.unwrap();
+    let (_stream, _) = within(listener.accept()).await.unwrap();
     drop(plan);
-    timeout(Duration::from_secs(30), running).await.unwrap().unwrap();
+    within(running).await.unwrap();
 }

@@ -204,13 +204,16 @@ async fn a_busy_writer_rests_and_takes_in_what_came_together() {
 
 #[test]
 fn a_rest_is_nine_times_the_work_within_limits() {
-    for (worked, rests) in [
-        (0, 0),
-        (100, 0),
-        (112, 1008),
-        (5000, 45_000),
-        (1_000_000, 250_000),
+    for (worked, instances, rests) in [
+        (0, 10_000, 0),
+        (100, 10_000, 0),
+        (112, 10_000, 1008),
+        (5000, 10_000, 45_000),
+        (1_000_000, 10_000, 100_000),
+        (1_000_000, 100_000, 250_000),
+        (1_000_000, 6, 0),
     ] {
-        assert_eq!(rest(Duration::from_micros(worked)), Duration::from_micros(rests));
+        let rest = rest(Duration::from_micros(worked), instances);
+        assert_eq!(rest, Duration::from_micros(rests), "{worked} {instances}");
     }
 }

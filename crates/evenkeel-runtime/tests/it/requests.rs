@@ -53,6 +53,29 @@ async fn an_ejected_instance_returns_in_time() {
     assert_eq!(service.view().candidates().len(), 3);
 }
 
+/// Checks call all three down, requests one of them: that one is left out.
+#[tokio::test]
+async fn in_fallback_requests_decide() {
+    let (_refusing, address) = refusing();
+    let ids = ["a", "b", "c"];
+    let balancer = balancer();
+    let mut spec = spec("web", ids.map(|id| instance(id, address)).into());
+    spec.check = Some(tcp_check(1000, 1000));
+    let mut events = balancer.subscribe();
+    balancer.apply(vec![spec]).await.unwrap();
+    let service = balancer.service("web").unwrap();
+    poll_until(|| service.view().is_fallback()).await;
+    assert_eq!(service.view().candidates().len(), 3);
+    fail_at(&service, "b", 5, balancer.clock().now());
+    event(&mut events, EventKind::Ejected, "b").await;
+    let view = service.view_full();
+    assert!(view.is_fallback());
+    assert_eq!(view.candidates().len(), 2);
+    let status = status(&view, "b");
+    assert_eq!(status.state, InstanceState::Down);
+    assert!(status.ejected_until.is_some(), "{status:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn picks_in_fallback_are_counted() {
     let (_refusing, address) = refusing();

@@ -205,6 +205,15 @@ impl Server {
         kib.parse::<u64>().unwrap() * 1024
     }
 
+    /// How many of its threads have a name that begins with this.
+    pub(crate) fn threads(&self, name: &str) -> usize {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+        let names = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")));
+        names
+            .filter(|own| own.as_ref().is_ok_and(|own| own.starts_with(name)))
+            .count()
+    }
+
     /// How many file descriptors it has open.
     pub(crate) fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid()))

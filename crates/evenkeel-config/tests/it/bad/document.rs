@@ -48,6 +48,7 @@ error: this is not YAML: while parsing a block collection, did not find expected
   |
 3 |    bind: [
   |    ^
+  = begin each element of the list with `- `, all at the same indentation
 
 1 error in bad.yaml
 "#,
@@ -186,6 +187,36 @@ error: wrong kind of value
   = write a list
 
 3 errors in bad.yaml
+"#,
+    },
+    Case {
+        name: "tab",
+        input: "listeners:\n\t- name: web\n",
+        shown: r#"
+error: this is not YAML: tabs disallowed within this context (block indentation)
+ --> bad.yaml:2:2
+  |
+2 | →- name: web
+  |  ^
+  = indent with spaces
+
+1 error in bad.yaml
+"#,
+    },
+    Case {
+        name: "alias without anchor",
+        input: r#"
+listeners: *web
+"#,
+        shown: r#"
+error: this alias has no anchor before it
+ --> bad.yaml:1:12
+  |
+1 | listeners: *web
+  |            ^
+  = name the anchor with `&`, or put text that begins with `*` in quotes
+
+1 error in bad.yaml
 "#,
     },
 ];

@@ -213,10 +213,10 @@ services:
 "#,
         shown: r#"
 error: wrong kind of value
- --> bad.yaml:4:43
+ --> bad.yaml:4:36
   |
 4 |     strategy: { name: maglev, key: header }
-  |                                           ^
+  |                                    ^^^^^^
   = write `path`, `source_address`, `{ header: NAME }`, `{ cookie: NAME }` or `{ query: NAME }`
 
 1 error in bad.yaml

@@ -443,4 +443,70 @@ error: a path starts with `/`: write `/healthz`
 1 error in bad.yaml
 "#,
     },
+    Case {
+        name: "numbers that are none hide nothing",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    foo: .nan
+    retry: { budget: .nan, attempts: 99 }
+    health_check: { tcp: {}, jitter: 7, interval: .inf }
+    instances: [{ address: 127.0.0.1:9001 }]
+limits: { head: .inf, body: 1e400 }
+workers: -.inf
+"#,
+        shown: r#"
+error: unknown key `foo`
+ --> bad.yaml:4:5
+  |
+4 |     foo: .nan
+  |     ^^^
+  = allowed here: circuit_breaker, health, health_check, instances, name, pool, retry, strategy, timeouts
+
+error: `.nan` is not a ratio from 0 to 1, such as `0.2`
+ --> bad.yaml:5:22
+  |
+5 |     retry: { budget: .nan, attempts: 99 }
+  |                      ^^^^
+
+error: `99` is not a whole number from 0 to 7
+ --> bad.yaml:5:38
+  |
+5 |     retry: { budget: .nan, attempts: 99 }
+  |                                      ^^
+
+error: `7` is not a ratio from 0 to 1, such as `0.2`
+ --> bad.yaml:6:38
+  |
+6 |     health_check: { tcp: {}, jitter: 7, interval: .inf }
+  |                                      ^
+
+error: `.inf` is not a duration: write a duration with its unit, such as `250ms`, `5s` or `1m30s`
+ --> bad.yaml:6:51
+  |
+6 |     health_check: { tcp: {}, jitter: 7, interval: .inf }
+  |                                                   ^^^^
+
+error: `.inf` is not a size: write a size such as `512`, `64KiB` or `10MiB`
+ --> bad.yaml:8:17
+  |
+8 | limits: { head: .inf, body: 1e400 }
+  |                 ^^^^
+
+error: `1e400` is not a size: write a size such as `512`, `64KiB` or `10MiB`, or `none` for no limit
+ --> bad.yaml:8:29
+  |
+8 | limits: { head: .inf, body: 1e400 }
+  |                             ^^^^^
+
+error: `-inf` is not a whole number from 1 to 1024
+ --> bad.yaml:9:10
+  |
+9 | workers: -.inf
+  |          ^^^^^
+
+8 errors in bad.yaml
+"#,
+    },
 ];

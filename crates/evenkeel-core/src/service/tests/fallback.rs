@@ -28,6 +28,8 @@ fn one_whose_requests_fail_is_left_out_and_both_reasons_show() {
             .starts_with("the first check failed: connection refused; 5 requests failed in a row; out for "),
         "{reason}"
     );
+    let until = rig.status("b").ejected_until;
+    assert!(until > Some(rig.now) && rig.status("a").ejected_until.is_none());
     assert_eq!(rig.events(), ["b ejected"]);
     rig.wait(Nanos::from_secs(6));
     assert_eq!(rig.candidates(), "abc", "it returns in time, on probation");

@@ -145,6 +145,23 @@ fn a_withheld_ejection_happens_when_another_works_again() {
 }
 
 #[test]
+fn the_longest_run_of_failures_goes_first() {
+    let mut rig = Rig::of(4);
+    for id in ["a", "b", "c", "d"] {
+        rig.fail(id, 1);
+    }
+    // Nobody works, so nobody goes.
+    for (id, more) in [("a", 4), ("b", 8), ("c", 6)] {
+        rig.fail(id, more);
+    }
+    assert_eq!(rig.candidates(), "abcd");
+    rig.succeed("d", 1);
+    rig.wait(LOOK);
+    assert_eq!(rig.candidates(), "ad", "of three, the two that fail longest");
+    assert_eq!(rig.events()[3..], ["b ejected", "c ejected"], "in this order");
+}
+
+#[test]
 fn one_on_probation_does_not_count_as_working() {
     let mut rig = Rig::of(2);
     rig.fail("a", 5);
@@ -170,6 +187,52 @@ fn priorities_take_over_in_order_even_beyond_half() {
     assert_eq!(rig.candidates(), "d", "the last that is left stays");
     rig.wait(Nanos::from_secs(6));
     assert_eq!(rig.candidates(), "abc");
+}
+
+#[test]
+fn failures_of_one_without_traffic_are_forgotten() {
+    let mut instances = fleet(2);
+    instances[1].priority = 1;
+    let mut rig = Rig::new(settings(), instances);
+    rig.fail("a", 5);
+    assert_eq!(rig.candidates(), "b");
+    rig.fail("b", 5);
+    rig.wait(LOOK);
+    assert_eq!(rig.candidates(), "b", "nobody else works");
+    rig.wait(Nanos::from_secs(6));
+    assert_eq!(rig.candidates(), "a");
+    rig.succeed("a", 5);
+    for _ in 0..10 {
+        rig.wait(LOOK);
+    }
+    rig.fail("a", 5);
+    assert_eq!(rig.candidates(), "b", "what was against b is long ago");
+}
+
+/// Nobody asks b because it is busy with long requests, say, and a fails too fast ever to be busy.
+#[test]
+fn a_failure_long_ago_does_not_keep_others_in() {
+    for before in [1, 5] {
+        let mut rig = Rig::of(2);
+        rig.fail("a", 1);
+        rig.fail("b", before);
+        for _ in 0..20 {
+            rig.succeed("a", 1);
+            rig.wait(LOOK);
+        }
+        rig.fail("a", 5);
+        assert_eq!(rig.candidates(), "b", "{before}");
+    }
+}
+
+#[test]
+fn failures_of_one_with_little_traffic_are_not() {
+    let mut rig = Rig::of(2);
+    for _ in 0..5 {
+        rig.fail("a", 1);
+        rig.wait(Nanos::from_secs(60));
+    }
+    assert_eq!(rig.events(), ["a ejected", "a returned"]);
 }
 
 #[test]
@@ -256,11 +319,40 @@ fn the_end_of_time_is_reached_without_harm() {
 }
 
 #[test]
-fn response_times_are_forgotten_every_ten_seconds() {
+fn response_times_are_forgotten_every_ten_seconds_but_for_the_last_few() {
     let mut rig = Rig::of(1);
-    rig.succeed("a", 8);
-    for (seconds, remembered) in [(9, 8), (1, 4), (1, 4), (9, 2), (10, 1), (10, 0)] {
+    rig.succeed("a", 64);
+    for (seconds, remembered) in [(9, 64), (1, 32), (1, 32), (9, 16), (10, 8), (10, 8), (3600, 8)] {
         rig.wait(Nanos::from_secs(seconds));
         assert_eq!(rig.member("a").stats().response_times().count(), remembered);
+    }
+}
+
+/// Every response took another time, so that each is alone in its bucket.
+#[test]
+fn a_quiet_instance_keeps_its_quantiles() {
+    for verdict in [Outcome::failed, |time| Outcome::from_status(200, time)] {
+        for n in [1, 7, 20, 100] {
+            let mut rig = Rig::of(1);
+            for i in 1..=n {
+                rig.outcomes("a", 1, verdict(Nanos::from_millis(i * i)));
+            }
+            for _ in 0..100 {
+                rig.wait(AGE);
+            }
+            let stats = rig.member("a");
+            let times = stats.stats().response_times();
+            assert!(
+                (n.min(8)..16).contains(&times.count()),
+                "{} of {n}",
+                times.count()
+            );
+            let median = times.quantile(0.5).unwrap().as_secs_f64() * 1e3;
+            let true_median = (n as f64 / 2.0).powi(2);
+            assert!(
+                n == 1 || (0.5..2.0).contains(&(median / true_median)),
+                "{n}: {median}"
+            );
+        }
     }
 }
