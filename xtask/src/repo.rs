@@ -116,9 +116,15 @@ pub(crate) fn which(program: &str) -> Option<PathBuf> {
             PathBuf::from("/usr/sbin"),
             PathBuf::from("/sbin"),
             tools_dir().join("bin"),
+            venv_dir().join("bin"),
         ])
         .map(|folder| folder.join(program))
         .find(|candidate| candidate.is_file())
+}
+
+/// Where this repository keeps what it installed from the Python index.
+pub(crate) fn venv_dir() -> PathBuf {
+    target_dir().join("venv")
 }
 
 /// Where this repository keeps programs it installed for itself.

@@ -183,7 +183,7 @@ impl Reader {
             reason: status.reason.to_string(),
             ejected_until: status.ejected_until.map(|until| self.calendar.date(until)),
             candidate: self.view.is_candidate(slot),
-            score: f64::from(stats.score()),
+            score: f64::from(stats.success_share()),
             weight: instance.weight.get(),
             priority: instance.priority,
             region: instance.region.as_deref().map(str::to_owned),

@@ -74,7 +74,7 @@ const INSTANCE_FAMILIES: &[InstanceFamily] = &[
         name: "evenkeel_instance_health_score",
         kind: Gauge,
         help: "Smoothed share of the instance's requests that succeeded, 0 to 1.",
-        value: |i| Some(f64::from(i.member.stats().score()).into()),
+        value: |i| Some(f64::from(i.member.stats().success_share()).into()),
     },
     InstanceFamily {
         name: "evenkeel_instance_response_time_seconds",
@@ -203,6 +203,12 @@ fn write_services(services: &[Seen], text: &mut MetricsText) {
         Counter,
         "Requests that found no instance to send them to.",
         |s| s.counters.no_picks.into(),
+    );
+    single(
+        "evenkeel_absent_keys_total",
+        Counter,
+        "Requests without what the strategy hashes, decided by their source address instead.",
+        |s| s.counters.absent_keys.into(),
     );
     single(
         "evenkeel_ejections_total",

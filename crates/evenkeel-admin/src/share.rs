@@ -132,7 +132,7 @@ mod tests {
         ServiceSpec {
             settings: ServiceSettings {
                 name: "web".into(),
-                strategy: StrategyName::round_robin,
+                strategy: StrategyName::round_robin.into(),
                 checks: None,
                 ejection: EjectionSettings::default(),
                 min_healthy: 1,

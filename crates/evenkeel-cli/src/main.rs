@@ -8,6 +8,7 @@ mod limits;
 mod logging;
 mod metrics;
 mod resolve;
+mod secrets;
 mod serve;
 mod wiring;
 

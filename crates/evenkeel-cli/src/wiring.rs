@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use evenkeel_config::{Config, HealthCheck, Listener, Probe, Route, Service};
+use evenkeel_config::{Config, HealthCheck, Listener, Probe, Route, Service, StrategyFile};
 use evenkeel_core::Instance;
 use evenkeel_proxy::{ListenerSettings, Proxy, ProxySettings, RouteSettings, UpstreamSettings};
 use evenkeel_runtime::{Balancer, CheckKind, CheckSettings, ServiceSpec};
 
 use crate::exit::Failed;
 use crate::resolve;
+use crate::secrets::{self, Secret};
 
 /// Puts a configuration in force, all or nothing.
 pub(crate) async fn put_in_force(
@@ -17,9 +18,10 @@ pub(crate) async fn put_in_force(
     proxy: &mut Proxy,
 ) -> Result<(), Failed> {
     let instances = resolve::instances(config).await?;
+    let secrets = secrets::read(config)?;
     let sockets = proxy.bind(&listeners(config)).map_err(Failed::start)?;
     balancer
-        .apply(specs(config, instances))
+        .apply(specs(config, instances, &secrets))
         .await
         .map_err(Failed::input)?;
     let settings = settings(config, balancer)
@@ -28,12 +30,12 @@ pub(crate) async fn put_in_force(
     Ok(())
 }
 
-/// What the balancer is to run; `instances` are those of the services, resolved.
-fn specs(config: &Config, instances: Vec<Vec<Instance>>) -> Vec<ServiceSpec> {
-    let services = config.services.iter().zip(instances);
+/// What the balancer is to run; `instances` and `secrets` are those of the services.
+fn specs(config: &Config, instances: Vec<Vec<Instance>>, secrets: &[Option<Secret>]) -> Vec<ServiceSpec> {
+    let services = config.services.iter().zip(instances).zip(secrets);
     services
-        .map(|(service, instances)| ServiceSpec {
-            settings: service.into(),
+        .map(|((service, instances), secret)| ServiceSpec {
+            settings: service.settings(secret.as_ref().map(Secret::bytes)),
             instances,
             check: service.health_check.as_ref().map(check),
         })
@@ -170,7 +172,7 @@ pub(crate) fn from_flags(arguments: &crate::args::Serve) -> Config {
             .collect(),
         services: vec![Service {
             name: name.to_string(),
-            strategy: arguments.strategy.unwrap_or_default(),
+            strategy: StrategyFile::named(arguments.strategy.unwrap_or_default()),
             health_check: Some(check.into()),
             health: Default::default(),
             circuit_breaker: Default::default(),

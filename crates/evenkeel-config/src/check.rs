@@ -9,6 +9,7 @@ use crate::health_check::HealthCheckFile;
 use crate::path::{Path, at};
 use crate::routes;
 use crate::settings::{CircuitBreaker, CircuitBreakerFile, LimitsFile, overlay};
+use crate::strategy::StrategyText;
 
 /// Something wrong, by its path in the file.
 pub(crate) struct Finding {
@@ -146,6 +147,7 @@ fn services(file: &ConfigFile, found: &mut Vec<Finding>) {
     }
     let none = DefaultsFile::default();
     let defaults = file.defaults.as_ref().unwrap_or(&none);
+    strategy(defaults.strategy.as_ref(), &at!["defaults"], found);
     if let Some(check) = &defaults.health_check {
         both_kinds(check, &at!["defaults", "health_check"], found);
     }
@@ -160,10 +162,22 @@ fn services(file: &ConfigFile, found: &mut Vec<Finding>) {
             );
             found.push(Finding::new(name, text).with("the first is", first));
         }
+        strategy(service.strategy.as_ref(), &at, found);
         instances(service, &at, found);
         health_check(service, defaults, &at, found);
         circuit_breaker(service, defaults, &at, found);
     }
+}
+
+fn strategy(strategy: Option<&StrategyText>, at: &Path, found: &mut Vec<Finding>) {
+    let wrong = strategy
+        .map(|strategy| strategy.0.misplaced())
+        .unwrap_or_default();
+    found.extend(
+        wrong
+            .into_iter()
+            .map(|(key, text)| Finding::new(at.then("strategy").then(key), text)),
+    );
 }
 
 fn instances(service: &ServiceFile, at: &Path, found: &mut Vec<Finding>) {

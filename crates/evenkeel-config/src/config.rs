@@ -5,13 +5,11 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use evenkeel_core::StrategyName;
-
 use crate::address::{Address, Cidr, Statuses};
 use crate::file::{ConfigFile, InstanceFile, ListenerFile, Protocol, Route, ServiceFile};
 use crate::health_check::{HealthCheckFile, HttpCheckFile, TcpCheckFile};
 use crate::settings::{Admin, CircuitBreaker, Health, Limits, ListenerTimeouts, Pool, Retry, Timeouts};
-use crate::strategy::StrategyText;
+use crate::strategy::{StrategyFile, StrategyText};
 
 /// A valid configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,7 +53,7 @@ pub struct Service {
     /// Name of the service.
     pub name: String,
     /// How an instance is chosen.
-    pub strategy: StrategyName,
+    pub strategy: StrategyFile,
     /// Active checks, if any.
     pub health_check: Option<HealthCheck>,
     /// How health decides who gets requests.
@@ -226,7 +224,7 @@ impl From<ServiceFile> for Service {
     fn from(file: ServiceFile) -> Self {
         Self {
             name: file.name,
-            strategy: file.strategy.unwrap_or_default().into(),
+            strategy: file.strategy.unwrap_or_default().0.resolved(),
             health_check: file.health_check.map(Into::into),
             health: file.health.unwrap_or_default().into(),
             circuit_breaker: file.circuit_breaker.unwrap_or_default().into(),
@@ -242,7 +240,7 @@ impl From<&Service> for ServiceFile {
     fn from(service: &Service) -> Self {
         Self {
             name: service.name.clone(),
-            strategy: Some(StrategyText(service.strategy)),
+            strategy: Some(StrategyText(service.strategy.clone())),
             health_check: service.health_check.as_ref().map(Into::into),
             health: Some((&service.health).into()),
             circuit_breaker: Some((&service.circuit_breaker).into()),

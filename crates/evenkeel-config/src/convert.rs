@@ -14,11 +14,14 @@ fn nanos(duration: Duration) -> Nanos {
     Nanos(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
 }
 
-impl From<&Service> for ServiceSettings {
-    fn from(service: &Service) -> Self {
-        Self {
+impl Service {
+    /// For the core. `secret` is what the strategy's `hash_secret_file` holds.
+    #[must_use]
+    pub fn settings(&self, secret: Option<&[u8]>) -> ServiceSettings {
+        let service = self;
+        ServiceSettings {
             name: service.name.as_str().into(),
-            strategy: service.strategy,
+            strategy: service.strategy.settings(&service.name, secret),
             checks: service.health_check.as_ref().map(|check| CheckThresholds {
                 unhealthy: check.unhealthy_threshold,
                 healthy: check.healthy_threshold,

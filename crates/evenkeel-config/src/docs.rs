@@ -100,7 +100,9 @@ pub fn docs_markdown() -> String {
 fn reference(property: &Value) -> Option<String> {
     let link = property["$ref"]
         .as_str()
-        .or_else(|| property["items"]["$ref"].as_str())?;
+        .or_else(|| property["items"]["$ref"].as_str())
+        // A name, or a group.
+        .or_else(|| property["oneOf"][1]["$ref"].as_str())?;
     link.strip_prefix("#/$defs/").map(ToOwned::to_owned)
 }
 
@@ -109,6 +111,8 @@ fn kind(property: &Value, defs: &Map<String, Value>) -> String {
     if let Some(name) = reference(property) {
         let list = if property["items"].is_object() {
             "list of "
+        } else if property["oneOf"].is_array() {
+            "name or "
         } else {
             ""
         };

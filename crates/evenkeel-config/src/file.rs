@@ -214,7 +214,7 @@ macro_rules! service_settings {
 }
 
 service_settings! {
-    /// How an instance is chosen: a name, or `{ name: NAME }` with settings of that strategy.
+    /// How an instance is chosen: a name, or a mapping with the name and settings of that strategy.
     #[schemars(extend("default" = StrategyText::default()))]
     strategy: StrategyText,
     /// Active checks of the instances. Off unless given here or in `defaults`.

@@ -11,6 +11,7 @@ mod docs;
 mod error;
 mod file;
 mod health_check;
+mod keys;
 mod names;
 mod path;
 mod read;
@@ -32,11 +33,12 @@ pub use docs::docs_markdown;
 pub use error::{ConfigError, Invalid, Place, Problem};
 pub use file::{ConfigFile, DefaultsFile, InstanceFile, ListenerFile, Protocol, Route, ServiceFile};
 pub use health_check::{HealthCheckFile, HttpCheckFile, TcpCheckFile};
+pub use keys::{Key, LoadFactorText, Parameter, TableSizeText, Token};
 pub use schema::json_schema;
 pub use settings::{
     Admin, AdminFile, CircuitBreaker, CircuitBreakerFile, Health, HealthFile, Limits, LimitsFile,
     ListenerTimeouts, ListenerTimeoutsFile, Pool, PoolFile, Retry, RetryFile, Timeouts, TimeoutsFile,
 };
-pub use strategy::StrategyText;
+pub use strategy::{Compatibility, NameText, StrategyFile, StrategyText};
 pub use text::{Count, CountLimit, DurationText, OrNone, Ratio, SizeLimit, SizeText};
 pub use whole::Whole;

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::value::StrDeserializer;
+use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{
     self, DeserializeSeed, Deserializer, Expected, IntoDeserializer, MapAccess, SeqAccess, Visitor,
 };
@@ -281,9 +281,26 @@ impl<'t> Deserializer<'t> for Reader<'t> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Fault> {
+        // A variant with a value that is written without one is not told by the visitor what it is.
+        let expected = (&visitor as &dyn Expected).to_string();
+        let bare = |fault| match fault {
+            Fault::New(message) if message.ends_with("newtype variant") => {
+                de::Error::invalid_type(de::Unexpected::Unit, &expected.as_str())
+            }
+            other => other,
+        };
         self.note(match &self.node.value {
-            Value::Text(text) => visitor.visit_enum(text.as_str().into_deserializer()),
+            Value::Text(text) => visitor
+                .visit_enum(text.as_str().into_deserializer())
+                .map_err(bare),
             Value::Plain(_, bytes) => visitor.visit_enum(self.written(bytes).into_deserializer()),
+            Value::Map(entries) if entries.len() == 1 && self.has_failed(&entries[0].1) => {
+                self.sink.borrow_mut().failed.insert(self.node.id());
+                Err(Fault::Noted)
+            }
+            Value::Map(entries) if entries.len() == 1 => {
+                visitor.visit_enum(MapAccessDeserializer::new(self.entries(None, entries)))
+            }
             _ => self.wrong(&visitor),
         })
     }
@@ -340,7 +357,10 @@ impl<'t> MapAccess<'t> for Entries<'t> {
 
     fn next_value_seed<S: DeserializeSeed<'t>>(&mut self, seed: S) -> Result<S::Value, Fault> {
         match self.value.take() {
-            Some(value) => seed.deserialize(self.reader.on(value)),
+            Some(value) => {
+                let reader = self.reader.on(value);
+                reader.note(seed.deserialize(reader))
+            }
             None => Err(de::Error::custom("a value without its key")),
         }
     }

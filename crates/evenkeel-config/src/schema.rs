@@ -143,6 +143,10 @@ fn tidy(value: Value) -> Value {
                         result.insert(key, Value::Object(defs.collect()));
                     }
                     ("format", _) => {}
+                    ("enum", Value::Array(mut words)) => {
+                        words.retain(|word| !word.is_null());
+                        result.insert(key, Value::Array(words));
+                    }
                     (_, value) => {
                         result.insert(key, tidy(value));
                     }

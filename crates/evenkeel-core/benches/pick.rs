@@ -11,8 +11,11 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, criterion_group};
 use evenkeel_core::strategy::StrategyName;
-use evenkeel_core::testing::{add_load, candidates, lease};
-use evenkeel_core::{Candidates, Nanos, Outcome, PickContext, PickRequest, Picker, Rng, Slot, Stats};
+use evenkeel_core::testing::{Place, add_load, candidates, candidates_at, lease};
+use evenkeel_core::{
+    Candidates, HashSecret, KeyHash, LoadFactor, Nanos, Outcome, PickContext, PickRequest, Picker, Rng, Slot,
+    Stats, StrategySettings,
+};
 
 const SIZES: [usize; 3] = [10, 100, 1000];
 
@@ -41,8 +44,10 @@ fn context() -> PickContext {
 
 #[inline(never)]
 fn picks(picker: &dyn Picker, cx: &mut PickContext, rounds: u32) {
-    let request = PickRequest::default();
-    for _ in 0..rounds {
+    let mut request = PickRequest::default();
+    for round in 0..rounds {
+        // Strategies that hash see another key each time; others ignore it.
+        request.key = Some(u64::from(round).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let _ = black_box(picker.pick(black_box(&request), cx));
     }
 }
@@ -116,6 +121,9 @@ fn targets(name: StrategyName) -> Option<[f64; 3]> {
         "weighted_round_robin" | "weighted_random" => [6.0, 8.0, 10.0],
         "least_connections" => [8.0, 40.0, 350.0],
         "power_of_two" => [12.0, 15.0, 25.0],
+        "consistent_hash" => [25.0, 45.0, 80.0],
+        "maglev" => [8.0, 8.0, 10.0],
+        "rendezvous" => [12.0, 70.0, 650.0],
         _ => return None,
     })
 }
@@ -127,6 +135,76 @@ fn row(name: &str, case: &str, n: usize, measured: f64, unit: &str, target: Opti
         Some(t) => (format!("{t}"), format!("missed by {:.1}", measured - t)),
     };
     println!("{name:<22} {case:<12} {n:>5} {measured:>9.1} {unit:<8} {target:>6}  {verdict}");
+}
+
+/// What strategies that hash have besides: the hash of a key, and rebuilds after a flap and after a change.
+fn hashing(only: Option<&str>) {
+    let secret = HashSecret::new(Some(b"a secret of a bench"), "web");
+    for (what, hash) in [
+        ("siphash-1-3", KeyHash::Keyed(secret)),
+        ("xxh64", KeyHash::Xxh64),
+        ("crc32", KeyHash::Crc32),
+    ] {
+        let ns = minimum(60, 1000, |count| {
+            for _ in 0..count {
+                black_box(hash.hash(black_box(b"a key of 16 byte")));
+            }
+        });
+        row(what, "16 bytes", 1, ns, "ns", None);
+    }
+    for name in [
+        StrategyName::consistent_hash,
+        StrategyName::maglev,
+        StrategyName::rendezvous,
+    ] {
+        if only.is_some_and(|only| only != name.as_str()) {
+            continue;
+        }
+        let strategy = name.strategy();
+        let places: Vec<Place> = (0..1000).map(|_| Place::Candidate(1)).collect();
+        let with = |place| {
+            let mut places = places.clone();
+            places[500] = place;
+            candidates_at(&places).unwrap()
+        };
+        let (all, fewer) = (with(Place::Candidate(1)), with(Place::Hole));
+        let build = match name {
+            StrategyName::consistent_hash => Some(5000.0),
+            StrategyName::maglev => Some(1000.0),
+            _ => None,
+        };
+        let before = strategy.build(&all, 1);
+        let ns = minimum(20, 1, |_| drop(black_box(strategy.build(&all, 1))));
+        row(name.as_str(), "build", 1000, ns / 1000.0, "us", build);
+        // The same members: what an ejection costs.
+        let ns = minimum(20, 1, |_| drop(black_box(strategy.rebuild(&*before, &all, 1))));
+        row(name.as_str(), "flap", 1000, ns / 1000.0, "us", None);
+        let before = strategy.build(&fewer, 1);
+        let ns = minimum(20, 1, |_| drop(black_box(strategy.rebuild(&*before, &all, 1))));
+        let target = (name == StrategyName::consistent_hash).then_some(500.0);
+        row(name.as_str(), "one more", 1000, ns / 1000.0, "us", target);
+        for equal in [true, false] {
+            let picker = strategy.build(&service(10_000, equal), 1);
+            let mut cx = context();
+            let ns = minimum(20, 2000, |count| picks(&*picker, &mut cx, count));
+            let case = if equal { "equal" } else { "unequal" };
+            row(name.as_str(), case, 10_000, ns, "ns/pick", None);
+        }
+        for n in SIZES {
+            let mut settings = StrategySettings::from(name);
+            match &mut settings {
+                StrategySettings::consistent_hash(s) => s.hash.bounded_load = LoadFactor::from_percent(125),
+                StrategySettings::maglev(s) => s.hash.bounded_load = LoadFactor::from_percent(125),
+                StrategySettings::rendezvous(s) => s.hash.bounded_load = LoadFactor::from_percent(125),
+                _ => {}
+            }
+            let service = service(n, true);
+            let picker = settings.strategy().build(&service, 1);
+            let mut cx = context();
+            let ns = minimum(60, 500, |count| picks(&*picker, &mut cx, count));
+            row(name.as_str(), "bounded", n, ns, "ns/pick", None);
+        }
+    }
 }
 
 fn table(only: Option<&str>) {
@@ -181,6 +259,7 @@ fn table(only: Option<&str>) {
             row(name.as_str(), "build", n, ns / 1000.0, "us", None);
         }
     }
+    hashing(only);
     let service = service(10, true);
     let now = Nanos::from_secs(1);
     let outcome = Outcome::from_status(200, Nanos::from_millis(3));

@@ -6,13 +6,17 @@
 //! seed give the same picks on every platform.
 
 mod event;
+mod hash;
 mod health;
 mod instance;
+mod keyed;
 mod load;
 pub mod math;
 mod pick;
+mod report;
 mod rng;
 mod service;
+mod share;
 mod stats;
 pub mod strategy;
 #[doc(hidden)]
@@ -21,13 +25,17 @@ mod time;
 mod view;
 
 pub use event::{Event, EventKind};
+pub use hash::{HashSecret, KeyHash, KeySource, RequestKey};
 pub use health::{CheckFailure, CheckOutcome, CheckThresholds, EjectionSettings, InstanceState};
 pub use instance::{Instance, InstanceError, InstanceId, Weight};
+pub use keyed::{HashSettings, LoadFactor};
 pub use load::{LoadBlock, LoadSlot, Loads};
 pub use pick::{Alarm, Lease, NoPick, Outcome, PickContext, PickRequest, Verdict};
+pub use report::{LoadReport, REPORT_EXPIRY, REPORT_FRESH, ReportError, ReportedLoad};
 pub use rng::Rng;
 pub use service::{Evidence, ServiceCounters, ServiceSettings, ServiceState};
+pub use share::Share;
 pub use stats::Stats;
-pub use strategy::{Picker, Strategy, StrategyName};
+pub use strategy::{Picker, Strategy, StrategyName, StrategySettings};
 pub use time::Nanos;
 pub use view::{Candidates, Member, Slot, Status, View};

@@ -10,6 +10,11 @@ use crate::{Nanos, Rng};
 pub struct PickRequest<'a> {
     /// Slots that were tried for this request already; avoided while another candidate exists.
     pub tried: &'a [Slot],
+    /// The hash of what the strategy asks of the request ([`crate::View::request_key`]). Requests without
+    /// one are spread at random by a strategy that hashes; others ignore it.
+    pub key: Option<u64>,
+    /// Where the client is, when that is known better than where the balancer is.
+    pub region: Option<&'a str>,
 }
 
 /// The picking worker's own state.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use crate::health::checks::CheckChange;
 use crate::health::{CheckOutcome, CheckThresholds, EjectionSettings, Mark};
 use crate::{
-    Candidates, Event, EventKind, Instance, InstanceError, InstanceId, Nanos, Rng, StrategyName, View,
+    Candidates, Event, EventKind, Instance, InstanceError, InstanceId, Nanos, Rng, StrategySettings, View,
 };
 
 mod entry;
@@ -45,7 +45,7 @@ pub struct ServiceSettings {
     /// Its name.
     pub name: Arc<str>,
     /// How it picks.
-    pub strategy: StrategyName,
+    pub strategy: StrategySettings,
     /// Thresholds of active checks; `None` when there are no active checks.
     pub checks: Option<CheckThresholds>,
     /// Passive ejection.
@@ -106,7 +106,7 @@ impl ServiceState {
         slots.replace(instances, now)?;
         let journal = Journal::new(Arc::clone(&settings.name));
         let mut rng = Rng::new(seed);
-        let view = build(&settings, &slots, &journal, &mut rng, 1).0;
+        let view = build(&settings, &slots, &journal, &mut rng, None).0;
         let mut state = Self {
             settings,
             slots,
@@ -310,8 +310,8 @@ impl ServiceState {
         if !std::mem::take(&mut self.dirty) {
             return;
         }
-        let version = self.view.version + 1;
-        let (view, staged) = build(&self.settings, &self.slots, &self.journal, &mut self.rng, version);
+        let before = Some(&*self.view);
+        let (view, staged) = build(&self.settings, &self.slots, &self.journal, &mut self.rng, before);
         let (n, healthy, wanted) = (self.slots.len(), staged.healthy, staged.wanted);
         match (self.view.fallback, view.fallback) {
             (false, true) => self.journal.service(
@@ -341,7 +341,7 @@ fn build(
     slots: &Slots,
     journal: &Journal,
     rng: &mut Rng,
-    version: u64,
+    before: Option<&View>,
 ) -> (View, stages::Staged) {
     let staged = stages::stage(slots, settings.min_healthy);
     let candidates = Candidates::new(
@@ -350,14 +350,16 @@ fn build(
         slots.loads().clone(),
     );
     let seed = rng.next_u64();
-    let picker = if slots.len() == 0 {
-        Box::new(stages::NoInstances)
-    } else {
-        settings.strategy.strategy().build(&candidates, seed)
+    let strategy = settings.strategy.strategy();
+    let picker = match before {
+        _ if slots.len() == 0 => Box::new(stages::NoInstances),
+        Some(before) => strategy.rebuild(&*before.picker, &candidates, seed),
+        None => strategy.build(&candidates, seed),
     };
     let view = View {
-        version,
-        strategy: settings.strategy,
+        version: before.map_or(0, |before| before.version) + 1,
+        strategy: settings.strategy.name(),
+        request_key: strategy.request_key(),
         candidates,
         statuses: slots.statuses(),
         picker,

@@ -4,10 +4,10 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crate::math::Histogram;
-use crate::{Nanos, Outcome, Verdict};
+use crate::{Nanos, Outcome, ReportedLoad, Verdict};
 
 /// Weight of one sample in the smoothed success share: the memory is about the last 16 requests.
-const SCORE_GAIN: f32 = 1.0 / 16.0;
+const SUCCESS_GAIN: f32 = 1.0 / 16.0;
 /// Least weight of one sample in the smoothed response time.
 const RESPONSE_GAIN: f64 = 1.0 / 8.0;
 /// A sample after a pause of this length weighs as much as all before it.
@@ -32,8 +32,11 @@ pub struct Stats {
     /// Consecutive failures that raise an alarm; 0 disables.
     alarm_at: AtomicU32,
     /// Smoothed share of successes, as f32 bits.
-    score: AtomicU32,
+    success_share: AtomicU32,
+    /// The score of its health, as f32 bits.
+    health: AtomicU32,
     response_times: Histogram,
+    reported: ReportedLoad,
 }
 
 impl Default for Stats {
@@ -48,8 +51,10 @@ impl Default for Stats {
             response_time_at: AtomicU64::new(0),
             consecutive_failures: AtomicU32::new(0),
             alarm_at: AtomicU32::new(0),
-            score: AtomicU32::new(1.0f32.to_bits()),
+            success_share: AtomicU32::new(1.0f32.to_bits()),
+            health: AtomicU32::new(1.0f32.to_bits()),
             response_times: Histogram::default(),
+            reported: ReportedLoad::default(),
         }
     }
 }
@@ -79,7 +84,7 @@ impl Stats {
                 if self.consecutive_failures.load(Relaxed) != 0 {
                     self.consecutive_failures.store(0, Relaxed);
                 }
-                self.fold_score(1.0);
+                self.fold_success(1.0);
                 if let Some(time) = outcome.response_time {
                     self.fold_response_time(time, now);
                 }
@@ -87,7 +92,7 @@ impl Stats {
             }
             Verdict::Failure => {
                 self.failures.fetch_add(1, Relaxed);
-                self.fold_score(0.0);
+                self.fold_success(0.0);
                 // A failure is never a good latency sample: it may raise the estimate, neither lower nor
                 // found it.
                 if let Some(time) = outcome.response_time
@@ -101,15 +106,15 @@ impl Stats {
         }
     }
 
-    fn fold_score(&self, sample: f32) {
-        let old = f32::from_bits(self.score.load(Relaxed));
+    fn fold_success(&self, sample: f32) {
+        let old = f32::from_bits(self.success_share.load(Relaxed));
         let new = if sample == 1.0 && old > 0.9999 {
             1.0
         } else {
-            old + (sample - old) * SCORE_GAIN
+            old + (sample - old) * SUCCESS_GAIN
         };
         if new.to_bits() != old.to_bits() {
-            self.score.store(new.to_bits(), Relaxed);
+            self.success_share.store(new.to_bits(), Relaxed);
         }
     }
 
@@ -193,8 +198,29 @@ impl Stats {
 
     /// Smoothed share of successes, `0.0..=1.0`; 1 before the first outcome.
     #[must_use]
-    pub fn score(&self) -> f32 {
-        f32::from_bits(self.score.load(Relaxed))
+    pub fn success_share(&self) -> f32 {
+        f32::from_bits(self.success_share.load(Relaxed))
+    }
+
+    /// The score of its health, `0.0..=1.0`, as its service's writer last judged it; 1 before.
+    #[inline]
+    #[must_use]
+    pub fn health(&self) -> f32 {
+        f32::from_bits(self.health.load(Relaxed))
+    }
+
+    /// Sets the score of its health, clamped to `0.0..=1.0`; NaN changes nothing. For the writer.
+    pub fn set_health(&self, score: f32) {
+        if !score.is_nan() {
+            self.health.store(score.clamp(0.0, 1.0).to_bits(), Relaxed);
+        }
+    }
+
+    /// What it reports of its own load.
+    #[inline]
+    #[must_use]
+    pub fn reported(&self) -> &ReportedLoad {
+        &self.reported
     }
 
     /// Recent response times, failures included.

@@ -1,31 +1,53 @@
 //! The strategy table: one file and one row per strategy.
 //!
-//! A strategy chooses among candidates and never decides eligibility. The slow half ([`Strategy`])
-//! builds a [`Picker`] for a view; the picker is what the hot path calls.
+//! A strategy chooses among candidates and never decides eligibility. The slow half ([`Strategy`],
+//! implemented by the settings of the strategy) builds a [`Picker`] for a view; the picker is what the
+//! hot path calls. [`StrategySettings`] holds the settings of whichever strategy a service has.
 
+use std::any::Any;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::hash::RequestKey;
 use crate::view::{Candidates, Slot};
 use crate::{NoPick, PickContext, PickRequest};
 
+mod consistent_hash;
 mod least_connections;
 mod least_response_time;
+mod maglev;
 mod power_of_two;
 mod random;
+mod rendezvous;
 mod round_robin;
 mod weighted_random;
 mod weighted_round_robin;
+
+pub use consistent_hash::{ConsistentHash, RingKind};
+pub use maglev::{Maglev, TableSize};
+pub use rendezvous::Rendezvous;
 
 /// Builds pickers. Slow path, in the writer of the service.
 pub trait Strategy: fmt::Debug + Send + Sync {
     /// A picker over `candidates`. `seed` decides where cursors start, so that frequent rebuilds do
     /// not favour the first instance.
     fn build(&self, candidates: &Candidates, seed: u64) -> Box<dyn Picker>;
+
+    /// As [`Self::build`], after `before` of the same service: a strategy with a costly table takes over
+    /// what did not change.
+    fn rebuild(&self, before: &dyn Picker, candidates: &Candidates, seed: u64) -> Box<dyn Picker> {
+        let _ = before;
+        self.build(candidates, seed)
+    }
+
+    /// What of a request decides the pick, for a strategy that hashes; see [`PickRequest::key`].
+    fn request_key(&self) -> Option<RequestKey> {
+        None
+    }
 }
 
 /// Picks from the candidates it was built with. Hot path: wait-free and without allocation.
-pub trait Picker: fmt::Debug + Send + Sync {
+pub trait Picker: Any + fmt::Debug + Send + Sync {
     /// Chooses a slot.
     ///
     /// # Errors
@@ -65,6 +87,35 @@ macro_rules! strategies {
                 match self { $(Self::$name => Box::new(<$type>::default()),)+ }
             }
         }
+
+        /// A strategy with its settings.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        #[allow(non_camel_case_types, reason = "the variants are the names users write")]
+        #[non_exhaustive]
+        pub enum StrategySettings {
+            $(#[doc = $summary] $name($type),)+
+        }
+
+        impl StrategySettings {
+            /// Its name.
+            #[must_use]
+            pub const fn name(&self) -> StrategyName {
+                match self { $(Self::$name(_) => StrategyName::$name,)+ }
+            }
+
+            /// The strategy itself.
+            #[must_use]
+            pub fn strategy(&self) -> &dyn Strategy {
+                match self { $(Self::$name(settings) => settings,)+ }
+            }
+        }
+
+        /// Default settings.
+        impl From<StrategyName> for StrategySettings {
+            fn from(name: StrategyName) -> Self {
+                match name { $(StrategyName::$name => Self::$name(Default::default()),)+ }
+            }
+        }
     };
 }
 
@@ -76,6 +127,9 @@ strategies! {
     least_connections => least_connections::LeastConnections, "the candidate with the fewest requests in flight per weight";
     power_of_two => power_of_two::PowerOfTwo, "two candidates drawn by weight, the one with fewer requests in flight per weight";
     least_response_time => least_response_time::LeastResponseTime, "the candidate with the shortest expected time to a successful response";
+    consistent_hash => consistent_hash::ConsistentHash, "the owner of the request's key on a ring of virtual nodes, as many as its weight";
+    maglev => maglev::Maglev, "the owner of the request's key in a table that is filled in turns, by weight";
+    rendezvous => rendezvous::Rendezvous, "the first candidate in an order that the request's key decides, by weight";
 }
 
 impl StrategyName {
@@ -86,6 +140,12 @@ impl StrategyName {
 impl Default for StrategyName {
     fn default() -> Self {
         Self::DEFAULT
+    }
+}
+
+impl Default for StrategySettings {
+    fn default() -> Self {
+        StrategyName::DEFAULT.into()
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::hash::RequestKey;
 use crate::health::InstanceState;
 use crate::load::{LoadSlot, Loads};
 use crate::service::ServiceCounters;
-use crate::{Instance, Lease, Nanos, NoPick, PickContext, PickRequest, Picker, Stats, StrategyName};
+use crate::{Instance, Lease, Nanos, NoPick, PickContext, PickRequest, Picker, Share, Stats, StrategyName};
 
 /// The place of an instance in its service. Stable while the instance is registered; reused only
 /// after it is gone and its last lease has ended.
@@ -70,6 +71,8 @@ pub struct Status {
 pub struct Candidates {
     members: Arc<[Option<Arc<Member>>]>,
     slots: Arc<[Slot]>,
+    /// In the order of `slots`; `None` when all are full.
+    shares: Option<Arc<[Share]>>,
     loads: Loads,
 }
 
@@ -81,8 +84,20 @@ impl Candidates {
         Self {
             members,
             slots,
+            shares: None,
             loads,
         }
+    }
+
+    /// The same with `shares`, in the order of [`Self::slots`].
+    #[must_use]
+    pub fn with_shares(mut self, shares: &[Share]) -> Self {
+        debug_assert_eq!(shares.len(), self.slots.len());
+        self.shares = shares
+            .iter()
+            .any(|share| *share != Share::FULL)
+            .then(|| shares.into());
+        self
     }
 
     /// The slots to choose from, ascending.
@@ -103,6 +118,12 @@ impl Candidates {
         self.slots.is_empty()
     }
 
+    /// All instances by slot, candidates or not; the same `Arc` until one comes, goes or changes.
+    #[must_use]
+    pub fn members(&self) -> &Arc<[Option<Arc<Member>>]> {
+        &self.members
+    }
+
     /// Requests in flight, by slot.
     #[must_use]
     pub fn loads(&self) -> &Loads {
@@ -116,11 +137,43 @@ impl Candidates {
         self.members.get(slot.0 as usize)?.as_ref()
     }
 
-    /// Weights in the order of [`Self::slots`].
+    /// What strategies by weight share by, in the order of [`Self::slots`]: the registered weights while all
+    /// shares are full, else weight times share, in 256ths.
     pub fn weights(&self) -> impl Iterator<Item = u32> + '_ {
+        self.base_weights()
+            .zip(self.shares())
+            .map(|(weight, share)| weight * share)
+    }
+
+    /// The registered weights, in the order of [`Self::slots`]: what tables of hashes are made of, which a
+    /// share must not move.
+    pub fn base_weights(&self) -> impl Iterator<Item = u32> + '_ {
         self.slots
             .iter()
             .map(|slot| self.member(*slot).map_or(1, |m| m.instance().weight.get()))
+    }
+
+    /// What strategies share by that ignore weights, in the order of [`Self::slots`]: 1 each while all
+    /// shares are full, else the shares in 256ths.
+    pub fn shares(&self) -> impl Iterator<Item = u32> + '_ {
+        let full = self.has_full_shares();
+        (0..self.slots.len()).map(move |index| if full { 1 } else { self.share(index).units() })
+    }
+
+    /// The share of the candidate at `index` of [`Self::slots`].
+    #[must_use]
+    pub fn share(&self, index: usize) -> Share {
+        let shares = self.shares.as_deref();
+        shares
+            .and_then(|shares| shares.get(index))
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// Whether no stage left anybody less than the full share.
+    #[must_use]
+    pub fn has_full_shares(&self) -> bool {
+        self.shares.is_none()
     }
 }
 
@@ -129,6 +182,7 @@ impl Candidates {
 pub struct View {
     pub(crate) version: u64,
     pub(crate) strategy: StrategyName,
+    pub(crate) request_key: Option<RequestKey>,
     pub(crate) candidates: Candidates,
     pub(crate) statuses: Box<[Option<Status>]>,
     pub(crate) picker: Box<dyn Picker>,
@@ -191,6 +245,13 @@ impl View {
     #[must_use]
     pub fn strategy(&self) -> StrategyName {
         self.strategy
+    }
+
+    /// What [`PickRequest::key`] is made of; `None` when the strategy does not want one.
+    #[inline]
+    #[must_use]
+    pub fn request_key(&self) -> Option<&RequestKey> {
+        self.request_key.as_ref()
     }
 
     /// What the strategy chooses from.

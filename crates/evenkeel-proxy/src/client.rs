@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 
 use crate::buffer::{Buffer, SMALL};
 use crate::reply::Reply;
+use crate::request_key;
 use crate::rewrite::{self, Origin};
 use crate::routes;
 use crate::settings::ListenerSettings;
@@ -51,6 +52,8 @@ pub(crate) struct Request {
     pub(crate) version: Version,
     pub(crate) keep_alive: bool,
     pub(crate) upstream: Rc<Upstream>,
+    /// The hash of what decides its instance, for a strategy that hashes.
+    pub(crate) key: Option<u64>,
     /// The head to send, and as much of the body as is kept for another try.
     pub(crate) out: Vec<u8>,
     pub(crate) body: BodyFilter,
@@ -288,6 +291,8 @@ impl Client {
                 "no route matches this host and path",
             ));
         };
+        let upstream = Rc::clone(&routing.upstreams[index]);
+        let key = request_key::hash(&upstream, head, buf, path, self.origin.peer());
         let unnamed = head.authority.of(buf).is_empty();
         let local = unnamed.then(|| self.stream.local_addr().ok()).flatten();
         let mut out = worker.take_vec();
@@ -297,7 +302,8 @@ impl Client {
             method: head.method,
             version: head.version,
             keep_alive: head.keep_alive && head.version == Version::Http11,
-            upstream: Rc::clone(&routing.upstreams[index]),
+            upstream,
+            key,
             out,
             body: BodyFilter::new(head.framing, BodyOut::Chunked, &routing.settings.limits),
             replayable: true,

@@ -91,7 +91,7 @@ impl Client {
         let mut retries = 0;
         let mut stale = false;
         loop {
-            let lease = self.pick(upstream, &tried).map_err(|no_pick| {
+            let lease = self.pick(upstream, &tried, request.key).map_err(|no_pick| {
                 service.metrics().record_no_pick();
                 Reply::new(503, "destination_unavailable", no_pick.to_string())
             })?;
@@ -158,12 +158,14 @@ impl Client {
         }
     }
 
-    fn pick(&self, upstream: &Upstream, tried: &Tried) -> Result<Lease, NoPick> {
+    fn pick(&self, upstream: &Upstream, tried: &Tried, key: Option<u64>) -> Result<Lease, NoPick> {
         let mut picks = self.worker.picks.borrow_mut();
         picks.now = self.worker.timers.now();
         upstream.view.borrow_mut().pick(
             &PickRequest {
                 tried: tried.as_slice(),
+                key,
+                region: None,
             },
             &mut picks,
         )

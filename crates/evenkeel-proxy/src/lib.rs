@@ -21,6 +21,7 @@ mod failure;
 mod pool;
 mod proxy;
 mod reply;
+mod request_key;
 mod rewrite;
 mod routes;
 mod settings;

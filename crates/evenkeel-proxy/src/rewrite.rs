@@ -30,6 +30,11 @@ impl Origin {
             trusted,
         }
     }
+
+    /// The client's address as text.
+    pub(crate) fn peer(&self) -> &str {
+        &self.peer
+    }
 }
 
 /// The unique part of this process's `Via` entries, by which it recognises its own.

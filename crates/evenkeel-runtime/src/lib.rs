@@ -21,7 +21,7 @@
 //! let web = ServiceSpec {
 //!     settings: ServiceSettings {
 //!         name: "web".into(),
-//!         strategy: StrategyName::DEFAULT,
+//!         strategy: StrategyName::DEFAULT.into(),
 //!         checks: None,
 //!         ejection: EjectionSettings::default(),
 //!         min_healthy: 1,

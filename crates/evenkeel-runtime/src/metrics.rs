@@ -91,6 +91,7 @@ struct Rare {
     retries: [AtomicU64; RetryReason::ALL.len()],
     local_errors: [AtomicU64; LOCAL_ERRORS.len()],
     no_picks: AtomicU64,
+    absent_keys: AtomicU64,
     checks_passed: AtomicU64,
     checks_failed: AtomicU64,
 }
@@ -122,6 +123,11 @@ impl ServiceMetrics {
     /// Counts a request that found no instance.
     pub fn record_no_pick(&self) {
         self.rare.no_picks.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a request without what the strategy hashes, so that its source address decided instead.
+    pub fn record_absent_key(&self) {
+        self.rare.absent_keys.fetch_add(1, Relaxed);
     }
 
     #[inline]
@@ -160,6 +166,7 @@ impl ServiceMetrics {
             retries: std::array::from_fn(|i| (RetryReason::ALL[i], self.rare.retries[i].load(Relaxed))),
             local_errors: std::array::from_fn(|i| (LOCAL_ERRORS[i], self.rare.local_errors[i].load(Relaxed))),
             no_picks: self.rare.no_picks.load(Relaxed),
+            absent_keys: self.rare.absent_keys.load(Relaxed),
             fallback_picks: self.fallback_picks.load(Relaxed),
             checks_passed: self.rare.checks_passed.load(Relaxed),
             checks_failed: self.rare.checks_failed.load(Relaxed),
@@ -195,6 +202,8 @@ pub struct MetricsSnapshot {
     pub local_errors: [(u16, u64); LOCAL_ERRORS.len()],
     /// Requests that found no instance.
     pub no_picks: u64,
+    /// Requests without what the strategy hashes, decided by their source address instead.
+    pub absent_keys: u64,
     /// Picks made while too few instances were healthy: checks and priorities had no say.
     pub fallback_picks: u64,
     /// Active checks that passed.

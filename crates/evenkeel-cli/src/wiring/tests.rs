@@ -66,7 +66,7 @@ fn config() -> Config {
 async fn service_specs() -> Vec<ServiceSpec> {
     let config = config();
     let instances = resolve::instances(&config).await.ok().unwrap();
-    specs(&config, instances)
+    specs(&config, instances, &secrets::read(&config).ok().unwrap())
 }
 
 // Below, patterns name every field: a new one does not compile until it is compared.
@@ -83,7 +83,7 @@ async fn every_key_of_a_service_reaches_the_balancer() {
         settings,
         ServiceSettings {
             name: "slow".into(),
-            strategy: StrategyName::least_connections,
+            strategy: StrategyName::least_connections.into(),
             checks: Some(CheckThresholds {
                 unhealthy: 35,
                 healthy: 36
@@ -124,7 +124,7 @@ async fn every_key_of_a_service_reaches_the_balancer() {
         })
     );
 
-    assert_eq!(fast.settings.strategy, StrategyName::random);
+    assert_eq!(fast.settings.strategy, StrategyName::random.into());
     assert_eq!(fast.instances, [instance("127.0.0.1:57", "127.0.0.1:57", 1, 0)]);
     let check = fast.check.unwrap();
     assert_eq!((check.kind, check.port), (CheckKind::Tcp, None));

@@ -8,6 +8,7 @@ mod commands;
 mod demo;
 mod drain;
 mod faults;
+mod hashing;
 mod memory;
 mod peers;
 mod reload;

@@ -4,6 +4,7 @@
 //! They measure, so run them one at a time.
 
 mod clients;
+mod envoy;
 mod keep_alive;
 mod slow;
 

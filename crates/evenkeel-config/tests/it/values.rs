@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use evenkeel_config::{Address, Cidr, Config, DurationText, Probe, SizeText};
-use evenkeel_core::{Nanos, ServiceSettings};
+use evenkeel_core::Nanos;
 
 #[test]
 fn durations_and_sizes() {
@@ -116,7 +116,7 @@ services:
     )
     .unwrap();
     let (a, b) = (config.service("a").unwrap(), config.service("b").unwrap());
-    assert_eq!(a.strategy.as_str(), "random");
+    assert_eq!(a.strategy.name.to_string(), "random");
     assert_eq!(
         (a.timeouts.connect, a.timeouts.response),
         (Duration::from_secs(4), Duration::from_secs(3))
@@ -130,8 +130,8 @@ services:
         (Probe::Tcp, Duration::from_secs(9))
     );
 
-    let settings = ServiceSettings::from(b);
-    assert_eq!(settings.strategy.as_str(), "round_robin");
+    let settings = b.settings(None);
+    assert_eq!(settings.strategy.name().as_str(), "round_robin");
     assert_eq!(settings.min_healthy, 3);
     assert_eq!(settings.ejection.consecutive_failures, 7);
     assert_eq!(
@@ -147,6 +147,57 @@ services:
         ("x", 5, 1)
     );
     assert!(b.instances[0].at("10.0.0.1:0".parse().unwrap()).is_err());
+}
+
+#[test]
+fn settings_of_strategies_reach_the_core() {
+    use evenkeel_core::strategy::RingKind;
+    use evenkeel_core::{KeySource, LoadFactor, StrategySettings};
+
+    let strategy = |text: &str| {
+        let text = format!(
+            "listeners: [{{ name: web, bind: '127.0.0.1:0' }}]\nservices: [{{ name: web, strategy: {text}, instances: [{{ address: '127.0.0.1:1' }}] }}]\n"
+        );
+        let config = Config::from_str("a", &text).unwrap_or_else(|error| panic!("{error}"));
+        let again = Config::from_str("b", &config.to_yaml()).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(config, again, "{}", config.to_yaml());
+        config.services[0]
+            .settings(Some(b"a secret of some length"))
+            .strategy
+    };
+    let ring =
+        strategy("{ key: { header: X-User }, bounded_load: 1.25, virtual_nodes: 40, name: consistent_hash }");
+    let StrategySettings::consistent_hash(ring) = ring else {
+        panic!("{ring:?}")
+    };
+    assert_eq!(ring.hash.key, KeySource::Header("X-User".into()));
+    assert_eq!(ring.hash.bounded_load.map(LoadFactor::percent), Some(125));
+    assert_eq!(ring.ring, RingKind::Keyed { virtual_nodes: 40 });
+    let StrategySettings::consistent_hash(ketama) =
+        strategy("{ name: consistent_hash, compatibility: ketama, key: path }")
+    else {
+        panic!("another strategy")
+    };
+    assert_eq!(
+        (ketama.ring, ketama.hash.key),
+        (RingKind::Ketama, KeySource::Path)
+    );
+    let StrategySettings::maglev(maglev) =
+        strategy("{ name: maglev, table_size: 655373, key: { query: '1' } }")
+    else {
+        panic!("another strategy")
+    };
+    assert_eq!((maglev.table_size.get(), maglev.envoy), (655_373, false));
+    assert_eq!(maglev.hash.key, KeySource::Query("1".into()));
+    // A name alone has the defaults, and so has one with nothing but its name.
+    assert_eq!(
+        strategy("rendezvous"),
+        strategy("{ name: rendezvous, key: source_address }")
+    );
+    assert_ne!(
+        strategy("rendezvous"),
+        strategy("{ name: rendezvous, key: { cookie: id } }")
+    );
 }
 
 /// The bytes of a number in the document are what stands there, whatever stands before.

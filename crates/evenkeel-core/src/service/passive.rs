@@ -76,7 +76,7 @@ impl Room {
                 room.ejected += 1;
             } else if entry.works(&settings.ejection, now) {
                 room.working += 1;
-                room.success += entry.member.stats().score();
+                room.success += entry.member.stats().success_share();
                 if !fallback {
                     room.last_priority = room.last_priority.max(entry.member.instance().priority);
                 }

@@ -12,7 +12,7 @@ mod membership;
 fn settings() -> ServiceSettings {
     ServiceSettings {
         name: "web".into(),
-        strategy: StrategyName::round_robin,
+        strategy: crate::StrategyName::round_robin.into(),
         checks: Some(CheckThresholds::default()),
         ejection: EjectionSettings::default(),
         min_healthy: 1,

@@ -23,8 +23,8 @@ use crate::view::{Candidates, Slot};
 use crate::{Loads, NoPick, PickContext, PickRequest, Rng};
 
 /// The strategy.
-#[derive(Debug, Default)]
-pub(super) struct LeastConnections;
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LeastConnections;
 
 impl Strategy for LeastConnections {
     fn build(&self, candidates: &Candidates, _seed: u64) -> Box<dyn Picker> {

@@ -36,8 +36,8 @@ const HALF_LIFE: Nanos = Nanos::from_secs(5);
 const LEAST_SHARE: f64 = 1.0 / 64.0;
 
 /// The strategy.
-#[derive(Debug, Default)]
-pub(super) struct LeastResponseTime;
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LeastResponseTime;
 
 impl Strategy for LeastResponseTime {
     fn build(&self, candidates: &Candidates, _seed: u64) -> Box<dyn Picker> {
@@ -73,7 +73,7 @@ impl Entry {
     fn factor(&self, now: Nanos) -> f64 {
         let stats = self.member.stats();
         let in_flight = self.member.load().get();
-        let share = f64::from(stats.score()).max(LEAST_SHARE);
+        let share = f64::from(stats.success_share()).max(LEAST_SHARE);
         let factor = f64::from(in_flight + 1) / (share * f64::from(self.weight));
         if in_flight > 0 {
             return factor;

@@ -15,8 +15,8 @@ use crate::view::{Candidates, Slot};
 use crate::{Loads, NoPick, PickContext, PickRequest, Rng};
 
 /// The strategy.
-#[derive(Debug, Default)]
-pub(super) struct PowerOfTwo;
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PowerOfTwo;
 
 impl Strategy for PowerOfTwo {
     fn build(&self, candidates: &Candidates, _seed: u64) -> Box<dyn Picker> {
@@ -121,7 +121,7 @@ impl Picker for Weighted {
         let second = self.other_than(first, &mut cx.rng);
         let (first, second) = (self.choices[first], self.choices[second]);
         let load = |choice: Choice| u64::from(self.loads.get(choice.slot.0));
-        // a / w < b / v without a division: below 2^48, no overflow.
+        // a / w < b / v without a division: below 2^56, no overflow.
         let second_is_better =
             load(second) * u64::from(first.weight) < load(first) * u64::from(second.weight);
         Ok(if second_is_better { second.slot } else { first.slot })

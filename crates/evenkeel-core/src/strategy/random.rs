@@ -5,19 +5,23 @@
 
 use std::sync::Arc;
 
-use super::{Picker, Strategy};
+use super::{Picker, Strategy, weighted_random};
 use crate::view::{Candidates, Slot};
 use crate::{NoPick, PickContext, PickRequest};
 
 /// The strategy.
-#[derive(Debug, Default)]
-pub(super) struct Random;
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Random;
 
 impl Strategy for Random {
     fn build(&self, candidates: &Candidates, _seed: u64) -> Box<dyn Picker> {
-        Box::new(Even {
-            slots: candidates.slots().clone(),
-        })
+        if candidates.has_full_shares() {
+            Box::new(Even {
+                slots: candidates.slots().clone(),
+            })
+        } else {
+            weighted_random::drawn(candidates.slots(), candidates.shares())
+        }
     }
 }
 

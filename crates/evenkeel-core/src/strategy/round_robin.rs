@@ -9,18 +9,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
 
-use super::{Picker, Strategy};
+use super::{Picker, Strategy, weighted_round_robin};
 use crate::math::Divisor;
 use crate::view::{Candidates, Slot};
 use crate::{NoPick, PickContext, PickRequest, Rng};
 
 /// The strategy.
-#[derive(Debug, Default)]
-pub(super) struct RoundRobin;
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RoundRobin;
 
 impl Strategy for RoundRobin {
     fn build(&self, candidates: &Candidates, seed: u64) -> Box<dyn Picker> {
-        Box::new(Cycle::new(candidates.slots().clone(), seed))
+        if candidates.has_full_shares() {
+            Box::new(Cycle::new(candidates.slots().clone(), seed))
+        } else {
+            weighted_round_robin::in_turn(candidates.slots(), candidates.shares(), seed)
+        }
     }
 }
 

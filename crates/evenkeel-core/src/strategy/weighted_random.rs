@@ -6,16 +6,21 @@ use crate::view::{Candidates, Slot};
 use crate::{NoPick, PickContext, PickRequest};
 
 /// The strategy.
-#[derive(Debug, Default)]
-pub(super) struct WeightedRandom;
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WeightedRandom;
 
 impl Strategy for WeightedRandom {
     fn build(&self, candidates: &Candidates, _seed: u64) -> Box<dyn Picker> {
-        let slots = candidates.slots().iter().map(|slot| slot.0);
-        Box::new(ByWeight {
-            table: Alias::new(slots.zip(candidates.weights())),
-        })
+        drawn(candidates.slots(), candidates.weights())
     }
+}
+
+/// One of `slots` at random, as likely as its weight.
+pub(super) fn drawn(slots: &[Slot], weights: impl Iterator<Item = u32>) -> Box<dyn Picker> {
+    let slots = slots.iter().map(|slot| slot.0);
+    Box::new(ByWeight {
+        table: Alias::new(slots.zip(weights)),
+    })
 }
 
 #[derive(Debug)]

@@ -22,6 +22,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
 
 use super::round_robin::{Cycle, Ticket};
 use super::{Picker, Strategy};
@@ -33,25 +34,29 @@ use crate::{NoPick, PickContext, PickRequest, Rng};
 const SCHEDULE_LIMIT: u64 = 65_536;
 
 /// The strategy.
-#[derive(Debug, Default)]
-pub(super) struct WeightedRoundRobin;
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WeightedRoundRobin;
 
 impl Strategy for WeightedRoundRobin {
     fn build(&self, candidates: &Candidates, seed: u64) -> Box<dyn Picker> {
-        let mut weights: Vec<u32> = candidates.weights().collect();
-        let divisor = weights.iter().fold(0, |a, b| gcd(a, *b)).max(1);
-        weights.iter_mut().for_each(|weight| *weight /= divisor);
-        let slots = candidates.slots();
-        let total: u64 = weights.iter().map(|w| u64::from(*w)).sum();
-        if total == weights.len() as u64 {
-            Box::new(Cycle::new(slots.clone(), seed))
-        } else if total <= SCHEDULE_LIMIT {
-            let order = schedule(&weights, total as u32);
-            let slots = order.into_iter().map(|index| slots[index as usize]);
-            Box::new(Cycle::new(slots.collect(), seed))
-        } else {
-            Box::new(Tree::new(slots, &weights, seed))
-        }
+        in_turn(candidates.slots(), candidates.weights(), seed)
+    }
+}
+
+/// Each of `slots` in turn, as often as its weight.
+pub(super) fn in_turn(slots: &Arc<[Slot]>, weights: impl Iterator<Item = u32>, seed: u64) -> Box<dyn Picker> {
+    let mut weights: Vec<u32> = weights.collect();
+    let divisor = weights.iter().fold(0, |a, b| gcd(a, *b)).max(1);
+    weights.iter_mut().for_each(|weight| *weight /= divisor);
+    let total: u64 = weights.iter().map(|w| u64::from(*w)).sum();
+    if total == weights.len() as u64 {
+        Box::new(Cycle::new(slots.clone(), seed))
+    } else if total <= SCHEDULE_LIMIT {
+        let order = schedule(&weights, total as u32);
+        let slots = order.into_iter().map(|index| slots[index as usize]);
+        Box::new(Cycle::new(slots.collect(), seed))
+    } else {
+        Box::new(Tree::new(slots, &weights, seed))
     }
 }
 

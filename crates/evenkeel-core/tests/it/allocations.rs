@@ -1,7 +1,7 @@
 //! A pick allocates nothing, nor does the life of its lease.
 
 use evenkeel_core::testing::{candidates, lease};
-use evenkeel_core::{Nanos, Outcome, PickContext, PickRequest, StrategyName};
+use evenkeel_core::{Nanos, Outcome, PickContext, PickRequest, Slot, StrategyName};
 
 use crate::conformance::build;
 
@@ -21,7 +21,12 @@ fn picks_and_leases_allocate_nothing() {
             let used = allocation_counter::measure(|| {
                 for step in 0..1000 {
                     cx.now = Nanos::from_millis(step);
-                    let slot = picker.pick(&PickRequest::default(), &mut cx).unwrap();
+                    let request = PickRequest {
+                        key: (step % 2 == 0).then_some(step << 40),
+                        region: None,
+                        tried: &[Slot(0), Slot(3)][..step as usize % 3],
+                    };
+                    let slot = picker.pick(&request, &mut cx).unwrap();
                     let lease = lease(&service, slot, cx.now).unwrap();
                     if step % 3 > 0 {
                         let outcome = Outcome::from_status(200 + 300 * (step % 2) as u16, cx.now);

@@ -9,7 +9,7 @@ use evenkeel_core::{
 };
 
 use crate::rows::{Split, split};
-use crate::statistics::{assert_by_weight, draws_to_see_all};
+use crate::statistics::{assert_by_ring, assert_by_weight, draws_to_see_all};
 
 pub(crate) fn build(name: StrategyName, service: &Candidates, seed: u64) -> Box<dyn Picker> {
     name.strategy().build(service, seed)
@@ -182,6 +182,10 @@ fn an_idle_service_is_split_as_promised() {
                     let counts = counts(&*picker, &mut cx, n, 30_000);
                     assert_by_weight(&counts, expected, name.as_str());
                 }
+                Split::Ring { points } => {
+                    let counts = counts(&*picker, &mut cx, n, 30_000);
+                    assert_by_ring(&counts, &weights, points, name.as_str());
+                }
                 Split::Measured => {}
             }
         }
@@ -219,6 +223,7 @@ fn holes_do_not_change_the_split() {
             }
             Split::Chance { by_weight: true } => assert_by_weight(&counts, &weights, name.as_str()),
             Split::Chance { by_weight: false } => assert_by_weight(&counts, &even, name.as_str()),
+            Split::Ring { points } => assert_by_ring(&counts, &weights, points, name.as_str()),
             Split::Measured => {}
         }
     }

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod allocations;
+mod compatible;
 mod conformance;
+mod keyed;
 mod least_connections;
 mod least_response_time;
 mod power_of_two;

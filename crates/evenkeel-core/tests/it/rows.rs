@@ -11,6 +11,8 @@ pub(crate) enum Split {
     Exact { by_weight: bool },
     /// By chance, in proportion. By weight or evenly.
     Chance { by_weight: bool },
+    /// By weight over a ring of this many points per unit of weight, whose shares are themselves drawn.
+    Ring { points: u32 },
     /// By measurements, which idleness does not settle.
     Measured,
 }
@@ -20,7 +22,10 @@ pub(crate) fn split(name: StrategyName) -> Split {
         "round_robin" => Split::Exact { by_weight: false },
         "weighted_round_robin" => Split::Exact { by_weight: true },
         "random" => Split::Chance { by_weight: false },
-        "weighted_random" | "least_connections" | "power_of_two" => Split::Chance { by_weight: true },
+        "consistent_hash" => Split::Ring { points: 160 },
+        "weighted_random" | "maglev" | "rendezvous" | "least_connections" | "power_of_two" => {
+            Split::Chance { by_weight: true }
+        }
         "least_response_time" => Split::Measured,
         other => panic!("{other}: say in tests/it/rows.rs what it promises"),
     }

@@ -23,6 +23,25 @@ pub(crate) fn assert_by_weight(counts: &[u32], weights: &[u32], what: &str) {
     );
 }
 
+/// Panics when `counts` are not draws from a ring on which `points` points per unit of weight stand. A share `p` of
+/// `k` of `K` points has a variance of `p (1 − p) / (K + 1)` (a beta distribution), to which the draws add
+/// theirs.
+pub(crate) fn assert_by_ring(counts: &[u32], weights: &[u32], points: u32, what: &str) {
+    let picks: f64 = counts.iter().map(|c| f64::from(*c)).sum();
+    let total: f64 = weights.iter().map(|w| f64::from(*w)).sum();
+    // The cap on points, halved at worst.
+    let points = (total * f64::from(points)).min(f64::from(1 << 17));
+    for (count, weight) in counts.iter().zip(weights) {
+        let share = f64::from(*weight) / total;
+        let deviation = (share * (1.0 - share) * (1.0 / points + 1.0 / picks)).sqrt();
+        let seen = f64::from(*count) / picks;
+        assert!(
+            (seen - share).abs() <= Z * deviation,
+            "{what}: a share of {seen} instead of {share}; {counts:?} by {weights:?}"
+        );
+    }
+}
+
 /// The quantile of chi-square with `freedom` degrees at `Z` (Wilson and Hilferty, 1931), up to a
 /// quarter too high for few degrees, which errs toward fewer false alarms.
 fn chi_square_bound(freedom: f64) -> f64 {

@@ -106,7 +106,7 @@ impl Setup {
         ServiceSpec {
             settings: ServiceSettings {
                 name: "web".into(),
-                strategy: StrategyName::round_robin,
+                strategy: StrategyName::round_robin.into(),
                 checks: None,
                 // A test decides which instances are asked, not their past.
                 ejection: EjectionSettings {

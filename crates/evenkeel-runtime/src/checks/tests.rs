@@ -23,7 +23,7 @@ fn checker(
     let spec = ServiceSpec {
         settings: ServiceSettings {
             name: "web".into(),
-            strategy: StrategyName::DEFAULT,
+            strategy: StrategyName::DEFAULT.into(),
             checks: Some(CheckThresholds::default()),
             ejection: EjectionSettings::default(),
             min_healthy: 1,

@@ -13,7 +13,7 @@ fn spec(ids: &[&str]) -> ServiceSpec {
     ServiceSpec {
         settings: ServiceSettings {
             name: "web".into(),
-            strategy: StrategyName::DEFAULT,
+            strategy: StrategyName::DEFAULT.into(),
             checks: Some(Default::default()),
             ejection: EjectionSettings::default(),
             min_healthy: 1,

@@ -28,7 +28,7 @@ async fn services_are_created_replaced_and_removed() {
     web.metrics().record_response(200, Nanos::from_millis(3));
 
     let mut changed = spec("web", letters("abc"));
-    changed.settings.strategy = StrategyName::least_connections;
+    changed.settings.strategy = StrategyName::least_connections.into();
     balancer.apply(vec![changed, spec("db", vec![])]).await.unwrap();
     assert_eq!(names(&balancer), ["db", "web"]);
     assert!(balancer.service("api").is_none());

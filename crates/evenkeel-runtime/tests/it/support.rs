@@ -173,7 +173,7 @@ pub(crate) fn spec(name: &str, instances: Vec<Instance>) -> ServiceSpec {
     ServiceSpec {
         settings: ServiceSettings {
             name: name.into(),
-            strategy: StrategyName::round_robin,
+            strategy: StrategyName::round_robin.into(),
             checks: None,
             ejection: EjectionSettings::default(),
             min_healthy: 1,

@@ -40,17 +40,34 @@ impl Client {
         self.send(Method::GET, path, "").await
     }
 
+    /// GET with one field more.
+    pub(crate) async fn get_with(&mut self, path: &str, field: (&str, &str)) -> Result<Answer, String> {
+        self.exchange(Method::GET, path, "", Some(field)).await
+    }
+
     pub(crate) async fn send(&mut self, method: Method, path: &str, body: &str) -> Result<Answer, String> {
+        self.exchange(method, path, body, None).await
+    }
+
+    async fn exchange(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: &str,
+        field: Option<(&str, &str)>,
+    ) -> Result<Answer, String> {
         // An end that was announced with the last response is no error.
         if self.sender.ready().await.is_err() {
             *self = Self::connect(self.address).await?;
         }
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(path)
-            .header("host", self.address.to_string())
-            .body(Full::new(Bytes::from(body.to_owned())))
-            .unwrap();
+            .header("host", self.address.to_string());
+        if let Some((name, value)) = field {
+            request = request.header(name, value);
+        }
+        let request = request.body(Full::new(Bytes::from(body.to_owned()))).unwrap();
         let describe = |error: hyper::Error| format!("{path}: {error:?}");
         let response = self.sender.send_request(request).await.map_err(describe)?;
         let (head, body) = response.into_parts();

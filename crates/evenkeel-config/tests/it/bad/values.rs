@@ -131,66 +131,6 @@ error: `0` is not a whole number from 1 to 1000
 "#,
     },
     Case {
-        name: "unknown strategy with a near miss",
-        input: r#"
-listeners: [{ name: web, bind: 127.0.0.1:8080 }]
-services:
-  - name: web
-    strategy: power_of_to
-    instances: [{ address: 127.0.0.1:9001 }]
-"#,
-        shown: r#"
-error: there is no strategy `power_of_to`: did you mean `power_of_two`?
- --> bad.yaml:4:15
-  |
-4 |     strategy: power_of_to
-  |               ^^^^^^^^^^^
-  = known here: `round_robin`, `weighted_round_robin`, `random`, `weighted_random`, `least_connections`, `power_of_two`, `least_response_time`
-
-1 error in bad.yaml
-"#,
-    },
-    Case {
-        name: "unknown strategy in a mapping",
-        input: r#"
-listeners: [{ name: web, bind: 127.0.0.1:8080 }]
-services:
-  - name: web
-    strategy: { name: peak_ewma }
-    instances: [{ address: 127.0.0.1:9001 }]
-"#,
-        shown: r#"
-error: there is no strategy `peak_ewma`
- --> bad.yaml:4:23
-  |
-4 |     strategy: { name: peak_ewma }
-  |                       ^^^^^^^^^
-  = known here: `round_robin`, `weighted_round_robin`, `random`, `weighted_random`, `least_connections`, `power_of_two`, `least_response_time`
-
-1 error in bad.yaml
-"#,
-    },
-    Case {
-        name: "setting a strategy does not have",
-        input: r#"
-listeners: [{ name: web, bind: 127.0.0.1:8080 }]
-services:
-  - name: web
-    strategy: { name: round_robin, key: x }
-    instances: [{ address: 127.0.0.1:9001 }]
-"#,
-        shown: r#"
-error: unknown key `key`
- --> bad.yaml:4:36
-  |
-4 |     strategy: { name: round_robin, key: x }
-  |                                    ^^^
-  = allowed here: name
-
-1 error in bad.yaml
-"#,
-    },
-    Case {
         name: "protocol of a later version",
         input: r#"
 listeners: [{ name: web, bind: 127.0.0.1:8080, protocol: tcp }]

@@ -25,7 +25,7 @@ fn two_instances_with_one_id_change_nothing() {
     let mut rig = Rig::of(2);
     let before = Arc::clone(rig.state.view());
     let mut other = settings();
-    other.strategy = StrategyName::power_of_two;
+    other.strategy = crate::StrategyName::power_of_two.into();
     assert_eq!(rig.state.replace(other, twice(), rig.now), Err(duplicate));
     assert!(Arc::ptr_eq(&before, rig.state.view()));
     assert_eq!(rig.state.settings(), &settings());

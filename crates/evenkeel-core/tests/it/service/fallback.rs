@@ -44,7 +44,7 @@ impl Fleet {
     fn new(n: u32, strategy: StrategyName) -> Self {
         let settings = ServiceSettings {
             name: "web".into(),
-            strategy,
+            strategy: strategy.into(),
             checks: Some(CheckThresholds::default()),
             ejection: EjectionSettings::default(),
             min_healthy: 1,

@@ -14,7 +14,7 @@ const MS: Nanos = Nanos::from_millis(1);
 fn settings() -> ServiceSettings {
     ServiceSettings {
         name: "web".into(),
-        strategy: StrategyName::power_of_two,
+        strategy: StrategyName::power_of_two.into(),
         checks: None,
         ejection: EjectionSettings::default(),
         min_healthy: 1,

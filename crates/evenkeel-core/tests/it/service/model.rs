@@ -44,7 +44,7 @@ impl World {
         let now = Nanos::from_secs(100);
         let settings = ServiceSettings {
             name: "web".into(),
-            strategy: StrategyName::power_of_two,
+            strategy: StrategyName::power_of_two.into(),
             checks: Some(CheckThresholds::default()),
             ejection: EjectionSettings::default(),
             min_healthy: 1,

@@ -1,0 +1,283 @@
+//! Strategies and their settings.
+
+use super::Case;
+
+pub(super) const CASES: &[Case] = &[
+    Case {
+        name: "setting of another strategy",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    strategy: { bounded_load: 1.25, name: power_of_two }
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: `power_of_two` has no setting `bounded_load`
+ --> bad.yaml:4:31
+  |
+4 |     strategy: { bounded_load: 1.25, name: power_of_two }
+  |                               ^^^^
+  = it has no settings; `bounded_load` is of `consistent_hash`, `maglev`, `rendezvous`
+
+1 error in bad.yaml
+"#,
+    },
+    Case {
+        name: "setting of another strategy that hashes",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    strategy: { name: rendezvous, table_size: 65537 }
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: `rendezvous` has no setting `table_size`
+ --> bad.yaml:4:47
+  |
+4 |     strategy: { name: rendezvous, table_size: 65537 }
+  |                                               ^^^^^
+  = it has key, bounded_load, hash_secret_file; `table_size` is of `maglev`
+
+1 error in bad.yaml
+"#,
+    },
+    Case {
+        name: "setting that a compatible mode fixes",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    strategy: { name: consistent_hash, compatibility: ketama, hash_secret_file: secret }
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: `compatibility` leaves no choice for `hash_secret_file`
+ --> bad.yaml:4:81
+  |
+4 |     strategy: { name: consistent_hash, compatibility: ketama, hash_secret_file: secret }
+  |                                                                                 ^^^^^^
+  = remove one of the two
+
+1 error in bad.yaml
+"#,
+    },
+    Case {
+        name: "mode of another table",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    strategy: { name: maglev, compatibility: ketama }
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: ketama is a ring, and `maglev` has none
+ --> bad.yaml:4:46
+  |
+4 |     strategy: { name: maglev, compatibility: ketama }
+  |                                              ^^^^^^
+  = write `name: consistent_hash`, or `compatibility: envoy`
+
+1 error in bad.yaml
+"#,
+    },
+    Case {
+        name: "unknown strategy with a near miss",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    strategy: power_of_to
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: there is no strategy `power_of_to`: did you mean `power_of_two`?
+ --> bad.yaml:4:15
+  |
+4 |     strategy: power_of_to
+  |               ^^^^^^^^^^^
+  = known here: `round_robin`, `weighted_round_robin`, `random`, `weighted_random`, `least_connections`, `power_of_two`, `least_response_time`, `consistent_hash`, `maglev`, `rendezvous`
+
+1 error in bad.yaml
+"#,
+    },
+    Case {
+        name: "unknown strategy in a mapping",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    strategy: { name: peak_ewma }
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: there is no strategy `peak_ewma`
+ --> bad.yaml:4:23
+  |
+4 |     strategy: { name: peak_ewma }
+  |                       ^^^^^^^^^
+  = known here: `round_robin`, `weighted_round_robin`, `random`, `weighted_random`, `least_connections`, `power_of_two`, `least_response_time`, `consistent_hash`, `maglev`, `rendezvous`
+
+1 error in bad.yaml
+"#,
+    },
+    Case {
+        name: "setting a strategy does not have",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    strategy: { name: round_robin, key: x }
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: `x` is not possible here
+ --> bad.yaml:4:41
+  |
+4 |     strategy: { name: round_robin, key: x }
+  |                                         ^
+  = write `header` or `cookie` or `query` or `path` or `source_address`
+
+1 error in bad.yaml
+"#,
+    },
+    Case {
+        name: "factor out of range",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    strategy: { name: maglev, bounded_load: 0.9 }
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: `0.9` is not a factor from 1.01 to 10, such as `1.25`
+ --> bad.yaml:4:45
+  |
+4 |     strategy: { name: maglev, bounded_load: 0.9 }
+  |                                             ^^^
+
+1 error in bad.yaml
+"#,
+    },
+    Case {
+        name: "size that is not prime",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    strategy: { name: maglev, table_size: 65536 }
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: `65536` is no size of a table
+ --> bad.yaml:4:43
+  |
+4 |     strategy: { name: maglev, table_size: 65536 }
+  |                                           ^^^^^
+  = write one of these primes: 1021, 2039, 4093, 8191, 16381, 32749, 65537, 131071, 262139, 524287, 655373, 1048573, 2097143, 5000011
+
+1 error in bad.yaml
+"#,
+    },
+    Case {
+        name: "key source there is not",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    strategy: { name: maglev, key: { headr: x-user } }
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: `headr` is not possible here
+ --> bad.yaml:4:38
+  |
+4 |     strategy: { name: maglev, key: { headr: x-user } }
+  |                                      ^^^^^
+  = write `header` or `cookie` or `query` or `path` or `source_address`
+
+1 error in bad.yaml
+"#,
+    },
+    Case {
+        name: "key source without its name",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    strategy: { name: maglev, key: header }
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: wrong kind of value
+ --> bad.yaml:4:36
+  |
+4 |     strategy: { name: maglev, key: header }
+  |                                    ^^^^^^
+  = write `path`, `source_address`, `{ header: NAME }`, `{ cookie: NAME }` or `{ query: NAME }`
+
+1 error in bad.yaml
+"#,
+    },
+    Case {
+        name: "header that cannot be",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    strategy: { name: maglev, key: { header: 'x user' } }
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: "x user" cannot be the name: write a name of letters, digits and hyphens, such as `x-user`
+ --> bad.yaml:4:46
+  |
+4 |     strategy: { name: maglev, key: { header: 'x user' } }
+  |                                              ^^^^^^^^
+
+1 error in bad.yaml
+"#,
+    },
+    Case {
+        name: "too many virtual nodes",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    strategy: { name: consistent_hash, virtual_nodes: 0 }
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: `0` is not a whole number from 1 to 4096
+ --> bad.yaml:4:55
+  |
+4 |     strategy: { name: consistent_hash, virtual_nodes: 0 }
+  |                                                       ^
+
+1 error in bad.yaml
+"#,
+    },
+    Case {
+        name: "mistyped setting",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    strategy: { name: consistent_hash, bounded_laod: 1.25 }
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: unknown key `bounded_laod`: did you mean `bounded_load`?
+ --> bad.yaml:4:40
+  |
+4 |     strategy: { name: consistent_hash, bounded_laod: 1.25 }
+  |                                        ^^^^^^^^^^^^
+  = allowed here: bounded_load, compatibility, hash_secret_file, key, name, table_size, virtual_nodes
+
+1 error in bad.yaml
+"#,
+    },
+];

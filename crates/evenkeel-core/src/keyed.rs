@@ -1,0 +1,259 @@
+//! What the strategies that hash have in common: their settings, and a picker that asks a table.
+//!
+//! A table is built over *members* and says who owns a hash. Whether the owner may be used now is asked at
+//! the pick: it must be a candidate, not tried before and, with bounded load, not full. A flap of health
+//! therefore rebuilds no table and moves no key but those of the instance that flaps.
+//!
+//! An owner that may not be used is replaced by the owner of another hash, the next of a sequence that the
+//! key decides. The sequence is different for every key, so what one instance cannot take is spread over
+//! all others by weight, where the next point of a ring would get all of it; and it does not depend on who
+//! is a candidate, so that a second instance that goes moves only its own keys. When a few draws fail
+//! (most instances are out), the candidates are ranked by the key instead, which takes O(n).
+
+use std::sync::Arc;
+
+use crate::hash::{HashSecret, KeyHash, KeySource, RequestKey, mix, nth};
+use crate::view::{Candidates, Member, Slot};
+use crate::{LoadBlock, Loads, NoPick, PickContext, PickRequest, Picker, Share};
+
+mod rank;
+mod ring;
+
+pub(crate) use rank::Ranking;
+pub(crate) use ring::{Point, Ring};
+
+/// Draws before the candidates are ranked: enough that half a fleet may be out (chance of a miss 2^-16).
+const DRAWS: u64 = 16;
+
+/// Settings that all strategies have that hash.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HashSettings {
+    /// What of a request is hashed.
+    pub key: KeySource,
+    /// Keys the hash of keys and of instances, but in compatible modes.
+    pub secret: HashSecret,
+    /// How far above the average an instance may be loaded; `None` without limit.
+    pub bounded_load: Option<LoadFactor>,
+}
+
+impl HashSettings {
+    pub(crate) fn request_key(&self, compatible: Option<KeyHash>) -> RequestKey {
+        RequestKey {
+            source: self.key.clone(),
+            hash: compatible.unwrap_or(KeyHash::Keyed(self.secret)),
+        }
+    }
+}
+
+/// How far above the average an instance may be loaded, in hundredths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LoadFactor(u32);
+
+impl LoadFactor {
+    /// The least: at 1 hardly any request would find its own instance.
+    pub const MIN: u32 = 101;
+    /// The greatest.
+    pub const MAX: u32 = 1000;
+
+    /// `percent` of the average, `None` outside [`Self::MIN`]..=[`Self::MAX`].
+    #[must_use]
+    pub const fn from_percent(percent: u32) -> Option<Self> {
+        if percent >= Self::MIN && percent <= Self::MAX {
+            Some(Self(percent))
+        } else {
+            None
+        }
+    }
+
+    /// In hundredths of the average.
+    #[must_use]
+    pub const fn percent(self) -> u32 {
+        self.0
+    }
+}
+
+/// Says which member owns a hash. Depends on members only.
+pub(crate) trait Table: std::fmt::Debug + Send + Sync + 'static {
+    /// `None` when there are no members.
+    fn owner(&self, hash: u64) -> Option<Slot>;
+}
+
+/// A table with what it was made of, so that the next view can tell whether it still holds.
+#[derive(Debug)]
+pub(crate) struct Tabled<S, T> {
+    pub(crate) settings: S,
+    pub(crate) members: Arc<[Option<Arc<Member>>]>,
+    pub(crate) table: T,
+}
+
+/// Asks a table, and looks further when the owner may not be used.
+#[derive(Debug)]
+pub(crate) struct Keyed<S, T> {
+    tabled: Arc<Tabled<S, T>>,
+    usable: Usable,
+    ranking: Ranking,
+}
+
+impl<S, T> Keyed<S, T>
+where
+    S: PartialEq + std::fmt::Debug + Send + Sync + 'static,
+    T: Table,
+{
+    pub(crate) fn new(tabled: Arc<Tabled<S, T>>, candidates: &Candidates, settings: &HashSettings) -> Self {
+        Self {
+            tabled,
+            usable: Usable::new(candidates, settings.bounded_load),
+            ranking: Ranking::new(candidates, &settings.secret),
+        }
+    }
+
+    /// The table of an earlier picker, when it was made with the same `settings`.
+    pub(crate) fn table_of<'p>(before: &'p dyn Picker, settings: &S) -> Option<&'p Arc<Tabled<S, T>>> {
+        let before: &dyn std::any::Any = before;
+        let tabled = &before.downcast_ref::<Self>()?.tabled;
+        (tabled.settings == *settings).then_some(tabled)
+    }
+
+    /// Looks further than the owner of `hash`.
+    #[cold]
+    fn overflow(&self, hash: u64, tried: &[Slot]) -> Result<Slot, NoPick> {
+        let limit = self.usable.limit();
+        let free =
+            |slot: Slot| self.usable.admits(slot, hash) && !tried.contains(&slot) && !limit.is_full(slot);
+        (1..=DRAWS)
+            .filter_map(|draw| self.tabled.table.owner(nth(hash, draw)))
+            .find(|slot| free(*slot))
+            .or_else(|| self.ranking.first(hash, free))
+            .or_else(|| limit.least_loaded(tried))
+            .or_else(|| limit.least_loaded(&[]))
+            .ok_or(NoPick::NoneEligible)
+    }
+}
+
+impl<S, T> Picker for Keyed<S, T>
+where
+    S: PartialEq + std::fmt::Debug + Send + Sync + 'static,
+    T: Table,
+{
+    fn pick(&self, request: &PickRequest<'_>, cx: &mut PickContext) -> Result<Slot, NoPick> {
+        let hash = request.key.unwrap_or_else(|| cx.rng.next_u64());
+        let owner = self.tabled.table.owner(hash).ok_or(NoPick::NoneEligible)?;
+        if self.usable.has_room(owner, hash) && !request.tried.contains(&owner) {
+            return Ok(owner);
+        }
+        self.overflow(hash, request.tried)
+    }
+}
+
+/// Who may be used.
+#[derive(Debug)]
+pub(crate) struct Usable {
+    /// By slot; 0 where there is no candidate.
+    weights: Box<[u32]>,
+    /// Units of [`Share`] by slot; empty when all are full.
+    shares: Box<[u16]>,
+    /// The candidates as bits, for [`Loads::sum`].
+    masks: Box<[u64]>,
+    total: u64,
+    slots: Arc<[Slot]>,
+    loads: Loads,
+    factor: Option<LoadFactor>,
+}
+
+impl Usable {
+    pub(crate) fn new(candidates: &Candidates, factor: Option<LoadFactor>) -> Self {
+        let mut weights = vec![0; candidates.members().len()].into_boxed_slice();
+        let mut masks = vec![0; candidates.members().len().div_ceil(LoadBlock::LEN)].into_boxed_slice();
+        let mut total = 0;
+        for (slot, weight) in candidates.slots().iter().zip(candidates.base_weights()) {
+            weights[slot.0 as usize] = weight;
+            masks[slot.0 as usize / LoadBlock::LEN] |= 1 << (slot.0 as usize % LoadBlock::LEN);
+            total += u64::from(weight);
+        }
+        let mut shares = Box::default();
+        if !candidates.has_full_shares() {
+            shares = vec![0; weights.len()].into_boxed_slice();
+            for (slot, share) in candidates.slots().iter().zip(candidates.shares()) {
+                shares[slot.0 as usize] = share as u16;
+            }
+        }
+        Self {
+            weights,
+            shares,
+            masks,
+            total,
+            slots: Arc::clone(candidates.slots()),
+            loads: candidates.loads().clone(),
+            factor,
+        }
+    }
+
+    #[inline]
+    fn weight(&self, slot: Slot) -> u32 {
+        self.weights.get(slot.0 as usize).copied().unwrap_or(0)
+    }
+
+    #[inline]
+    pub(crate) fn is_candidate(&self, slot: Slot) -> bool {
+        self.weight(slot) > 0
+    }
+
+    /// Whether `slot` is a candidate whose share has room for the key of `hash`. The key alone decides from which
+    /// share on, so a share that grows takes keys back one by one, and all balancers agree on which.
+    #[inline]
+    pub(crate) fn admits(&self, slot: Slot, hash: u64) -> bool {
+        self.is_candidate(slot)
+            && self.shares.get(slot.0 as usize).is_none_or(|share| {
+                // The upper bits choose the owner; a mixed copy keeps both choices apart.
+                u32::from(*share) > mix(hash.rotate_left(32)) as u32 % Share::UNITS
+            })
+    }
+
+    /// Whether `slot` is a candidate for the key of `hash` and not full. O(n) with bounded load, for an instance that is not idle.
+    #[inline]
+    pub(crate) fn has_room(&self, slot: Slot, hash: u64) -> bool {
+        self.admits(slot, hash)
+            // An idle instance is never full, whatever the average is.
+            && (self.factor.is_none() || self.loads.get(slot.0) == 0 || !self.limit().is_full(slot))
+    }
+
+    /// The limit at this moment. O(n) with bounded load.
+    pub(crate) fn limit(&self) -> Limit<'_> {
+        Limit {
+            of: self,
+            with_this: 1 + self.factor.map_or(0, |_| self.loads.sum(&self.masks)),
+        }
+    }
+}
+
+/// How many requests an instance may have: `⌈c (m + 1) w / W⌉`, with `c` the factor, `m` requests in flight
+/// over all candidates, `w` its weight and `W` the sum of weights (Mirrokni, Thorup, Zadimoghaddam,
+/// "Consistent hashing with bounded loads", 2018). The limits add up to more than `m`, so somebody has room.
+#[derive(Debug)]
+pub(crate) struct Limit<'u> {
+    of: &'u Usable,
+    /// `m + 1`.
+    with_this: u64,
+}
+
+impl Limit<'_> {
+    pub(crate) fn is_full(&self, slot: Slot) -> bool {
+        let Some(factor) = self.of.factor else {
+            return false;
+        };
+        // Below 2^10 × 2^32 × 2^16.
+        let share = u64::from(factor.0) * self.with_this * u64::from(self.of.weight(slot));
+        u64::from(self.of.loads.get(slot.0)) >= share.div_ceil(100 * self.of.total.max(1))
+    }
+
+    /// The candidate with the fewest requests per weight, but those `tried`. O(n).
+    pub(crate) fn least_loaded(&self, tried: &[Slot]) -> Option<Slot> {
+        let untried = self.of.slots.iter().filter(|slot| !tried.contains(slot));
+        let load = |slot: Slot| u64::from(self.of.loads.get(slot.0));
+        untried.copied().reduce(|best, slot| {
+            let less =
+                load(slot) * u64::from(self.of.weight(best)) < load(best) * u64::from(self.of.weight(slot));
+            if less { slot } else { best }
+        })
+    }
+}

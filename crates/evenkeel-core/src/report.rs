@@ -1,0 +1,280 @@
+//! What an instance says of its own load, and how long that is worth something.
+//!
+//! Reports come with responses (ORCA), or through the API. They are validated when made, carry the time they
+//! speak of, and fade: a frozen reporter must not rule for ever over who is loaded. Workers fold them in
+//! beside the instance, as they do outcomes.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use crate::Nanos;
+
+/// A report keeps its full worth this long…
+pub const REPORT_FRESH: Nanos = Nanos::from_secs(10);
+/// …and is worth nothing after this long: the expiry of gRPC's weights (A58).
+pub const REPORT_EXPIRY: Nanos = Nanos::from_secs(180);
+
+/// The load that an instance reports. What it does not report is `None`.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct LoadReport {
+    cpu: Option<f32>,
+    memory: Option<f32>,
+    application: Option<f32>,
+    requests_per_second: Option<f32>,
+    errors_per_second: Option<f32>,
+}
+
+/// A number in a report is not acceptable. The text names the field.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[error("{field}: {value} is not {range}")]
+pub struct ReportError {
+    /// Which number.
+    pub field: &'static str,
+    /// What it was.
+    pub value: f64,
+    /// What it may be, in words.
+    pub range: &'static str,
+}
+
+/// A number that is not negative; above 1 for an instance that does more than it was made for.
+const USAGE: &str = "a utilization from 0 to 100 (1 is all it has)";
+const MEMORY: &str = "a share from 0 to 1";
+const RATE: &str = "a finite rate of at least 0";
+
+impl LoadReport {
+    /// With the part of its processors in use; above 1 when it may use more than its own. At most 100.
+    ///
+    /// # Errors
+    /// When it is not such a number.
+    pub fn with_cpu(mut self, value: f64) -> Result<Self, ReportError> {
+        self.cpu = Some(within("cpu_utilization", value, 100.0, USAGE)?);
+        Ok(self)
+    }
+
+    /// With the part of its memory in use, 0 to 1.
+    ///
+    /// # Errors
+    /// When it is not such a number.
+    pub fn with_memory(mut self, value: f64) -> Result<Self, ReportError> {
+        self.memory = Some(within("mem_utilization", value, 1.0, MEMORY)?);
+        Ok(self)
+    }
+
+    /// With the application's own idea of how busy it is; 1 is as busy as it should be. At most 100.
+    ///
+    /// # Errors
+    /// When it is not such a number.
+    pub fn with_application(mut self, value: f64) -> Result<Self, ReportError> {
+        self.application = Some(within("application_utilization", value, 100.0, USAGE)?);
+        Ok(self)
+    }
+
+    /// With the requests it serves per second.
+    ///
+    /// # Errors
+    /// When it is negative or not finite.
+    pub fn with_requests_per_second(mut self, value: f64) -> Result<Self, ReportError> {
+        let value = within("rps_fractional", value, f64::from(f32::MAX), RATE)?;
+        self.requests_per_second = Some(value);
+        Ok(self)
+    }
+
+    /// With the errors it answers per second.
+    ///
+    /// # Errors
+    /// When it is negative or not finite.
+    pub fn with_errors_per_second(mut self, value: f64) -> Result<Self, ReportError> {
+        self.errors_per_second = Some(within("eps", value, f64::from(f32::MAX), RATE)?);
+        Ok(self)
+    }
+
+    /// The part of its processors in use.
+    #[must_use]
+    pub const fn cpu(&self) -> Option<f32> {
+        self.cpu
+    }
+
+    /// The part of its memory in use.
+    #[must_use]
+    pub const fn memory(&self) -> Option<f32> {
+        self.memory
+    }
+
+    /// How busy the application says it is.
+    #[must_use]
+    pub const fn application(&self) -> Option<f32> {
+        self.application
+    }
+
+    /// Requests per second.
+    #[must_use]
+    pub const fn requests_per_second(&self) -> Option<f32> {
+        self.requests_per_second
+    }
+
+    /// Errors per second.
+    #[must_use]
+    pub const fn errors_per_second(&self) -> Option<f32> {
+        self.errors_per_second
+    }
+
+    /// The application's utilization, else that of its processors: what ORCA-weighted strategies use.
+    #[must_use]
+    pub fn utilization(&self) -> Option<f32> {
+        self.application.filter(|value| *value > 0.0).or(self.cpu)
+    }
+
+    /// Whether it says nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+fn within(field: &'static str, value: f64, max: f64, range: &'static str) -> Result<f32, ReportError> {
+    if (0.0..=max).contains(&value) {
+        Ok(value as f32)
+    } else {
+        Err(ReportError { field, value, range })
+    }
+}
+
+/// The newest report of one instance. All orderings are relaxed, as in [`crate::Stats`]: a reader may see
+/// the numbers of two reports mixed, each of which was true.
+#[derive(Debug)]
+pub struct ReportedLoad {
+    /// When the newest report was observed, plus one; 0 for never.
+    at: AtomicU64,
+    fields: [AtomicU32; 5],
+}
+
+/// The bits of a number that was not reported.
+const ABSENT: u32 = u32::MAX;
+
+impl Default for ReportedLoad {
+    fn default() -> Self {
+        Self {
+            at: AtomicU64::new(0),
+            fields: [const { AtomicU32::new(ABSENT) }; 5],
+        }
+    }
+}
+
+impl ReportedLoad {
+    /// Takes in a report that speaks of the time `observed`; one from the future speaks of `now`. An older
+    /// one than the newest is dropped; false then.
+    pub fn observe(&self, report: &LoadReport, observed: Nanos, now: Nanos) -> bool {
+        let stamp = observed.min(now).0.saturating_add(1);
+        if self.at.fetch_max(stamp, Relaxed) > stamp {
+            return false;
+        }
+        let values = [
+            report.cpu,
+            report.memory,
+            report.application,
+            report.requests_per_second,
+            report.errors_per_second,
+        ];
+        for (field, value) in self.fields.iter().zip(values) {
+            field.store(value.map_or(ABSENT, f32::to_bits), Relaxed);
+        }
+        true
+    }
+
+    /// The newest report and what it is worth at `now`: 1 while fresh, then falling in a line to 0, when it
+    /// is `None`. `None` too when there was never one.
+    #[inline]
+    #[must_use]
+    pub fn get(&self, now: Nanos) -> Option<(LoadReport, f32)> {
+        let stamp = self.at.load(Relaxed);
+        let age = now.since(Nanos(stamp.checked_sub(1)?));
+        if age >= REPORT_EXPIRY {
+            return None;
+        }
+        let stale = age.since(REPORT_FRESH).0 as f32;
+        let worth = 1.0 - stale / REPORT_EXPIRY.since(REPORT_FRESH).0 as f32;
+        let value = |index: usize| {
+            let bits = self.fields[index].load(Relaxed);
+            (bits != ABSENT).then(|| f32::from_bits(bits))
+        };
+        let report = LoadReport {
+            cpu: value(0),
+            memory: value(1),
+            application: value(2),
+            requests_per_second: value(3),
+            errors_per_second: value(4),
+        };
+        Some((report, worth))
+    }
+
+    /// When the newest report was observed; `None` before the first.
+    #[must_use]
+    pub fn observed(&self) -> Option<Nanos> {
+        self.at.load(Relaxed).checked_sub(1).map(Nanos)
+    }
+
+    /// Follows a clock that stepped `back`. For the writer.
+    pub fn shift(&self, back: Nanos) {
+        let stamp = self.at.load(Relaxed);
+        if stamp > 0 {
+            self.at.store(stamp.saturating_sub(back.0).max(1), Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bad_numbers_are_errors_that_name_the_field() {
+        for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.1, 101.0] {
+            let error = LoadReport::default().with_cpu(bad).unwrap_err();
+            assert_eq!(error.field, "cpu_utilization");
+            assert!(error.to_string().contains("from 0 to 100"), "{error}");
+        }
+        assert!(LoadReport::default().with_memory(1.01).is_err());
+        assert!(LoadReport::default().with_requests_per_second(f64::MAX).is_err());
+        assert!(LoadReport::default().with_errors_per_second(-1.0).is_err());
+    }
+
+    #[test]
+    fn a_report_fades_and_expires() {
+        let reported = ReportedLoad::default();
+        assert_eq!(reported.get(Nanos::ZERO), None);
+        let report = LoadReport::default().with_cpu(0.5).unwrap();
+        let at = Nanos::from_secs(1000);
+        assert!(reported.observe(&report, at, at));
+        let worth = |seconds| {
+            reported
+                .get(at + Nanos::from_secs(seconds))
+                .map(|(_, worth)| worth)
+        };
+        assert_eq!(worth(0), Some(1.0));
+        assert_eq!(worth(10), Some(1.0));
+        assert!((worth(95).unwrap() - 0.5).abs() < 1e-6);
+        assert_eq!(worth(180), None);
+        assert_eq!(reported.get(Nanos::ZERO), Some((report, 1.0)), "time backwards");
+    }
+
+    #[test]
+    fn older_reports_are_dropped_and_future_ones_speak_of_now() {
+        let reported = ReportedLoad::default();
+        let now = Nanos::from_secs(50);
+        let of = |cpu| LoadReport::default().with_cpu(cpu).unwrap();
+        assert!(reported.observe(&of(0.2), Nanos::MAX, now));
+        assert_eq!(reported.observed(), Some(now));
+        assert!(!reported.observe(&of(0.9), Nanos::from_secs(49), now));
+        assert_eq!(reported.get(now).unwrap().0, of(0.2));
+        reported.shift(Nanos::from_secs(40));
+        assert!(reported.observe(&of(0.9), Nanos::from_secs(11), Nanos::from_secs(11)));
+    }
+
+    #[test]
+    fn the_applications_own_word_counts_before_its_processors() {
+        let report = LoadReport::default().with_cpu(0.5).unwrap();
+        assert_eq!(report.utilization(), Some(0.5));
+        assert_eq!(report.with_application(0.9).unwrap().utilization(), Some(0.9));
+        assert_eq!(report.with_application(0.0).unwrap().utilization(), Some(0.5));
+        assert!(LoadReport::default().is_empty() && !report.is_empty());
+    }
+}

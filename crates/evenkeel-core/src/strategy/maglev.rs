@@ -1,0 +1,273 @@
+//! The owner of the request's key in a table of prime size (Eisenbud et al., "Maglev", NSDI 2016).
+//!
+//! Every instance has its own permutation of the table's places, `(offset + i × skip) mod M`. In turns, and
+//! the more turns the heavier it is, each takes the first of its places that is still free, until none is. A
+//! pick is one read. Shares are even to within `n/M`, far better than a ring's; the price is that a change
+//! of members moves about twice the keys it must, and costs a new table.
+//!
+//! A view whose members are those of the view before shares its table.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+use super::{Picker, Strategy};
+use crate::hash::{KeyHash, RequestKey, mix, xxh64};
+use crate::keyed::{HashSettings, Keyed, Table, Tabled};
+use crate::math::Divisor;
+use crate::view::{Candidates, Slot};
+
+/// The strategy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Maglev {
+    /// What all strategies have that hash.
+    pub hash: HashSettings,
+    /// Places in the table.
+    pub table_size: TableSize,
+    /// Whether the table is Envoy's: from addresses, with XXH64.
+    pub envoy: bool,
+}
+
+/// How many places a table has: a prime, well above the number of instances.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TableSize(u32);
+
+impl TableSize {
+    /// Those to choose from: the largest prime below each power of two, the sizes of the paper, and the
+    /// largest that Envoy takes.
+    pub const ALL: [u32; 14] = [
+        1021, 2039, 4093, 8191, 16_381, 32_749, 65_537, 131_071, 262_139, 524_287, 655_373, 1_048_573,
+        2_097_143, 5_000_011,
+    ];
+
+    /// `None` unless in [`Self::ALL`].
+    #[must_use]
+    pub fn new(size: u32) -> Option<Self> {
+        Self::ALL.contains(&size).then_some(Self(size))
+    }
+
+    /// As a number.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl Default for TableSize {
+    fn default() -> Self {
+        Self(65_537)
+    }
+}
+
+impl Strategy for Maglev {
+    fn build(&self, candidates: &Candidates, _seed: u64) -> Box<dyn Picker> {
+        let tabled = Tabled {
+            settings: self.clone(),
+            members: Arc::clone(candidates.members()),
+            table: self.places(candidates, ALIKE),
+        };
+        Box::new(Keyed::new(Arc::new(tabled), candidates, &self.hash))
+    }
+
+    fn rebuild(&self, before: &dyn Picker, candidates: &Candidates, seed: u64) -> Box<dyn Picker> {
+        match Keyed::<Self, Places>::table_of(before, self) {
+            Some(before) if Arc::ptr_eq(&before.members, candidates.members()) => {
+                Box::new(Keyed::new(Arc::clone(before), candidates, &self.hash))
+            }
+            _ => self.build(candidates, seed),
+        }
+    }
+
+    fn request_key(&self) -> Option<RequestKey> {
+        Some(self.hash.request_key(self.envoy.then_some(KeyHash::Xxh64)))
+    }
+}
+
+/// Iterations over the mean of turns, up to which asking everybody each time is cheaper than a heap.
+const ALIKE: f64 = 4.0;
+
+/// An instance that takes places.
+struct Entry {
+    place: u32,
+    skip: u32,
+    /// Share of all weights.
+    weight: f64,
+    /// A turn is due when the iteration's number times the weight reaches this.
+    due: f64,
+    slot: u32,
+}
+
+impl Maglev {
+    /// The table. On average O(M log M).
+    fn places(&self, candidates: &Candidates, alike: f64) -> Places {
+        let size = self.table_size.0;
+        let members = (0..).zip(candidates.members().iter());
+        // The order in which they take their turns must be anything but that of registration.
+        let mut order: Vec<(String, u64, u64, u32, u32)> = members
+            .filter_map(|(slot, member)| Some((slot, member.as_ref()?.instance())))
+            .map(|(slot, instance)| {
+                let weight = instance.weight.get();
+                if self.envoy {
+                    let address = instance.address.to_string();
+                    let hash = |seed| xxh64(address.as_bytes(), seed);
+                    let (offset, skip) = (hash(0), hash(1));
+                    (address, offset, skip, weight, slot)
+                } else {
+                    let hash = self.hash.secret.hash(instance.id.as_str().as_bytes());
+                    (String::new(), hash, mix(hash), weight, slot)
+                }
+            })
+            .collect();
+        order.sort_unstable();
+        let total: f64 = order.iter().map(|(.., weight, _)| f64::from(*weight)).sum();
+        let most = order
+            .iter()
+            .map(|(.., weight, _)| f64::from(*weight) / total)
+            .fold(0.0, f64::max);
+        let mut entries: Vec<Entry> = order
+            .iter()
+            .map(|(_, offset, skip, weight, slot)| Entry {
+                place: (offset % u64::from(size)) as u32,
+                skip: (skip % u64::from(size - 1)) as u32 + 1,
+                weight: f64::from(*weight) / total,
+                due: 0.0,
+                slot: *slot,
+            })
+            .collect();
+        let mut owners = vec![FREE; if entries.is_empty() { 0 } else { size as usize }];
+        let mut left = owners.len();
+        let mut take = |entry: &mut Entry| {
+            while owners[entry.place as usize] != FREE {
+                entry.advance(size);
+            }
+            owners[entry.place as usize] = entry.slot;
+            entry.advance(size);
+            entry.due += most;
+            left -= 1;
+            left > 0
+        };
+        if most * entries.len() as f64 <= alike {
+            // Hardly anybody is asked in vain.
+            let mut iteration = 0.0;
+            'full: while !entries.is_empty() {
+                iteration += 1.0;
+                for entry in &mut entries {
+                    if iteration * entry.weight >= entry.due && !take(entry) {
+                        break 'full;
+                    }
+                }
+            }
+        } else {
+            // The same turns by a heap: by iteration, and within one in order.
+            let mut turns: BinaryHeap<_> = (0..entries.len()).map(|index| Reverse((1, index))).collect();
+            while let Some(mut turn) = turns.peek_mut() {
+                let Reverse((iteration, index)) = *turn;
+                let entry = &mut entries[index];
+                if !take(entry) {
+                    break;
+                }
+                *turn = Reverse((entry.next_turn(iteration), index));
+            }
+        }
+        Places {
+            size: Divisor::new(owners.len() as u64),
+            owners: owners.into(),
+        }
+    }
+}
+
+impl Entry {
+    #[inline]
+    fn advance(&mut self, size: u32) {
+        // Both below the size, which is far below 2^31.
+        self.place += self.skip;
+        if self.place >= size {
+            self.place -= size;
+        }
+    }
+
+    /// The first iteration after `last` in which a turn is due: `iteration × weight ≥ due`, in just these
+    /// operations, whose rounding decides.
+    fn next_turn(&self, last: u32) -> u32 {
+        let mut next = (last + 1).max((self.due / self.weight) as u32);
+        while f64::from(next) * self.weight < self.due {
+            next += 1;
+        }
+        while next > last + 1 && f64::from(next - 1) * self.weight >= self.due {
+            next -= 1;
+        }
+        next
+    }
+}
+
+/// No slot has this number.
+const FREE: u32 = u32::MAX;
+
+/// Owners by place.
+#[derive(Debug)]
+struct Places {
+    size: Divisor,
+    owners: Box<[u32]>,
+}
+
+impl Table for Places {
+    #[inline]
+    fn owner(&self, hash: u64) -> Option<Slot> {
+        let (_, place) = self.size.div_rem(hash);
+        self.owners.get(place as usize).map(|slot| Slot(*slot))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Strategy;
+    use crate::testing::candidates;
+    use crate::{PickContext, PickRequest};
+
+    #[test]
+    fn sizes_are_prime() {
+        for size in TableSize::ALL {
+            assert!(
+                (2..).take_while(|d| d * d <= size).all(|d| size % d != 0),
+                "{size}"
+            );
+        }
+        assert_eq!(TableSize::new(65_536), None);
+        assert!(TableSize::new(TableSize::default().get()).is_some());
+    }
+
+    /// And both ways of taking turns are the same.
+    #[test]
+    fn places_are_taken_by_weight() {
+        for weights in [
+            vec![1; 30],
+            vec![1, 2, 3, 4, 5],
+            vec![1000, 1, 1, 7, 1, 1, 1, 1],
+            vec![65_535, 3],
+        ] {
+            let maglev = Maglev {
+                table_size: TableSize(1021),
+                ..Maglev::default()
+            };
+            let service = candidates(&weights).unwrap();
+            let places = maglev.places(&service, f64::INFINITY);
+            assert_eq!(places.owners, maglev.places(&service, 0.0).owners);
+            let total: u32 = weights.iter().sum();
+            let mut counts = vec![0u32; weights.len()];
+            places.owners.iter().for_each(|slot| counts[*slot as usize] += 1);
+            for (count, weight) in counts.iter().zip(&weights) {
+                let share = 1021.0 * f64::from(*weight) / f64::from(total);
+                assert!(
+                    (f64::from(*count) - share).abs() <= 1.0 + weights.len() as f64,
+                    "{counts:?}"
+                );
+            }
+        }
+        let none = Maglev::default().build(&candidates(&[]).unwrap(), 1);
+        assert!(
+            none.pick(&PickRequest::default(), &mut PickContext::new(1))
+                .is_err()
+        );
+    }
+}

@@ -1,0 +1,283 @@
+//! The strategies that hash: a key stays where it is, and who must move is spread.
+
+use evenkeel_core::strategy::ConsistentHash;
+use evenkeel_core::testing::{Place, add_load, candidates, candidates_at};
+use evenkeel_core::{
+    Candidates, HashSecret, HashSettings, LoadFactor, PickContext, PickRequest, Picker, Rng, Slot,
+    StrategyName, StrategySettings,
+};
+
+use crate::conformance::build;
+use crate::statistics::assert_by_weight;
+
+const ROWS: [StrategyName; 3] = [
+    StrategyName::consistent_hash,
+    StrategyName::maglev,
+    StrategyName::rendezvous,
+];
+const KEYS: u64 = 20_000;
+
+/// A row with bounded load.
+fn bounded(name: StrategyName, factor: u32) -> StrategySettings {
+    let mut settings = StrategySettings::from(name);
+    match &mut settings {
+        StrategySettings::consistent_hash(s) => s.hash.bounded_load = LoadFactor::from_percent(factor),
+        StrategySettings::maglev(s) => s.hash.bounded_load = LoadFactor::from_percent(factor),
+        StrategySettings::rendezvous(s) => s.hash.bounded_load = LoadFactor::from_percent(factor),
+        other => panic!("{other:?} does not hash"),
+    }
+    settings
+}
+
+fn keys() -> impl Iterator<Item = u64> {
+    let mut rng = Rng::new(77);
+    (0..KEYS).map(move |_| rng.next_u64())
+}
+
+fn owner(picker: &dyn Picker, key: u64, tried: &[Slot]) -> Slot {
+    let request = PickRequest {
+        tried,
+        key: Some(key),
+        region: None,
+    };
+    // Another context each time: nothing but the key may decide.
+    picker.pick(&request, &mut PickContext::new(key)).unwrap()
+}
+
+fn owners(picker: &dyn Picker) -> Vec<Slot> {
+    keys().map(|key| owner(picker, key, &[])).collect()
+}
+
+/// Members by weight, those in `out` no candidates.
+fn fleet(weights: &[u32], out: &[u32]) -> Candidates {
+    let places: Vec<Place> = (0..)
+        .zip(weights)
+        .map(|(slot, weight)| match *weight {
+            0 => Place::Hole,
+            weight if out.contains(&slot) => Place::Excluded(weight),
+            weight => Place::Candidate(weight),
+        })
+        .collect();
+    candidates_at(&places).unwrap()
+}
+
+fn counts(owners: &[Slot], n: usize) -> Vec<u32> {
+    let mut counts = vec![0; n];
+    owners.iter().for_each(|slot| counts[slot.0 as usize] += 1);
+    counts
+}
+
+#[test]
+fn an_ejection_moves_no_other_key_and_spreads_its_own() {
+    let weights = [vec![1; 20], (0..20).map(|i| 1 + i % 4).collect::<Vec<u32>>()];
+    for (name, weights) in ROWS
+        .into_iter()
+        .flat_map(|name| weights.clone().map(|w| (name, w)))
+    {
+        let all = owners(&*build(name, &fleet(&weights, &[]), 1));
+        let (one, two) = (fleet(&weights, &[7]), fleet(&weights, &[7, 12]));
+        let picker = build(name, &fleet(&weights, &[]), 1);
+        let without = owners(&*name.strategy().rebuild(&*picker, &one, 2));
+        let fewer = owners(&*build(name, &two, 3));
+        let mut heirs = vec![0; 20];
+        for ((before, after), then) in all.iter().zip(&without).zip(&fewer) {
+            if *before == Slot(7) {
+                assert_ne!(after, before, "{name}");
+                heirs[after.0 as usize] += 1;
+            } else {
+                assert_eq!(after, before, "{name}");
+            }
+            if *after != Slot(12) {
+                assert_eq!(then, after, "{name}: the second ejection moved a key of another");
+            }
+        }
+        // By weight over the others, not onto a neighbour: each gets its share to within what chance and the
+        // ring's own shares leave.
+        let total: u32 = weights.iter().sum::<u32>() - weights[7];
+        let moved: u32 = heirs.iter().sum();
+        for (slot, weight) in weights.iter().enumerate().filter(|(slot, _)| *slot != 7) {
+            let share = f64::from(*weight) / f64::from(total) * f64::from(moved);
+            let bound = share + 6.0 * (share + share * share / 160.0).sqrt();
+            assert!(f64::from(heirs[slot]) <= bound, "{name}: {heirs:?}");
+        }
+        // All return: everything is as before.
+        let picker = build(name, &two, 4);
+        let back = name.strategy().rebuild(&*picker, &fleet(&weights, &[]), 5);
+        assert_eq!(owners(&*back), all, "{name}");
+    }
+}
+
+#[test]
+fn a_change_of_members_moves_little() {
+    for name in ROWS {
+        for n in [10u32, 50, 200] {
+            let weights = vec![1; n as usize + 1];
+            let mut fewer = weights.clone();
+            fewer[n as usize / 2] = 0;
+            let (with, without) = (fleet(&weights, &[]), fleet(&fewer, &[]));
+            let (a, b) = (build(name, &with, 1), build(name, &without, 1));
+            let (before, after) = (owners(&*a), owners(&*b));
+            let moved = before.iter().zip(&after).filter(|(a, b)| a != b).count() as f64 / KEYS as f64;
+            let of_others = before
+                .iter()
+                .zip(&after)
+                .filter(|(a, b)| a != b && **a != Slot(n / 2))
+                .count() as f64
+                / KEYS as f64;
+            let least = 1.0 / f64::from(n + 1);
+            // Six deviations of the share itself: on a ring of 160 points each, and of the keys drawn.
+            let chance = 6.0 * (least * (1.0 / (160.0 * f64::from(n + 1)) + 1.0 / KEYS as f64)).sqrt();
+            if name == StrategyName::maglev {
+                assert!(moved <= 3.0 * least + chance, "{n}: {moved}");
+            } else {
+                assert_eq!(of_others, 0.0, "{name}: only keys of the one that left move");
+                assert!(moved <= 1.05 * least + chance, "{name} {n}: {moved}");
+            }
+            // The change of a table is the table made anew.
+            let strategy = name.strategy();
+            let (grown, shrunk) = (
+                strategy.rebuild(&*b, &with, 1),
+                strategy.rebuild(&*a, &without, 1),
+            );
+            assert_eq!(owners(&*grown), before, "{name}");
+            assert_eq!(owners(&*shrunk), after, "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_seed_does_not_matter_nor_does_the_release() {
+    let weights: Vec<u32> = (0..40).map(|i| 1 + i % 3).collect();
+    let mut golden = Vec::new();
+    for name in ROWS {
+        let one = owners(&*build(name, &fleet(&weights, &[]), 1));
+        assert_eq!(one, owners(&*build(name, &fleet(&weights, &[]), 2)), "{name}");
+        golden.push(one[..4].iter().map(|slot| slot.0).collect::<Vec<_>>());
+    }
+    // Once and for all: a change here moves keys with a release.
+    assert_eq!(golden, [[21, 38, 21, 37], [30, 37, 20, 19], [39, 34, 13, 2]]);
+}
+
+#[test]
+fn secrets_make_other_tables() {
+    let service = fleet(&[1; 40], &[]);
+    let with = |secret: &[u8]| {
+        let hash = HashSettings {
+            secret: HashSecret::new(Some(secret), "web"),
+            ..Default::default()
+        };
+        let settings = [
+            StrategySettings::consistent_hash(ConsistentHash {
+                hash: hash.clone(),
+                ..Default::default()
+            }),
+            StrategySettings::rendezvous(evenkeel_core::strategy::Rendezvous { hash: hash.clone() }),
+            StrategySettings::maglev(evenkeel_core::strategy::Maglev {
+                hash,
+                ..Default::default()
+            }),
+        ];
+        settings.map(|settings| owners(&*settings.strategy().build(&service, 1)))
+    };
+    let (one, two) = (with(b"one"), with(b"two"));
+    for (a, b) in one.iter().zip(&two) {
+        let same = a.iter().zip(b).filter(|(a, b)| a == b).count();
+        assert!(
+            same < KEYS as usize / 20,
+            "{same} of {KEYS} keys at the same instance"
+        );
+    }
+}
+
+#[test]
+fn bounded_load_bounds_exactly() {
+    let weights: Vec<u32> = (0..30).map(|i| 1 + i % 3).collect();
+    let total: u32 = weights.iter().sum();
+    for name in ROWS {
+        for factor in [110, 125, 200] {
+            let service = fleet(&weights, &[4, 5]);
+            let picker = bounded(name, factor).strategy().build(&service, 1);
+            let total = total - weights[4] - weights[5];
+            let mut rng = Rng::new(3);
+            for m in 0..3000u64 {
+                // One key in three is the same: a hot one.
+                let key = if rng.below(3) == 0 { 42 } else { rng.next_u64() };
+                let slot = owner(&*picker, key, &[]);
+                add_load(&service, slot, 1);
+                let weight = weights[slot.0 as usize];
+                let limit =
+                    (u64::from(factor) * (m + 1) * u64::from(weight)).div_ceil(100 * u64::from(total));
+                let load = service.loads().get(slot.0);
+                assert!(u64::from(load) <= limit, "{name}: {load} of {limit} at {m}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_full_instance_floods_no_neighbour_and_a_free_one_keeps_its_keys() {
+    for name in ROWS {
+        let service = fleet(&[1; 20], &[]);
+        let picker = bounded(name, 125).strategy().build(&service, 1);
+        let idle = owners(&*picker);
+        for slot in 0..20 {
+            add_load(&service, Slot(slot), if slot == 3 { 100 } else { 50 });
+        }
+        let after = owners(&*picker);
+        let mut heirs = vec![0; 20];
+        for (before, after) in idle.iter().zip(&after) {
+            match *before {
+                Slot(3) => heirs[after.0 as usize] += 1,
+                _ => assert_eq!(before, after, "{name}"),
+            }
+        }
+        assert_eq!(heirs[3], 0);
+        let most = heirs.iter().max().unwrap();
+        let mean = f64::from(heirs.iter().sum::<u32>()) / 19.0;
+        assert!(f64::from(*most) < mean * 2.0, "{name}: {heirs:?}");
+    }
+}
+
+#[test]
+fn tried_instances_are_passed_over_and_the_rest_in_a_fixed_order() {
+    for name in ROWS {
+        let service = fleet(&[2; 6], &[]);
+        let picker = build(name, &service, 1);
+        for key in keys().take(200) {
+            let mut tried = Vec::new();
+            for _ in 0..6 {
+                let slot = owner(&*picker, key, &tried);
+                assert!(!tried.contains(&slot), "{name}");
+                assert_eq!(slot, owner(&*picker, key, &tried), "{name}");
+                tried.push(slot);
+            }
+            assert!(
+                tried.contains(&owner(&*picker, key, &tried)),
+                "{name}: all were tried"
+            );
+        }
+    }
+}
+
+#[test]
+fn most_of_the_fleet_may_be_out() {
+    let out: Vec<u32> = (0..500).filter(|slot| slot % 250 != 7).collect();
+    for name in ROWS {
+        let service = fleet(&[1; 500], &out);
+        let counts = counts(&owners(&*build(name, &service, 1)), 500);
+        assert_by_weight(&[counts[7], counts[257]], &[1, 1], name.as_str());
+    }
+}
+
+#[test]
+fn keys_are_spread_by_weight() {
+    for name in [StrategyName::maglev, StrategyName::rendezvous] {
+        for weights in [vec![1; 50], (1..=20).collect(), vec![65_535, 1000, 1000, 500]] {
+            let counts = counts(
+                &owners(&*build(name, &candidates(&weights).unwrap(), 1)),
+                weights.len(),
+            );
+            assert_by_weight(&counts, &weights, name.as_str());
+        }
+    }
+}
