@@ -204,12 +204,29 @@ impl View {
     /// [`NoPick`] says why there is none.
     #[inline]
     pub fn pick(&self, request: &PickRequest<'_>, cx: &mut PickContext) -> Result<Lease, NoPick> {
-        let mut slot = self.picker.pick(request, cx)?;
-        if !request.tried.is_empty() {
-            slot = self.avoid_tried(slot, request, cx)?;
+        let slot = self.choose(request, cx)?;
+        self.lease(slot, cx.now).ok_or(NoPick::NoneEligible)
+    }
+
+    /// What [`Self::pick`] would pick, without a lease: nothing is counted, though a strategy that goes in
+    /// turns moves on.
+    ///
+    /// # Errors
+    /// [`NoPick`] says why there is none.
+    #[inline]
+    pub fn choose(&self, request: &PickRequest<'_>, cx: &mut PickContext) -> Result<Slot, NoPick> {
+        let slot = self.picker.pick(request, cx)?;
+        if request.tried.is_empty() {
+            return Ok(slot);
         }
-        let member = self.candidates.member(slot).ok_or(NoPick::NoneEligible)?;
-        Ok(Lease::start(member, slot, cx.now))
+        self.avoid_tried(slot, request, cx)
+    }
+
+    /// A lease on the instance at `slot`, for who chose it; `None` when nothing is there.
+    #[inline]
+    #[must_use]
+    pub fn lease(&self, slot: Slot, now: Nanos) -> Option<Lease> {
+        Some(Lease::start(self.candidates.member(slot)?, slot, now))
     }
 
     #[cold]
