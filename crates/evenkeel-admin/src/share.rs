@@ -120,9 +120,7 @@ impl Shares {
 
 #[cfg(test)]
 mod tests {
-    use evenkeel_core::{
-        EjectionSettings, Instance, PickContext, PickRequest, ServiceSettings, StrategyName,
-    };
+    use evenkeel_core::{Instance, PickContext, PickRequest, ServiceSettings, StrategyName};
     use evenkeel_runtime::{Clock, ServiceSpec};
 
     use super::*;
@@ -131,11 +129,8 @@ mod tests {
         let instance = |id: &&str| Instance::new(id, ([127, 0, 0, 1], 80).into()).unwrap();
         ServiceSpec {
             settings: ServiceSettings {
-                name: "web".into(),
                 strategy: StrategyName::round_robin.into(),
-                checks: None,
-                ejection: EjectionSettings::default(),
-                min_healthy: 1,
+                ..ServiceSettings::new("web")
             },
             instances: ids.iter().map(instance).collect(),
             check: None,

@@ -55,6 +55,20 @@ pub struct ServiceSettings {
     pub min_healthy: u32,
 }
 
+impl ServiceSettings {
+    /// A service of this name with the default of every setting, and without active checks.
+    #[must_use]
+    pub fn new(name: impl Into<Arc<str>>) -> Self {
+        Self {
+            name: name.into(),
+            strategy: StrategySettings::default(),
+            checks: None,
+            ejection: EjectionSettings::default(),
+            min_healthy: 1,
+        }
+    }
+}
+
 /// What a writer may learn.
 #[derive(Debug, Clone)]
 pub enum Evidence {

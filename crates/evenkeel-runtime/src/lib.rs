@@ -10,22 +10,14 @@
 //! A pick costs a snapshot load, the strategy and a few atomics: no lock, no allocation, no `.await`.
 //!
 //! ```
-//! use evenkeel_core::{
-//!     EjectionSettings, Instance, Outcome, PickContext, PickRequest, ServiceSettings, StrategyName,
-//! };
+//! use evenkeel_core::{Instance, Outcome, PickContext, PickRequest, ServiceSettings};
 //! use evenkeel_runtime::{Balancer, Clock, ServiceSpec};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let balancer = Balancer::new(Clock::start(), 1);
 //! let web = ServiceSpec {
-//!     settings: ServiceSettings {
-//!         name: "web".into(),
-//!         strategy: StrategyName::DEFAULT.into(),
-//!         checks: None,
-//!         ejection: EjectionSettings::default(),
-//!         min_healthy: 1,
-//!     },
+//!     settings: ServiceSettings::new("web"),
 //!     instances: vec![
 //!         Instance::new("web-1", "127.0.0.1:9001".parse()?)?,
 //!         Instance::new("web-2", "127.0.0.1:9002".parse()?)?,

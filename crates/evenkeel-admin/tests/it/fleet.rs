@@ -28,7 +28,6 @@ pub(crate) fn instance(id: &str, port: u16) -> Instance {
 pub(crate) fn service(name: &str, instances: Vec<Instance>) -> ServiceSpec {
     ServiceSpec {
         settings: ServiceSettings {
-            name: name.into(),
             strategy: StrategyName::round_robin.into(),
             checks: None,
             ejection: EjectionSettings {
@@ -36,7 +35,7 @@ pub(crate) fn service(name: &str, instances: Vec<Instance>) -> ServiceSpec {
                 base: Nanos::from_secs(600),
                 max: Nanos::from_secs(600),
             },
-            min_healthy: 1,
+            ..ServiceSettings::new(name)
         },
         instances,
         check: None,

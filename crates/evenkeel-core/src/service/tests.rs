@@ -11,11 +11,9 @@ mod membership;
 
 fn settings() -> ServiceSettings {
     ServiceSettings {
-        name: "web".into(),
         strategy: crate::StrategyName::round_robin.into(),
         checks: Some(CheckThresholds::default()),
-        ejection: EjectionSettings::default(),
-        min_healthy: 1,
+        ..ServiceSettings::new("web")
     }
 }
 

@@ -105,7 +105,6 @@ impl Setup {
             |(n, address): (usize, &SocketAddr)| Instance::new(&format!("i-{n}"), *address).unwrap();
         ServiceSpec {
             settings: ServiceSettings {
-                name: "web".into(),
                 strategy: StrategyName::round_robin.into(),
                 checks: None,
                 // A test decides which instances are asked, not their past.
@@ -113,7 +112,7 @@ impl Setup {
                     consecutive_failures: 0,
                     ..EjectionSettings::default()
                 },
-                min_healthy: 1,
+                ..ServiceSettings::new("web")
             },
             instances: self.instances.iter().enumerate().map(instance).collect(),
             check: None,

@@ -3,9 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use evenkeel_core::{
-    CheckThresholds, EjectionSettings, Instance, ServiceSettings, ServiceState, StrategyName,
-};
+use evenkeel_core::{CheckThresholds, Instance, ServiceSettings, ServiceState};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
@@ -22,11 +20,8 @@ fn checker(
 ) -> (Checker, watch::Sender<CheckPlan>, mpsc::Receiver<Message>) {
     let spec = ServiceSpec {
         settings: ServiceSettings {
-            name: "web".into(),
-            strategy: StrategyName::DEFAULT.into(),
             checks: Some(CheckThresholds::default()),
-            ejection: EjectionSettings::default(),
-            min_healthy: 1,
+            ..ServiceSettings::new("web")
         },
         instances: (0..n)
             .map(|i| Instance::new(&format!("i{i}"), address).unwrap())

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
-use evenkeel_core::{CheckFailure, EjectionSettings, EventKind, InstanceState, StrategyName, View};
+use evenkeel_core::{CheckFailure, EventKind, InstanceState, View};
 
 use super::*;
 use crate::spec::{CheckKind, CheckSettings};
@@ -12,11 +12,8 @@ fn spec(ids: &[&str]) -> ServiceSpec {
     let address = SocketAddr::from(([127, 0, 0, 1], 9));
     ServiceSpec {
         settings: ServiceSettings {
-            name: "web".into(),
-            strategy: StrategyName::DEFAULT.into(),
             checks: Some(Default::default()),
-            ejection: EjectionSettings::default(),
-            min_healthy: 1,
+            ..ServiceSettings::new("web")
         },
         instances: ids.iter().map(|id| Instance::new(id, address).unwrap()).collect(),
         check: Some(CheckSettings {

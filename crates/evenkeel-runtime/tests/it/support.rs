@@ -7,8 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use evenkeel_core::{
-    EjectionSettings, Event, EventKind, Instance, Nanos, PickContext, PickRequest, ServiceSettings, Status,
-    StrategyName, View,
+    Event, EventKind, Instance, Nanos, PickContext, PickRequest, ServiceSettings, Status, StrategyName, View,
 };
 use evenkeel_runtime::{Balancer, CheckKind, CheckSettings, Clock, Service, ServiceSpec};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -172,11 +171,8 @@ pub(crate) fn letters(letters: &str) -> Vec<Instance> {
 pub(crate) fn spec(name: &str, instances: Vec<Instance>) -> ServiceSpec {
     ServiceSpec {
         settings: ServiceSettings {
-            name: name.into(),
             strategy: StrategyName::round_robin.into(),
-            checks: None,
-            ejection: EjectionSettings::default(),
-            min_healthy: 1,
+            ..ServiceSettings::new(name)
         },
         instances,
         check: None,

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use evenkeel_core::{
-    CheckFailure, CheckOutcome, CheckThresholds, EjectionSettings, EventKind, Evidence, Instance, InstanceId,
-    Lease, Nanos, Outcome, PickContext, PickRequest, ServiceSettings, ServiceState, StrategyName,
+    CheckFailure, CheckOutcome, CheckThresholds, EventKind, Evidence, Instance, InstanceId, Lease, Nanos,
+    Outcome, PickContext, PickRequest, ServiceSettings, ServiceState, StrategyName,
 };
 
 const WORK: Nanos = Nanos::from_millis(20);
@@ -43,11 +43,9 @@ use Does::{Die, FailChecks, Work};
 impl Fleet {
     fn new(n: u32, strategy: StrategyName) -> Self {
         let settings = ServiceSettings {
-            name: "web".into(),
             strategy: strategy.into(),
             checks: Some(CheckThresholds::default()),
-            ejection: EjectionSettings::default(),
-            min_healthy: 1,
+            ..ServiceSettings::new("web")
         };
         let instances =
             (0..n).map(|i| Instance::new(id(i).as_str(), SocketAddr::from((i.to_be_bytes(), 80))));

@@ -5,19 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use evenkeel_core::{
-    EjectionSettings, EventKind, Evidence, Instance, InstanceState, Nanos, Outcome, PickContext, PickRequest,
-    ServiceSettings, ServiceState, StrategyName,
+    EventKind, Evidence, Instance, InstanceState, Nanos, Outcome, PickContext, PickRequest, ServiceSettings,
+    ServiceState, StrategyName,
 };
 
 const MS: Nanos = Nanos::from_millis(1);
 
 fn settings() -> ServiceSettings {
     ServiceSettings {
-        name: "web".into(),
         strategy: StrategyName::power_of_two.into(),
-        checks: None,
-        ejection: EjectionSettings::default(),
-        min_healthy: 1,
+        ..ServiceSettings::new("web")
     }
 }
 

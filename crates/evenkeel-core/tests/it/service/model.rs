@@ -7,9 +7,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use evenkeel_core::{
-    CheckFailure, CheckOutcome, CheckThresholds, EjectionSettings, Event, EventKind, Evidence, Instance,
-    InstanceId, InstanceState, Lease, Member, Nanos, NoPick, Outcome, PickContext, PickRequest,
-    ServiceSettings, ServiceState, Slot, Status, StrategyName, Verdict, View, Weight,
+    CheckFailure, CheckOutcome, CheckThresholds, Event, EventKind, Evidence, Instance, InstanceId,
+    InstanceState, Lease, Member, Nanos, NoPick, Outcome, PickContext, PickRequest, ServiceSettings,
+    ServiceState, Slot, Status, StrategyName, Verdict, View, Weight,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -43,11 +43,9 @@ impl World {
     fn new(seed: u64) -> Self {
         let now = Nanos::from_secs(100);
         let settings = ServiceSettings {
-            name: "web".into(),
             strategy: StrategyName::power_of_two.into(),
             checks: Some(CheckThresholds::default()),
-            ejection: EjectionSettings::default(),
-            min_healthy: 1,
+            ..ServiceSettings::new("web")
         };
         let state = ServiceState::new(settings, Vec::new(), seed, now).unwrap();
         Self {
