@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::health::checks::Checks;
 use crate::health::ejection::Ejection;
 use crate::health::{InstanceState, Mark};
-use crate::{EjectionSettings, Instance, Member, Nanos, Status};
+use crate::{EjectionSettings, Instance, Member, Nanos, Share, Status};
 
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -44,6 +44,24 @@ impl Entry {
             Some(until) => InstanceState::Ejected { until },
             None => InstanceState::Healthy,
         }
+    }
+
+    /// The score of its health, as last judged.
+    #[allow(dead_code, reason = "for the stages")]
+    pub(super) fn score(&self) -> f32 {
+        self.member.stats().health()
+    }
+
+    /// Whether its score fell below the threshold, and has not come back to the recovery threshold.
+    #[allow(dead_code, reason = "for the stages")]
+    pub(super) fn is_below_threshold(&self) -> bool {
+        false
+    }
+
+    /// The part of its share that it gets at `now`, because it came back from an ejection.
+    #[allow(dead_code, reason = "for the stages")]
+    pub(super) fn recovery_share(&self, _now: Nanos) -> Share {
+        Share::FULL
     }
 
     pub(super) fn is_healthy(&self) -> bool {
