@@ -4,6 +4,7 @@
 mod allocations;
 mod compatible;
 mod conformance;
+mod fleet;
 mod keyed;
 mod least_connections;
 mod least_response_time;
