@@ -47,6 +47,7 @@ pub(crate) fn run(with_peers: bool) -> Result<bool> {
         "doctests",
         repo::cargo().args(["test", "--workspace", "--doc", "--no-fail-fast"]),
     );
+    runner.tests("models", &mut models());
     let packages = peers::packages_with_tests()?;
     if beside && !packages.is_empty() {
         let mut command = repo::cargo();
@@ -87,6 +88,25 @@ fn tests() -> Command {
             "peers::",
         ]);
     }
+    command
+}
+
+/// What workers share, run by a model checker in every order. Built apart: its atomics are not the real ones.
+fn models() -> Command {
+    let mut command = repo::cargo();
+    command
+        .args([
+            "test",
+            "--package",
+            "evenkeel-core",
+            "--test",
+            "loom",
+            "--release",
+        ])
+        .env("RUSTFLAGS", "--cfg loom")
+        .env("CARGO_PROFILE_RELEASE_LTO", "off")
+        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
+        .env("CARGO_TARGET_DIR", repo::target_dir().join("models"));
     command
 }
 

@@ -10,9 +10,10 @@
 //! view still counts in the same place.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
+
+use crate::sync::{AtomicU64, Ordering};
 
 /// Counters of [`LoadBlock::LEN`] consecutive slots.
 #[derive(Debug)]
@@ -48,7 +49,7 @@ const fn shift(index: usize) -> u32 {
 
 impl Default for LoadBlock {
     fn default() -> Self {
-        Self(CachePadded::new([const { AtomicU64::new(0) }; Self::LEN / 2]))
+        Self(CachePadded::new(std::array::from_fn(|_| AtomicU64::new(0))))
     }
 }
 

@@ -4,9 +4,12 @@
 //! speak of, and fade: a frozen reporter must not rule for ever over who is loaded. Workers fold them in
 //! beside the instance, as they do outcomes.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+mod orca;
+
+pub use orca::OrcaError;
 
 use crate::Nanos;
+use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// A report keeps its full worth this long…
 pub const REPORT_FRESH: Nanos = Nanos::from_secs(10);
@@ -154,7 +157,7 @@ impl Default for ReportedLoad {
     fn default() -> Self {
         Self {
             at: AtomicU64::new(0),
-            fields: [const { AtomicU32::new(ABSENT) }; 5],
+            fields: std::array::from_fn(|_| AtomicU32::new(ABSENT)),
         }
     }
 }

@@ -1,9 +1,9 @@
 //! What is known of an instance from its requests. Lives beside the instance, survives every rebuild
 //! of the view, shared by all workers.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-
 use crate::math::Histogram;
+use crate::pace::Pace;
+use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::{Nanos, Outcome, ReportedLoad, Verdict};
 
 /// Weight of one sample in the smoothed success share: the memory is about the last 16 requests.
@@ -35,6 +35,7 @@ pub struct Stats {
     success_share: AtomicU32,
     /// The score of its health, as f32 bits.
     health: AtomicU32,
+    pace: Pace,
     response_times: Histogram,
     reported: ReportedLoad,
 }
@@ -53,6 +54,7 @@ impl Default for Stats {
             alarm_at: AtomicU32::new(0),
             success_share: AtomicU32::new(1.0f32.to_bits()),
             health: AtomicU32::new(1.0f32.to_bits()),
+            pace: Pace::default(),
             response_times: Histogram::default(),
             reported: ReportedLoad::default(),
         }
@@ -87,12 +89,14 @@ impl Stats {
                 self.fold_success(1.0);
                 if let Some(time) = outcome.response_time {
                     self.fold_response_time(time, now);
+                    self.pace.on_success(time, now);
                 }
                 false
             }
             Verdict::Failure => {
                 self.failures.fetch_add(1, Relaxed);
                 self.fold_success(0.0);
+                self.pace.on_failure(outcome.response_time, now);
                 // A failure is never a good latency sample: it may raise the estimate, neither lower nor
                 // found it.
                 if let Some(time) = outcome.response_time
@@ -214,6 +218,11 @@ impl Stats {
         if !score.is_nan() {
             self.health.store(score.clamp(0.0, 1.0).to_bits(), Relaxed);
         }
+    }
+
+    #[inline]
+    pub(crate) fn pace(&self) -> &Pace {
+        &self.pace
     }
 
     /// What it reports of its own load.

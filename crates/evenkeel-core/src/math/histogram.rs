@@ -1,6 +1,6 @@
 //! A lock-free latency histogram with bounded relative error.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::{AtomicU32, Ordering};
 
 use crate::Nanos;
 
@@ -26,7 +26,7 @@ pub struct Histogram {
 impl Default for Histogram {
     fn default() -> Self {
         Self {
-            buckets: [const { AtomicU32::new(0) }; BUCKETS],
+            buckets: std::array::from_fn(|_| AtomicU32::new(0)),
         }
     }
 }

@@ -5,12 +5,12 @@
 //! it and send the first request of every worker wherever its cursor happens to stand.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
 
 use super::{Picker, Strategy, weighted_round_robin};
 use crate::math::Divisor;
+use crate::sync::{AtomicU64, Ordering};
 use crate::view::{Candidates, Slot};
 use crate::{NoPick, PickContext, PickRequest, Rng};
 
@@ -62,7 +62,7 @@ impl Picker for Cycle {
 pub(super) struct Ticket(CachePadded<AtomicU64>);
 
 impl Ticket {
-    pub(super) const fn new(first: u64) -> Self {
+    pub(super) fn new(first: u64) -> Self {
         Self(CachePadded::new(AtomicU64::new(first)))
     }
 
