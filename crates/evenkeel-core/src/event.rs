@@ -30,6 +30,12 @@ pub enum EventKind {
     Deregistered,
     /// Weight, priority or labels of an instance changed.
     Changed,
+    /// An instance gets no new requests, because somebody said so.
+    Drained,
+    /// Somebody ended a drain.
+    Undrained,
+    /// The service picks in another way.
+    StrategyChanged,
     /// Active checks failed often enough.
     CheckedDown,
     /// Active checks succeeded often enough.
@@ -52,6 +58,9 @@ impl EventKind {
         Self::Registered,
         Self::Deregistered,
         Self::Changed,
+        Self::Drained,
+        Self::Undrained,
+        Self::StrategyChanged,
         Self::CheckedDown,
         Self::CheckedUp,
         Self::Ejected,
@@ -68,6 +77,9 @@ impl EventKind {
             Self::Registered => "registered",
             Self::Deregistered => "deregistered",
             Self::Changed => "changed",
+            Self::Drained => "drained",
+            Self::Undrained => "undrained",
+            Self::StrategyChanged => "strategy_changed",
             Self::CheckedDown => "down",
             Self::CheckedUp => "up",
             Self::Ejected => "ejected",

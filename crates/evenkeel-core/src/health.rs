@@ -19,6 +19,8 @@ use crate::Nanos;
 pub enum InstanceState {
     /// Takes traffic.
     Healthy,
+    /// Gets no new requests, because somebody said so.
+    Draining,
     /// Active checks failed.
     Down,
     /// Its requests failed; out until the given time.
@@ -34,6 +36,7 @@ impl InstanceState {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Healthy => "healthy",
+            Self::Draining => "draining",
             Self::Down => "down",
             Self::Ejected { .. } => "ejected",
         }

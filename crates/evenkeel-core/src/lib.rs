@@ -13,6 +13,7 @@ mod keyed;
 mod load;
 pub mod math;
 mod operation;
+mod operation;
 mod pace;
 mod pick;
 mod report;
@@ -34,6 +35,7 @@ pub use health::{CheckFailure, CheckOutcome, CheckThresholds, EjectionSettings, 
 pub use instance::{Instance, InstanceError, InstanceId, Weight};
 pub use keyed::{HashSettings, LoadFactor};
 pub use load::{LoadBlock, LoadSlot, Loads};
+pub use operation::{Effect, Input, Operation, OperationError, Score, Source};
 pub use operation::{Effect, Input, Operation, OperationError, Score, Source};
 pub use pick::{Alarm, Lease, NoPick, Outcome, PickContext, PickRequest, Verdict};
 pub use report::{LoadReport, OrcaError, REPORT_EXPIRY, REPORT_FRESH, ReportError, ReportedLoad};

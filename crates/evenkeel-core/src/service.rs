@@ -15,11 +15,13 @@ use std::sync::Arc;
 use crate::health::checks::CheckChange;
 use crate::health::{CheckOutcome, CheckThresholds, EjectionSettings, Mark};
 use crate::{
-    Candidates, Event, EventKind, Instance, InstanceError, InstanceId, Nanos, Rng, StrategySettings, View,
+    Candidates, Event, EventKind, Input, Instance, InstanceError, InstanceId, Nanos, Rng, StrategySettings,
+    View,
 };
 
 mod entry;
 mod journal;
+mod operate;
 mod passive;
 mod returns;
 mod slots;
@@ -118,6 +120,7 @@ impl ServiceState {
     ) -> Result<Self, InstanceError> {
         let mut slots = Slots::default();
         slots.replace(instances, now)?;
+        slots.refresh();
         let journal = Journal::new(Arc::clone(&settings.name));
         let mut rng = Rng::new(seed);
         let view = build(&settings, &slots, &journal, &mut rng, None).0;
@@ -139,8 +142,12 @@ impl ServiceState {
     }
 
     /// Replaces settings and instances. What is known of an instance that stays (same id and address)
-    /// is kept: slot, counters, health. A changed address is another instance. Where checks or
-    /// ejection are switched off, what they took out returns. O(n log n).
+    /// is kept: slot, counters, health, and that it drains. A changed address is another instance. Where
+    /// checks or ejection are switched off, what they took out returns. O(n log n).
+    ///
+    /// The configuration has the last word on what it declares: weights, labels and addresses of
+    /// `instances`, the strategy. Instances that were registered at runtime stay as they are; where
+    /// `instances` has the id of one, it belongs to the configuration from now on.
     ///
     /// # Errors
     /// When two instances share an id; nothing changed then.
@@ -177,22 +184,20 @@ impl ServiceState {
     /// Takes in several pieces of evidence in order and builds at most one view from them: what a
     /// writer with a backlog calls, so that a hundred transitions do not cost a hundred rebuilds.
     pub fn apply_all(&mut self, evidence: impl IntoIterator<Item = Evidence>, now: Nanos) {
-        self.follow(now);
-        let mut alarm = false;
-        for evidence in evidence {
-            match evidence {
-                Evidence::Alarm => alarm = true,
-                Evidence::Check {
-                    id,
-                    observed,
-                    outcome,
-                } => self.on_check(&id, observed, &outcome),
-            }
+        self.take_in(evidence.into_iter().map(Input::Evidence), now);
+    }
+
+    /// Takes in one piece of evidence. True when the counters must be looked at.
+    fn observe(&mut self, evidence: Evidence) -> bool {
+        match evidence {
+            Evidence::Alarm => return true,
+            Evidence::Check {
+                id,
+                observed,
+                outcome,
+            } => self.on_check(&id, observed, &outcome),
         }
-        if alarm {
-            self.look();
-        }
-        self.publish();
+        false
     }
 
     /// Does what time demands: ends ejections, ages response times, reuses slots, looks at runs of
@@ -324,6 +329,7 @@ impl ServiceState {
         if !std::mem::take(&mut self.dirty) {
             return;
         }
+        self.slots.refresh();
         let before = Some(&*self.view);
         let (view, staged) = build(&self.settings, &self.slots, &self.journal, &mut self.rng, before);
         let (n, healthy, wanted) = (self.slots.len(), staged.healthy, staged.wanted);

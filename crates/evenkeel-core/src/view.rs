@@ -6,7 +6,9 @@ use crate::hash::RequestKey;
 use crate::health::InstanceState;
 use crate::load::{LoadSlot, Loads};
 use crate::service::ServiceCounters;
-use crate::{Instance, Lease, Nanos, NoPick, PickContext, PickRequest, Picker, Share, Stats, StrategyName};
+use crate::{
+    Instance, Lease, Nanos, NoPick, PickContext, PickRequest, Picker, Share, Source, Stats, StrategyName,
+};
 
 /// The place of an instance in its service. Stable while the instance is registered; reused only
 /// after it is gone and its last lease has ended.
@@ -58,11 +60,15 @@ pub struct Status {
     pub state: InstanceState,
     /// Since when.
     pub since: Nanos,
-    /// Why, in words and numbers; what both checks and requests say where both speak against it.
+    /// Why, in words and numbers; what all say who speak against it.
     pub reason: Arc<str>,
     /// Until when its requests keep it out. Behind failing checks too, where [`Self::state`] is
     /// [`InstanceState::Down`].
     pub ejected_until: Option<Nanos>,
+    /// Who declared it.
+    pub source: Source,
+    /// Whether neither checks nor requests speak against it, whatever else does.
+    pub answers: bool,
 }
 
 /// What strategies choose from: the slots that passed all stages, in slot order, with the members and
@@ -300,6 +306,15 @@ impl View {
             .filter_map(|(slot, (member, status))| {
                 Some((Slot(slot as u32), member.as_ref()?, status.as_ref()?))
             })
+    }
+
+    /// Whether a request that belongs to the instance at `slot` (a session that sticks to it) may go there:
+    /// it is a candidate, or it drains and nothing else speaks against it. O(log n).
+    #[must_use]
+    pub fn takes_its_own(&self, slot: Slot) -> bool {
+        let status = self.statuses.get(slot.0 as usize).and_then(Option::as_ref);
+        self.is_candidate(slot)
+            || status.is_some_and(|status| status.state == InstanceState::Draining && status.answers)
     }
 
     /// Whether `slot` is among the candidates. O(log n).

@@ -54,7 +54,6 @@ struct Table {
 #[derive(Debug)]
 struct Entry {
     service: Arc<Service>,
-    inbox: mpsc::Sender<Message>,
     writer: AbortHandle,
 }
 
@@ -171,7 +170,7 @@ impl Inner {
         for one in prepared {
             let name = Arc::clone(&one.spec.settings.name);
             match table.entries.get(&name) {
-                Some(entry) if !entry.inbox.is_closed() => replace(entry, one.spec).await?,
+                Some(entry) if !entry.service.inbox().is_closed() => replace(entry, one.spec).await?,
                 _ => {
                     let entry = self.create(one, alive.clone());
                     table.entries.insert(name, entry);
@@ -222,20 +221,19 @@ impl Inner {
 
     fn create(&self, one: Prepared, alive: mpsc::Sender<()>) -> Entry {
         let name = Arc::clone(&one.spec.settings.name);
-        let service = Arc::new(Service::new(name, Arc::clone(one.state.view())));
         let (inbox, receiver) = mpsc::channel(INBOX);
+        let service = Arc::new(Service::new(name, Arc::clone(one.state.view()), inbox));
         let writer = Writer::new(
             Arc::clone(&service),
             Arc::clone(&self.shared),
             one.state,
             &one.spec,
             one.seed,
-            (inbox.clone(), receiver),
+            receiver,
             alive,
         );
         Entry {
             service,
-            inbox,
             writer: tokio::spawn(writer.run()).abort_handle(),
         }
     }
@@ -250,7 +248,8 @@ async fn replace(entry: &Entry, spec: ServiceSpec) -> Result<(), ApplyError> {
     };
     // Both fail only when the writer has panicked.
     entry
-        .inbox
+        .service
+        .inbox()
         .send(message)
         .await
         .map_err(|_| ApplyError::Panicked)?;

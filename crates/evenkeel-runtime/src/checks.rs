@@ -16,25 +16,24 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use crate::service::Service;
-use crate::spec::{CheckSettings, ServiceSpec};
+use crate::spec::CheckSettings;
 use crate::writer::{CheckResult, Message, Shared};
 use probe::{Answer, probe};
 use schedule::{Key, Schedule};
 
 /// What the checker of a service works on.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct CheckPlan {
     settings: Option<Arc<CheckSettings>>,
-    targets: Arc<[(InstanceId, SocketAddr)]>,
+    targets: Targets,
 }
 
+/// Whom to check where.
+pub(crate) type Targets = Arc<[(InstanceId, SocketAddr)]>;
+
 impl CheckPlan {
-    pub(crate) fn new(spec: &ServiceSpec) -> Self {
-        let targets = spec.instances.iter().map(|i| (i.id.clone(), i.address));
-        Self {
-            settings: spec.check.clone().map(Arc::new),
-            targets: targets.collect(),
-        }
+    pub(crate) fn new(settings: Option<Arc<CheckSettings>>, targets: Targets) -> Self {
+        Self { settings, targets }
     }
 }
 

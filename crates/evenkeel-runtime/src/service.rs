@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Cache, Guard};
 use evenkeel_core::{Lease, Nanos, NoPick, Outcome, PickContext, PickRequest, View};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 use crate::metrics::ServiceMetrics;
+use crate::writer::Message;
 
 /// A service. Stays the same `Arc` when a new configuration replaces its settings or instances.
 ///
@@ -18,15 +19,17 @@ pub struct Service {
     name: Arc<str>,
     view: ArcSwap<View>,
     alarm: Notify,
+    inbox: mpsc::Sender<Message>,
     metrics: ServiceMetrics,
 }
 
 impl Service {
-    pub(crate) fn new(name: Arc<str>, view: Arc<View>) -> Self {
+    pub(crate) fn new(name: Arc<str>, view: Arc<View>, inbox: mpsc::Sender<Message>) -> Self {
         Self {
             name,
             view: ArcSwap::new(view),
             alarm: Notify::new(),
+            inbox,
             metrics: ServiceMetrics::default(),
         }
     }
@@ -96,6 +99,11 @@ impl Service {
     #[must_use]
     pub fn metrics(&self) -> &ServiceMetrics {
         &self.metrics
+    }
+
+    /// Where its writer takes messages.
+    pub(crate) fn inbox(&self) -> &mpsc::Sender<Message> {
+        &self.inbox
     }
 
     /// Makes `view` the current one, unless it is already.

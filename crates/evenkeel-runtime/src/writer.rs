@@ -1,24 +1,25 @@
 //! The writer of a service: one task that owns the state machine, takes in evidence in order and
 //! alone publishes views.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_core::{
-    CheckOutcome, Evidence, Instance, InstanceError, InstanceId, Nanos, ServiceSettings, ServiceState,
+    CheckOutcome, Effect, Evidence, Input, Instance, InstanceError, InstanceId, InstanceState, Nanos,
+    Operation, OperationError, ServiceSettings, ServiceState, Source, View,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep;
 
-use crate::checks::{self, CheckPlan, Lanes};
+use crate::checks::{self, CheckPlan, Lanes, Targets};
 use crate::clock::Clock;
 use crate::events::EventLog;
 use crate::log::Log;
 use crate::service::Service;
-use crate::spec::ServiceSpec;
+use crate::spec::{CheckSettings, ServiceSpec};
 
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,9 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 /// The shortest one, so that a deadline that does not move cannot spin.
 const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 
+/// Whoever waits for what an operation comes to.
+type Asker = oneshot::Sender<Result<Effect, OperationError>>;
+
 /// What a writer is told.
 #[derive(Debug)]
 pub(crate) enum Message {
@@ -54,6 +58,13 @@ pub(crate) enum Message {
         spec: Box<ServiceSpec>,
         /// Told when it is in force.
         done: oneshot::Sender<Result<(), InstanceError>>,
+    },
+    /// A change from outside the configuration.
+    Operate {
+        /// What.
+        operation: Box<Operation>,
+        /// Told what it came to when the view is published.
+        done: Asker,
     },
 }
 
@@ -82,6 +93,8 @@ pub(crate) struct Writer {
     state: ServiceState,
     log: Log,
     seed: u64,
+    check: Option<Arc<CheckSettings>>,
+    /// As of the published view.
     addresses: HashMap<InstanceId, SocketAddr>,
     plan: watch::Sender<CheckPlan>,
     inbox: mpsc::Receiver<Message>,
@@ -100,22 +113,26 @@ impl Writer {
         state: ServiceState,
         spec: &ServiceSpec,
         seed: u64,
-        (results, inbox): (mpsc::Sender<Message>, mpsc::Receiver<Message>),
+        inbox: mpsc::Receiver<Message>,
         alive: mpsc::Sender<()>,
     ) -> Self {
-        Self {
+        let results = service.inbox().clone();
+        let mut writer = Self {
             log: Log::new(Arc::clone(service.name())),
             service,
             shared,
             state,
             seed,
-            addresses: addresses(spec),
-            plan: watch::Sender::new(CheckPlan::new(spec)),
+            check: spec.check.clone().map(Arc::new),
+            addresses: HashMap::new(),
+            plan: watch::Sender::default(),
             inbox,
             results,
             alive,
             learnt_for: Duration::ZERO,
-        }
+        };
+        writer.plan_checks();
+        writer
     }
 
     /// Runs until the task is aborted.
@@ -132,8 +149,8 @@ impl Writer {
             let wait = self.until_deadline();
             tokio::select! {
                 _ = self.inbox.recv_many(&mut batch, BATCH) => self.receive(batch.drain(..)),
-                () = self.service.alarmed() => self.learn(vec![Evidence::Alarm]),
-                () = sleep(wait) => self.learn(Vec::new()),
+                () = self.service.alarmed() => self.learn(vec![Evidence::Alarm.into()], Vec::new()),
+                () = sleep(wait) => self.learn(Vec::new(), Vec::new()),
                 () = self.plan.closed() => {
                     let service = &**self.service.name();
                     tracing::error!(service, "the checker stopped unexpectedly; it is started again");
@@ -143,38 +160,45 @@ impl Writer {
         }
     }
 
-    /// Takes in messages in their order. Check results between two replacements go in together, so
-    /// that a hundred transitions at once make one view, not a hundred.
+    /// Takes in messages in their order. Results and operations between two replacements go in together,
+    /// so that a hundred transitions at once make one view, not a hundred.
     fn receive(&mut self, messages: impl Iterator<Item = Message>) {
-        let mut evidence = Vec::new();
+        let mut inputs = Vec::new();
+        let mut askers = Vec::new();
         for message in messages {
             match message {
-                Message::Check(result) => evidence.extend(self.judge(result)),
+                Message::Check(result) => inputs.extend(self.judge(result)),
+                Message::Operate { operation, done } => {
+                    inputs.push(Input::Operation(*operation));
+                    askers.push(done);
+                }
                 Message::Replace { spec, done } => {
-                    self.learn(std::mem::take(&mut evidence));
+                    self.learn(std::mem::take(&mut inputs), std::mem::take(&mut askers));
                     // Whoever asked may have gone; the replacement stands.
                     let _ = done.send(self.replace(*spec));
                 }
             }
         }
-        if !evidence.is_empty() {
-            self.learn(evidence);
+        if !inputs.is_empty() {
+            self.learn(inputs, askers);
         }
     }
 
     /// Turns a result into evidence, unless its instance was replaced while it was under way: then it
-    /// speaks of another one.
-    fn judge(&self, result: CheckResult) -> Option<Evidence> {
+    /// speaks of another one. The core drops what was sent before an instance was registered, so operations
+    /// that wait beside the result need not be looked at.
+    fn judge(&self, result: CheckResult) -> Option<Input> {
         if self.addresses.get(&result.id) != Some(&result.address) {
             return None;
         }
         let passed = result.outcome == CheckOutcome::Passed;
         self.service.metrics().record_check(passed);
-        Some(Evidence::Check {
+        let evidence = Evidence::Check {
             id: result.id,
             observed: result.observed,
             outcome: result.outcome,
-        })
+        };
+        Some(evidence.into())
     }
 
     fn replace(&mut self, spec: ServiceSpec) -> Result<(), InstanceError> {
@@ -184,24 +208,45 @@ impl Writer {
             replaced = self.rebuild(spec.settings.clone(), spec.instances.clone());
         }
         replaced?;
-        self.addresses = addresses(&spec);
-        self.plan.send_replace(CheckPlan::new(&spec));
+        self.check = spec.check.map(Arc::new);
+        self.plan_checks();
         self.publish();
         Ok(())
     }
 
-    /// Takes in evidence, does what time demands and publishes the result.
-    fn learn(&mut self, evidence: Vec<Evidence>) {
+    /// Tells the checker whom to check how.
+    fn plan_checks(&mut self) {
+        self.addresses = targets(self.state.view()).collect();
+        let targets: Targets = targets(self.state.view()).collect();
+        self.plan
+            .send_replace(CheckPlan::new(self.check.clone(), targets));
+    }
+
+    /// Takes in evidence and operations, does what time demands, publishes the result, and tells `askers` what
+    /// their operations came to.
+    fn learn(&mut self, inputs: Vec<Input>, askers: Vec<Asker>) {
         let began = self.shared.clock.now();
-        if !self.step(|state, now| state.apply_all(evidence, now)) {
+        let members = Arc::clone(self.state.view().candidates().members());
+        let mut outcomes = Vec::new();
+        if !self.step(|state, now| outcomes = state.take_in(inputs, now)) {
             let view = self.service.view_full();
-            let instances = view.members().map(|(_, m, _)| m.instance().clone()).collect();
+            let declared = view.members().filter(|(.., s)| s.source == Source::Configuration);
+            let instances = declared.map(|(_, m, _)| m.instance().clone()).collect();
             if let Err(error) = self.rebuild(self.state.settings().clone(), instances) {
                 let service = &**self.service.name();
                 tracing::error!(service, %error, "it keeps its last view");
             }
         }
+        if !Arc::ptr_eq(&members, self.state.view().candidates().members())
+            && targets(self.state.view()).collect::<HashMap<_, _>>() != self.addresses
+        {
+            self.plan_checks();
+        }
         self.publish();
+        for (asker, outcome) in askers.into_iter().zip(outcomes) {
+            // Whoever asked may have gone; what they asked for stands.
+            let _ = asker.send(outcome);
+        }
         self.learnt_for += self.shared.clock.now().since(began).as_duration();
     }
 
@@ -218,12 +263,16 @@ impl Writer {
         done.is_ok()
     }
 
-    /// After a panic in the state machine: starts anew with these instances. What was known of their
-    /// health and the counters beside them start anew too; other services notice nothing.
+    /// After a panic in the state machine: starts anew with these instances and with what was asked for at
+    /// runtime: registrations and drains. What was known of their health and the counters beside them start
+    /// anew too; other services notice nothing.
     fn rebuild(&mut self, settings: ServiceSettings, instances: Vec<Instance>) -> Result<(), InstanceError> {
         let service = &**self.service.name();
         tracing::error!(service, "a bug: its state machine panicked and starts anew");
-        self.state = ServiceState::new(settings, instances, self.seed, self.shared.clock.now())?;
+        let now = self.shared.clock.now();
+        let again = asked_for(&self.service.view(), &instances);
+        self.state = ServiceState::new(settings, instances, self.seed, now)?;
+        self.state.take_in(again, now);
         Ok(())
     }
 
@@ -272,9 +321,25 @@ fn rest(worked: Duration, instances: usize) -> Duration {
     }
 }
 
-fn addresses(spec: &ServiceSpec) -> HashMap<InstanceId, SocketAddr> {
-    spec.instances
-        .iter()
-        .map(|instance| (instance.id.clone(), instance.address))
-        .collect()
+fn targets(view: &View) -> impl Iterator<Item = (InstanceId, SocketAddr)> {
+    let instances = view.members().map(|(_, member, _)| member.instance());
+    instances.map(|instance| (instance.id.clone(), instance.address))
+}
+
+/// The operations that lead from `declared` to the registrations and drains of `view`.
+fn asked_for(view: &View, declared: &[Instance]) -> Vec<Input> {
+    let declared: HashSet<_> = declared.iter().map(|instance| &instance.id).collect();
+    let mut operations = Vec::new();
+    for (_, member, status) in view.members() {
+        let instance = member.instance();
+        let registered = status.source == Source::Registration && !declared.contains(&instance.id);
+        if registered {
+            operations.push(Operation::Register(instance.clone()).into());
+        }
+        if status.state == InstanceState::Draining && (registered || declared.contains(&instance.id)) {
+            let (id, why) = (instance.id.clone(), Arc::clone(&status.reason));
+            operations.push(Operation::Drain { id, why }.into());
+        }
+    }
+    operations
 }

@@ -5,13 +5,18 @@ use std::sync::Arc;
 use crate::health::checks::Checks;
 use crate::health::ejection::Ejection;
 use crate::health::{InstanceState, Mark};
-use crate::{EjectionSettings, Instance, Member, Nanos, Share, Status};
+use crate::{EjectionSettings, Instance, Member, Nanos, Score, Share, Source, Status};
 
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) member: Arc<Member>,
     pub(super) checks: Checks,
     pub(super) ejection: Ejection,
+    pub(super) source: Source,
+    /// Since when and why it gets no new requests, if somebody said so.
+    pub(super) drain: Option<Mark>,
+    /// The newest word on its health from outside, and which time it speaks of.
+    pub(super) told: Option<(Score, Nanos)>,
     /// Since when and why it is healthy, when nothing speaks against it.
     pub(super) healthy: Mark,
     /// It fails, may not be ejected, and that was said.
@@ -19,11 +24,14 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn new(member: Member, now: Nanos) -> Self {
+    pub(super) fn new(member: Member, source: Source, now: Nanos) -> Self {
         Self {
             member: Arc::new(member),
             checks: Checks::new(now),
             ejection: Ejection::default(),
+            source,
+            drain: None,
+            told: None,
             healthy: Mark::new(now, "registered".into()),
             withheld: false,
         }
@@ -35,8 +43,12 @@ impl Entry {
         self.member = Arc::new(Member::new(instance, stats, self.member.load().clone()));
     }
 
-    /// Checks outrank ejection: what does not answer need not be judged by its answers.
+    /// What somebody said outranks what was seen, and checks outrank ejection: what does not answer need not
+    /// be judged by its answers.
     pub(super) fn state(&self) -> InstanceState {
+        if self.drain.is_some() {
+            return InstanceState::Draining;
+        }
         if self.checks.down().is_some() {
             return InstanceState::Down;
         }
@@ -68,19 +80,21 @@ impl Entry {
         matches!(self.state(), InstanceState::Healthy)
     }
 
-    /// State, since when, and why; where both judges speak against it, what both say.
+    /// State, since when, and why; where several speak against it, what all of them say.
     pub(super) fn status(&self) -> Status {
         let (down, out) = (self.checks.down(), self.ejection.mark());
-        let mark = down.or(out).unwrap_or(&self.healthy);
-        let reason = match (down, out) {
-            (Some(down), Some(out)) => format!("{}; {}", down.reason, out.reason).into(),
-            _ => Arc::clone(&mark.reason),
-        };
+        let mut all = [self.drain.as_ref(), down, out].into_iter().flatten();
+        let mark = all.next().unwrap_or(&self.healthy);
+        let reason = all.fold(Arc::clone(&mark.reason), |reason, next| {
+            format!("{reason}; {}", next.reason).into()
+        });
         Status {
             state: self.state(),
             since: mark.since,
             reason,
             ejected_until: self.ejection.until(),
+            source: self.source,
+            answers: down.is_none() && out.is_none(),
         }
     }
 
@@ -119,5 +133,12 @@ impl Entry {
         self.checks.shift(back);
         self.ejection.shift(back);
         self.healthy.shift(back);
+        if let Some(drain) = &mut self.drain {
+            drain.shift(back);
+        }
+        if let Some((_, observed)) = &mut self.told {
+            *observed = observed.since(back);
+        }
+        self.member.stats().reported().shift(back);
     }
 }

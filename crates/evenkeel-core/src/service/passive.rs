@@ -55,7 +55,7 @@ struct Room {
 
 impl Room {
     fn of(slots: &Slots, settings: &ServiceSettings, now: Nanos) -> Self {
-        let wanted = wanted(slots.len(), settings.min_healthy);
+        let wanted = wanted(slots, settings.min_healthy);
         let healthy = slots.iter().filter(|(_, entry)| entry.is_healthy()).count();
         let fallback = healthy < wanted;
         let mut room = Self {
@@ -85,9 +85,9 @@ impl Room {
         room
     }
 
-    /// Whether its requests count: it may get some.
+    /// Whether its requests count: it may get new ones.
     fn judges(&self, entry: &Entry) -> bool {
-        self.fallback || entry.checks.down().is_none()
+        entry.drain.is_none() && (self.fallback || entry.checks.down().is_none())
     }
 
     /// Whether an instance of `priority` with this `run` may not go, and why.

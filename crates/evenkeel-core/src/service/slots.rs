@@ -10,7 +10,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::entry::Entry;
-use crate::{Instance, InstanceError, InstanceId, Loads, Member, Nanos, Slot, Stats, Status};
+use crate::{
+    Instance, InstanceError, InstanceId, Loads, Member, Nanos, OperationError, Slot, Source, Stats, Status,
+};
 
 /// All slots of a service.
 #[derive(Debug, Default)]
@@ -23,6 +25,8 @@ pub(super) struct Slots {
     free: BTreeSet<Slot>,
     loads: Loads,
     members: Arc<[Option<Arc<Member>>]>,
+    /// `members` is not what `entries` say.
+    stale: bool,
 }
 
 /// Why a replacement did something to an instance; put into words only when it is told.
@@ -51,11 +55,13 @@ pub(super) struct Replaced {
     pub(super) registered: Vec<(InstanceId, Reason)>,
     pub(super) deregistered: Vec<(InstanceId, Reason)>,
     pub(super) changed: Vec<(InstanceId, Reason)>,
+    /// A registration is declared by the configuration now.
+    pub(super) adopted: bool,
 }
 
 impl Replaced {
     pub(super) fn is_empty(&self) -> bool {
-        self.registered.is_empty() && self.deregistered.is_empty() && self.changed.is_empty()
+        self.registered.is_empty() && self.deregistered.is_empty() && self.changed.is_empty() && !self.adopted
     }
 }
 
@@ -76,7 +82,17 @@ impl Slots {
         entries.map(|entry| entry.as_ref().map(Entry::status)).collect()
     }
 
-    /// Members by slot; shared by the views until membership changes.
+    /// Brings [`Self::members`] up to date. O(n) after a change of membership.
+    pub(super) fn refresh(&mut self) {
+        if std::mem::take(&mut self.stale) {
+            let members = self.entries.iter();
+            self.members = members
+                .map(|entry| entry.as_ref().map(|entry| Arc::clone(&entry.member)))
+                .collect();
+        }
+    }
+
+    /// Members by slot, as of the last [`Self::refresh`]; shared by the views until membership changes.
     pub(super) fn members(&self) -> &Arc<[Option<Arc<Member>>]> {
         &self.members
     }
@@ -104,7 +120,31 @@ impl Slots {
         self.get_mut(slot)
     }
 
-    /// Puts `instances` in the place of the present ones. O(n log n).
+    /// The entry of `id`, which somebody outside named.
+    pub(super) fn known(&mut self, id: &InstanceId) -> Result<&mut Entry, OperationError> {
+        self.by_id(id)
+            .ok_or_else(|| OperationError::UnknownInstance(id.clone()))
+    }
+
+    /// Puts `instance` in the place of the one with its id; says in which way they differ, if they do.
+    pub(super) fn update(&mut self, instance: Instance) -> Option<String> {
+        let entry = self.by_id(&instance.id)?;
+        let old = entry.member.instance();
+        let difference = (*old != instance).then(|| differences(old, &instance))?;
+        entry.update(instance);
+        self.stale = true;
+        Some(difference)
+    }
+
+    /// Removes the instance with this id.
+    pub(super) fn remove(&mut self, id: &InstanceId) {
+        if let Some(slot) = self.by_id.get(id) {
+            self.retire(*slot);
+        }
+    }
+
+    /// Puts `instances` in the place of those that the configuration declared before; registrations stay,
+    /// unless they are declared now. O(n log n).
     ///
     /// # Errors
     /// When two share an id; nothing changed then.
@@ -128,8 +168,11 @@ impl Slots {
             let old = entry.member.instance();
             let index = wanted.get(&old.id).copied();
             match index.map(|index| (index, &instances[index])) {
+                None if entry.source == Source::Registration => {}
                 Some((index, new)) if new.address == old.address => {
                     kept[index] = true;
+                    replaced.adopted |= entry.source != Source::Configuration;
+                    entry.source = Source::Configuration;
                     if new != old {
                         let change = (new.id.clone(), Reason::Differs(differences(old, new)));
                         replaced.changed.push(change);
@@ -152,18 +195,15 @@ impl Slots {
         for (instance, _) in fresh {
             let reason = Reason::At(instance.address);
             replaced.registered.push((instance.id.clone(), reason));
-            self.place(instance, now);
+            self.place(instance, Source::Configuration, now);
         }
-        if !replaced.is_empty() {
-            let members = self.entries.iter();
-            self.members = members
-                .map(|entry| entry.as_ref().map(|entry| Arc::clone(&entry.member)))
-                .collect();
-        }
+        self.stale |= !replaced.is_empty();
         Ok(replaced)
     }
 
-    fn place(&mut self, instance: Instance, now: Nanos) {
+    /// Adds an instance whose id is new.
+    pub(super) fn place(&mut self, instance: Instance, source: Source, now: Nanos) {
+        self.stale = true;
         let slot = self.free.pop_first().unwrap_or_else(|| {
             self.entries.push(None);
             Slot(self.entries.len() as u32 - 1)
@@ -176,11 +216,12 @@ impl Slots {
         debug_assert_eq!(load.get(), 0, "a slot is given away only without leases");
         self.by_id.insert(instance.id.clone(), slot);
         let member = Member::new(instance, Arc::default(), load);
-        self.entries[slot.0 as usize] = Some(Entry::new(member, now));
+        self.entries[slot.0 as usize] = Some(Entry::new(member, source, now));
     }
 
     fn retire(&mut self, slot: Slot) {
         if let Some(entry) = self.entries[slot.0 as usize].take() {
+            self.stale = true;
             self.by_id.remove(&entry.member.instance().id);
             self.retired.push((slot, Arc::clone(entry.member.stats())));
         }

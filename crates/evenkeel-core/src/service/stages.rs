@@ -1,4 +1,4 @@
-//! From instances to candidates: checks, ejections, priorities, and the fallback to all.
+//! From instances to candidates: drains, checks, ejections, priorities, and the fallback to all.
 
 use std::sync::Arc;
 
@@ -23,18 +23,20 @@ pub(super) struct Staged {
 /// The healthy instances of the first priority that has one. When fewer than `min_healthy` are healthy,
 /// all that are not ejected, whatever checks say (fallback); and when none of those answers requests, all
 /// instances (last resort). A minimum above the number of instances means all of them, one of 0 means 1:
-/// traffic for which there is an instance is never refused. O(n).
+/// traffic for which there is an instance is never refused. Those that drain are left out of all this,
+/// whatever becomes of the others: somebody wants it so. O(n).
 pub(super) fn stage(slots: &Slots, min_healthy: u32) -> Staged {
     let healthy = slots.iter().filter(|(_, entry)| entry.is_healthy()).count();
-    let wanted = wanted(slots.len(), min_healthy);
+    let wanted = wanted(slots, min_healthy);
     let fallback = healthy < wanted;
     let first = slots
         .iter()
         .filter(|(_, entry)| entry.is_healthy())
         .map(|(_, entry)| entry.member.instance().priority)
         .min();
-    let last_resort = fallback && !slots.iter().any(|(_, entry)| entry.answers());
-    let chosen = slots.iter().filter(|(_, entry)| {
+    let present = || slots.iter().filter(|(_, entry)| entry.drain.is_none());
+    let last_resort = fallback && !present().any(|(_, entry)| entry.answers());
+    let chosen = present().filter(|(_, entry)| {
         if fallback {
             last_resort || entry.ejection.until().is_none()
         } else {
@@ -50,9 +52,10 @@ pub(super) fn stage(slots: &Slots, min_healthy: u32) -> Staged {
     }
 }
 
-/// Healthy instances that a service of `members` wants at least.
-pub(super) fn wanted(members: usize, min_healthy: u32) -> usize {
-    (min_healthy.max(1) as usize).min(members)
+/// Healthy instances that the service wants at least, of those that do not drain.
+pub(super) fn wanted(slots: &Slots, min_healthy: u32) -> usize {
+    let present = slots.iter().filter(|(_, entry)| entry.drain.is_none()).count();
+    (min_healthy.max(1) as usize).min(present)
 }
 
 /// The picker of a service without instances: says so.

@@ -8,6 +8,7 @@ use crate::{CheckFailure, InstanceState, NoPick, Outcome, PickContext, PickReque
 mod fallback;
 mod health;
 mod membership;
+mod operations;
 
 fn settings() -> ServiceSettings {
     ServiceSettings {

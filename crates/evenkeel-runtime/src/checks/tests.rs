@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::clock::Clock;
 use crate::events::EventLog;
-use crate::spec::CheckKind;
+use crate::spec::{CheckKind, ServiceSpec};
 
 /// A checker of `n` instances at `address`, and what it hears from and reports to.
 fn checker(
@@ -45,10 +45,13 @@ fn checker(
         lanes,
     });
     let state = ServiceState::new(spec.settings.clone(), vec![], 1, clock.now()).unwrap();
-    let service = Arc::new(Service::new("web".into(), Arc::clone(state.view())));
-    let (plan, plans) = watch::channel(CheckPlan::new(&spec));
+    let targets = spec.instances.iter().map(|i| (i.id.clone(), i.address));
+    let settings = spec.check.clone().map(Arc::new);
+    let (plan, plans) = watch::channel(CheckPlan::new(settings, targets.collect()));
     // Room for one result: the checker waits, and loses nothing.
     let (results, inbox) = mpsc::channel(1);
+    let service = Service::new("web".into(), Arc::clone(state.view()), results.clone());
+    let service = Arc::new(service);
     let (alive, _) = mpsc::channel(1);
     let checker = Checker::new(service, shared, plans, results, alive, 1);
     (checker, plan, inbox)

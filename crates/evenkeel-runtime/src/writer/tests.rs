@@ -34,9 +34,10 @@ fn writer(ids: &[&str]) -> Writer {
         lanes: Lanes::new(),
     });
     let state = ServiceState::new(spec.settings.clone(), spec.instances.clone(), 1, Nanos::ZERO).unwrap();
-    let service = Arc::new(Service::new("web".into(), Arc::clone(state.view())));
+    let (inbox, receiver) = mpsc::channel(INBOX);
+    let service = Arc::new(Service::new("web".into(), Arc::clone(state.view()), inbox));
     let (alive, _) = mpsc::channel(1);
-    Writer::new(service, shared, state, &spec, 1, mpsc::channel(INBOX), alive)
+    Writer::new(service, shared, state, &spec, 1, receiver, alive)
 }
 
 fn failed(writer: &Writer, id: &str, port: u16) -> Message {
@@ -113,6 +114,78 @@ async fn after_a_panic_it_starts_anew_with_the_same_instances() {
     assert_eq!(down(&writer.service.view()), ["a"]);
 }
 
+#[tokio::test]
+async fn what_was_asked_for_at_runtime_survives_a_panic() {
+    let mut writer = writer(&["a", "b"]);
+    let id = |id| InstanceId::new(id).unwrap();
+    let instance = Instance::new("r", SocketAddr::from(([127, 0, 0, 1], 7))).unwrap();
+    let drain = |name| Operation::Drain {
+        id: id(name),
+        why: "moves".into(),
+    };
+    for operation in [Operation::Register(instance), drain("r"), drain("b")] {
+        writer.receive([operate(operation).0].into_iter());
+    }
+    assert!(!writer.step(|_, _| panic!("on purpose")));
+    let (settings, instances) = (spec(&[]).settings, spec(&["a", "b"]).instances);
+    writer.rebuild(settings, instances).unwrap();
+    writer.publish();
+    let view = writer.service.view();
+    let seen = view.members();
+    let seen: Vec<_> = seen
+        .map(|(_, m, s)| format!("{} {} {}", m.instance().id, s.state.as_str(), s.source.as_str()))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            "a healthy configuration",
+            "b draining configuration",
+            "r draining registration"
+        ]
+    );
+}
+
+type Answer = oneshot::Receiver<Result<Effect, OperationError>>;
+
+fn operate(operation: Operation) -> (Message, Answer) {
+    let (done, answer) = oneshot::channel();
+    let operation = Box::new(operation);
+    (Message::Operate { operation, done }, answer)
+}
+
+#[tokio::test]
+async fn operations_that_wait_together_make_one_view_and_keep_their_order_among_results() {
+    let mut writer = writer(&["a", "b"]);
+    let before = writer.service.view().version();
+    let a = || InstanceId::new("a").unwrap();
+    let at = |port| Instance::new("a", SocketAddr::from(([127, 0, 0, 1], port))).unwrap();
+    let (messages, answers): (Vec<_>, Vec<_>) = [
+        Operation::Deregister(a()),
+        Operation::Deregister(a()),
+        Operation::Register(at(10)),
+        Operation::Register(at(11)),
+    ]
+    .map(operate)
+    .into_iter()
+    .unzip();
+    let mut messages: std::collections::VecDeque<_> = messages.into();
+    // It speaks of the instance that was here; the one after it at port 10 is another.
+    messages.insert(3, failed(&writer, "a", 9));
+    writer.receive(messages.into_iter());
+    let answers: Vec<_> = answers.into_iter().map(|mut a| a.try_recv().unwrap()).collect();
+    assert_eq!(answers[0], Ok(Effect::Changed));
+    assert_eq!(answers[1], Err(OperationError::UnknownInstance(a())));
+    assert_eq!(answers[2], Ok(Effect::Registered));
+    assert!(matches!(&answers[3], Err(OperationError::IdTaken { address, .. }) if address.port() == 10));
+    assert_eq!(writer.service.view().version(), before + 1);
+    assert!(down(&writer.service.view()).is_empty());
+    let targets = writer.plan.borrow().clone();
+    assert!(
+        format!("{targets:?}").contains("127.0.0.1:10"),
+        "the checker knows: {targets:?}"
+    );
+}
+
 /// Counts log lines and keeps the last.
 #[derive(Default)]
 struct Lines {
@@ -163,12 +236,12 @@ async fn ten_thousand_that_go_down_at_once_are_told_in_few_lines() {
     assert_eq!(last.map(InstanceId::as_str), Some("i9999"), "each is remembered");
     assert!(writer.until_deadline() <= Duration::from_secs(1));
     tokio::time::advance(Duration::from_secs(1)).await;
-    writer.learn(Vec::new());
+    writer.learn(Vec::new(), Vec::new());
     let count = lines.count.load(SeqCst);
     assert!((2..=50).contains(&count), "{count} lines");
     let last = lines.last.lock().unwrap().clone();
     assert!(last.contains("9980 more"), "{last}");
-    writer.learn(Vec::new());
+    writer.learn(Vec::new(), Vec::new());
     assert_eq!(lines.count.load(SeqCst), count, "told once");
 }
 

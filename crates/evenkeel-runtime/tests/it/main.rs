@@ -3,5 +3,6 @@
 
 mod balancer;
 mod checks;
+mod operations;
 mod requests;
 mod support;

@@ -1,0 +1,174 @@
+//! Operations on a running service.
+
+use std::sync::Arc;
+
+use super::ServiceState;
+use crate::health::Mark;
+use crate::{Effect, EventKind, Input, Instance, InstanceId, Nanos, Operation, OperationError};
+use crate::{Score, Source, StrategySettings, Weight};
+
+type Outcome = Result<Effect, OperationError>;
+
+impl ServiceState {
+    /// Does what is asked for. O(log n), and O(n) for the view where it changed something.
+    ///
+    /// # Errors
+    /// Says why it was refused; nothing changed then.
+    pub fn operate(&mut self, operation: Operation, now: Nanos) -> Result<Effect, OperationError> {
+        self.follow(now);
+        let outcome = self.operate_unpublished(operation);
+        self.publish();
+        outcome
+    }
+
+    /// Takes in evidence and operations in order and builds at most one view from them all. Returns what
+    /// the operations came to, in their order.
+    pub fn take_in(
+        &mut self,
+        inputs: impl IntoIterator<Item = Input>,
+        now: Nanos,
+    ) -> Vec<Result<Effect, OperationError>> {
+        self.follow(now);
+        let mut alarm = false;
+        let mut outcomes = Vec::new();
+        for input in inputs {
+            match input {
+                Input::Evidence(evidence) => alarm |= self.observe(evidence),
+                Input::Operation(operation) => outcomes.push(self.operate_unpublished(operation)),
+            }
+        }
+        if alarm {
+            self.look();
+        }
+        self.publish();
+        outcomes
+    }
+
+    fn operate_unpublished(&mut self, operation: Operation) -> Outcome {
+        match operation {
+            Operation::Register(instance) => self.register(instance),
+            Operation::Deregister(id) => self.deregister(&id),
+            Operation::SetWeight { id, weight } => self.set_weight(&id, weight),
+            Operation::Drain { id, why } => self.drain(&id, why),
+            Operation::Undrain(id) => self.undrain(&id),
+            Operation::ReportHealth { id, score, observed } => self.report_health(&id, score, observed),
+            Operation::ReportLoad { id, report, observed } => {
+                let entry = self.slots.known(&id)?;
+                let taken = entry
+                    .member
+                    .stats()
+                    .reported()
+                    .observe(&report, observed, self.now);
+                Ok(if taken { Effect::Changed } else { Effect::Stale })
+            }
+            Operation::SetStrategy(strategy) => Ok(self.set_strategy(strategy)),
+        }
+    }
+
+    fn register(&mut self, instance: Instance) -> Outcome {
+        let Some(entry) = self.slots.by_id(&instance.id) else {
+            let (id, address) = (instance.id.clone(), instance.address);
+            self.slots.reclaim();
+            self.slots.place(instance, Source::Registration, self.now);
+            if let Some(entry) = self.slots.by_id(&id) {
+                entry.arm(&self.settings.ejection);
+            }
+            let reason = format!("at {address}").into();
+            self.journal
+                .instance(self.now, &id, EventKind::Registered, reason);
+            self.dirty = true;
+            return Ok(Effect::Registered);
+        };
+        let present = entry.member.instance();
+        if present.address != instance.address {
+            return Err(OperationError::IdTaken {
+                id: instance.id,
+                address: present.address,
+            });
+        }
+        self.update(instance)
+    }
+
+    fn deregister(&mut self, id: &InstanceId) -> Outcome {
+        let address = self.slots.known(id)?.member.instance().address;
+        self.slots.remove(id);
+        let reason = format!("was at {address}").into();
+        self.journal
+            .instance(self.now, id, EventKind::Deregistered, reason);
+        self.dirty = true;
+        Ok(Effect::Changed)
+    }
+
+    fn set_weight(&mut self, id: &InstanceId, weight: Weight) -> Outcome {
+        let instance = self.slots.known(id)?.member.instance().clone();
+        self.update(instance.with_weight(weight))
+    }
+
+    /// Puts `instance` in the place of the one with its id and address.
+    fn update(&mut self, instance: Instance) -> Outcome {
+        let id = instance.id.clone();
+        let Some(difference) = self.slots.update(instance) else {
+            return Ok(Effect::Unchanged);
+        };
+        self.journal
+            .instance(self.now, &id, EventKind::Changed, difference.into());
+        self.dirty = true;
+        Ok(Effect::Changed)
+    }
+
+    fn drain(&mut self, id: &InstanceId, why: Arc<str>) -> Outcome {
+        let entry = self.slots.known(id)?;
+        if entry.drain.is_some() {
+            return Ok(Effect::Unchanged);
+        }
+        entry.drain = Some(Mark::new(self.now, Arc::clone(&why)));
+        self.journal.instance(self.now, id, EventKind::Drained, why);
+        self.dirty = true;
+        Ok(Effect::Changed)
+    }
+
+    fn undrain(&mut self, id: &InstanceId) -> Outcome {
+        let entry = self.slots.known(id)?;
+        let Some(drain) = entry.drain.take() else {
+            return Ok(Effect::Unchanged);
+        };
+        // What it did to the few that still came to it was not looked at.
+        entry.forgive();
+        let drained = self.now.since(drain.since).as_secs_f64();
+        let reason: Arc<str> = format!("after {drained:.1} s of draining").into();
+        entry.healthy = Mark::new(self.now, Arc::clone(&reason));
+        entry.arm(&self.settings.ejection);
+        self.journal.instance(self.now, id, EventKind::Undrained, reason);
+        self.dirty = true;
+        Ok(Effect::Changed)
+    }
+
+    fn report_health(&mut self, id: &InstanceId, score: Score, observed: Nanos) -> Outcome {
+        // From before the clock stepped back, or of a clock that goes ahead: it counts as of now.
+        let observed = observed.min(self.now);
+        let entry = self.slots.known(id)?;
+        if entry.told.is_some_and(|(_, newest)| observed < newest) {
+            return Ok(Effect::Stale);
+        }
+        let before = entry.told.replace((score, observed));
+        Ok(match before {
+            Some((same, _)) if same == score => Effect::Unchanged,
+            _ => Effect::Changed,
+        })
+    }
+
+    fn set_strategy(&mut self, strategy: StrategySettings) -> Effect {
+        if strategy == self.settings.strategy {
+            return Effect::Unchanged;
+        }
+        let (from, to) = (self.settings.strategy.name(), strategy.name());
+        let reason = match from == to {
+            true => format!("{to} with other settings"),
+            false => format!("{from} to {to}"),
+        };
+        self.settings.strategy = strategy;
+        self.journal.service(self.now, EventKind::StrategyChanged, reason);
+        self.dirty = true;
+        Effect::Changed
+    }
+}
