@@ -98,6 +98,8 @@ pub struct ServiceState {
     now: Nanos,
     next_look: Nanos,
     next_age: Nanos,
+    /// When the picker wants to look next.
+    next_refresh: Nanos,
     /// When the next ejection ends.
     next_return: Nanos,
     /// All instances are candidates because nobody answers.
@@ -123,8 +125,9 @@ impl ServiceState {
         slots.refresh();
         let journal = Journal::new(Arc::clone(&settings.name));
         let mut rng = Rng::new(seed);
-        let view = build(&settings, &slots, &journal, &mut rng, None).0;
+        let view = build(&settings, &slots, &journal, &mut rng, None, now).0;
         let mut state = Self {
+            next_refresh: next_refresh(&settings, now),
             settings,
             slots,
             journal,
@@ -170,6 +173,7 @@ impl ServiceState {
         }
         self.restage(settings.min_healthy);
         self.settings = settings;
+        self.next_refresh = next_refresh(&self.settings, now);
         self.release_unjudged();
         self.arm();
         self.publish();
@@ -201,7 +205,7 @@ impl ServiceState {
     }
 
     /// Does what time demands: ends ejections, ages response times, reuses slots, looks at runs of
-    /// failures. O(n).
+    /// failures, lets the picker look. O(n).
     pub fn tick(&mut self, now: Nanos) {
         self.follow(now);
         self.end_ejections();
@@ -215,6 +219,10 @@ impl ServiceState {
         }
         self.slots.reclaim();
         self.next_look = now + LOOK;
+        if now >= self.next_refresh {
+            self.next_refresh = next_refresh(&self.settings, now);
+            self.view.picker.refresh(now);
+        }
         self.publish();
     }
 
@@ -224,7 +232,7 @@ impl ServiceState {
         if self.slots.len() == 0 && !self.slots.has_retired() {
             return Nanos::MAX;
         }
-        self.next_look.min(self.next_return)
+        self.next_look.min(self.next_return).min(self.next_refresh)
     }
 
     /// The current view. A new `Arc` after a change that readers can see, the same otherwise.
@@ -263,6 +271,9 @@ impl ServiceState {
         }
         self.next_look = self.next_look.since(back);
         self.next_age = self.next_age.since(back);
+        if self.next_refresh < Nanos::MAX {
+            self.next_refresh = self.next_refresh.since(back);
+        }
         self.next_return = self.next_return.since(back);
     }
 
@@ -331,7 +342,14 @@ impl ServiceState {
         }
         self.slots.refresh();
         let before = Some(&*self.view);
-        let (view, staged) = build(&self.settings, &self.slots, &self.journal, &mut self.rng, before);
+        let (view, staged) = build(
+            &self.settings,
+            &self.slots,
+            &self.journal,
+            &mut self.rng,
+            before,
+            self.now,
+        );
         let (n, healthy, wanted) = (self.slots.len(), staged.healthy, staged.wanted);
         match (self.view.fallback, view.fallback) {
             (false, true) => self.journal.service(
@@ -356,12 +374,19 @@ impl ServiceState {
     }
 }
 
+/// When the picker of a service wants to look after `now`.
+fn next_refresh(settings: &ServiceSettings, now: Nanos) -> Nanos {
+    let every = settings.strategy.strategy().refresh_every();
+    every.map_or(Nanos::MAX, |every| now + every)
+}
+
 fn build(
     settings: &ServiceSettings,
     slots: &Slots,
     journal: &Journal,
     rng: &mut Rng,
     before: Option<&View>,
+    now: Nanos,
 ) -> (View, stages::Staged) {
     let staged = stages::stage(slots, settings.min_healthy);
     let candidates = Candidates::new(
@@ -376,6 +401,7 @@ fn build(
         Some(before) => strategy.rebuild(&*before.picker, &candidates, seed),
         None => strategy.build(&candidates, seed),
     };
+    picker.refresh(now);
     let view = View {
         version: before.map_or(0, |before| before.version) + 1,
         strategy: settings.strategy.name(),

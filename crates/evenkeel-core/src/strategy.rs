@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use crate::hash::RequestKey;
 use crate::view::{Candidates, Slot};
-use crate::{NoPick, PickContext, PickRequest};
+use crate::{Nanos, NoPick, PickContext, PickRequest};
 
 mod consistent_hash;
 mod least_connections;
@@ -44,6 +44,11 @@ pub trait Strategy: fmt::Debug + Send + Sync {
     fn request_key(&self) -> Option<RequestKey> {
         None
     }
+
+    /// How often pickers want [`Picker::refresh`]; `None` for never.
+    fn refresh_every(&self) -> Option<Nanos> {
+        None
+    }
 }
 
 /// Picks from the candidates it was built with. Hot path: wait-free and without allocation.
@@ -53,6 +58,13 @@ pub trait Picker: Any + fmt::Debug + Send + Sync {
     /// # Errors
     /// [`NoPick::NoneEligible`] when there are no candidates.
     fn pick(&self, request: &PickRequest<'_>, cx: &mut PickContext) -> Result<Slot, NoPick>;
+
+    /// Looks at what the candidates do and how they are, to pick by it from now on. Slow path, in the writer:
+    /// before a view with this picker is published, and then every [`Strategy::refresh_every`]. Workers pick
+    /// meanwhile, so what is found is left in atomics, each of which must do beside the old ones.
+    fn refresh(&self, now: Nanos) {
+        let _ = now;
+    }
 }
 
 macro_rules! strategies {

@@ -1,0 +1,330 @@
+//! How fast an instance answers, for strategies that rank by it. Lives in [`Stats`], folded by workers at the
+//! end of a request; reading writes nothing.
+//!
+//! Three times, which fade at their own speeds while nothing is heard of the instance:
+//!
+//! - **usual**: a smoothed response time of successes in which one sample counts for at most
+//!   [`SURPRISE`] times the value before, so that one slow request is no slow instance. It halves every 7 s
+//!   without requests (a time constant of 10 s), after which a slow instance is tried again.
+//! - **peak**: the slowest success of late. It jumps up at once and halves every second: a peak of 2 s on an instance
+//!   that usually takes 10 ms counts double for 6.6 s and is gone after 7.7 s. With one time constant of 10 s, as
+//!   peak EWMA has it elsewhere, that takes 46 s.
+//! - **failing**: what failures cost. A failure is never a good sample, however fast it came: it raises this to
+//!   at least its own time and `usual × (1 + 10 (1/s − 1))`, where `s` is the share of successes among about the last 16
+//!   requests. `1/s − 1` failed attempts are expected for each success, and each is taken to be as bad as ten
+//!   responses. So a single failure costs two thirds of a response, five in a row four, and an instance that
+//!   only fails up to 631; one that never succeeded counts for at least 5 s. It halves every second, too: the dead are
+//!   tried about every 9 s.
+//!
+//! "Without requests" means since the last pick or answer, whichever is later: a trial that hangs restores what was
+//! forgiven, so there is one at a time.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use crate::math::exp2_neg;
+use crate::{Nanos, Stats};
+
+/// Halves what is usual: a time constant of 10 s.
+const USUAL_HALF_LIFE: f64 = 7e9;
+/// Halves peaks and the cost of failures.
+const PEAK_HALF_LIFE: f64 = 1e9;
+/// A sample after a pause of this length weighs as much as all before it.
+const PAUSE_HALF_LIFE: f64 = 2e9;
+/// Least weight of one sample in what is usual.
+const USUAL_GAIN: f64 = 1.0 / 8.0;
+/// How many times the usual one sample counts at most: a lasting slowdown is caught up with by 3/8 a request.
+const SURPRISE: f64 = 4.0;
+/// Least and greatest weight of one outcome in the share of successes.
+const SHARE_GAINS: [f64; 2] = [1.0 / 16.0, 0.5];
+/// The least share of successes that is believed.
+const LEAST_SHARE: f64 = 1.0 / 64.0;
+/// How many responses a failed attempt is as bad as: a retry, its delay, and the chance that it is the last.
+const FAILURE_WORTH: f64 = 10.0;
+/// The least that a failure counts for when there was no success to compare with.
+const UNKNOWN_FAILURE: f64 = 5e9;
+/// What an instance counts for that was asked and has not answered: more than any response takes, so that a cold
+/// one gets one request and then waits for its answer. It halves as peaks do, because that answer may be lost, or be
+/// a stream without end: against instances of 10 ms, the next request comes after 13 s.
+const UNANSWERED: f64 = 100e9;
+
+/// The estimates of one instance. All orderings are relaxed, and updates are by load and store, as in
+/// [`Stats`].
+#[derive(Debug)]
+pub(crate) struct Pace {
+    /// In ns; 0 before the first success.
+    usual: AtomicU64,
+    /// As of `at`.
+    peak: AtomicU64,
+    /// As of `at`.
+    failing: AtomicU64,
+    /// When a request ended last.
+    at: AtomicU64,
+    /// Share of successes, as f32 bits.
+    share: AtomicU32,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            usual: AtomicU64::new(0),
+            peak: AtomicU64::new(0),
+            failing: AtomicU64::new(0),
+            at: AtomicU64::new(0),
+            share: AtomicU32::new(1.0f32.to_bits()),
+        }
+    }
+}
+
+impl Pace {
+    #[inline]
+    pub(crate) fn on_success(&self, time: Nanos, now: Nanos) {
+        let time = time.0.max(1) as f64;
+        let pause = self.pause(now);
+        let news = 1.0 - exp2_neg(pause * (1.0 / PAUSE_HALF_LIFE));
+        let faded = exp2_neg(pause * (1.0 / PEAK_HALF_LIFE));
+        let usual = self.usual.load(Relaxed) as f64;
+        let usual = if usual == 0.0 {
+            time
+        } else {
+            usual + (time.min(SURPRISE * usual) - usual) * news.max(USUAL_GAIN)
+        };
+        self.usual.store((usual as u64).max(1), Relaxed);
+        let peak = time.max(self.peak.load(Relaxed) as f64 * faded);
+        self.peak.store(peak as u64, Relaxed);
+        let failing = self.failing.load(Relaxed);
+        if failing > 0 {
+            self.failing.store((failing as f64 * faded) as u64, Relaxed);
+        }
+        let share = self.share.load(Relaxed);
+        if share != 1.0f32.to_bits() {
+            self.fold_share(f64::from(f32::from_bits(share)), 1.0, news);
+        }
+        self.at.store(now.0, Relaxed);
+    }
+
+    pub(crate) fn on_failure(&self, time: Option<Nanos>, now: Nanos) {
+        let pause = self.pause(now);
+        let news = 1.0 - exp2_neg(pause * (1.0 / PAUSE_HALF_LIFE));
+        let faded = exp2_neg(pause * (1.0 / PEAK_HALF_LIFE));
+        let share = f64::from(f32::from_bits(self.share.load(Relaxed)));
+        let share = self.fold_share(share, 0.0, news).max(LEAST_SHARE);
+        let penalty = match self.usual.load(Relaxed) {
+            0 => UNKNOWN_FAILURE,
+            usual => usual as f64 * (1.0 + FAILURE_WORTH * (1.0 / share - 1.0)),
+        };
+        let penalty = penalty.max(time.map_or(0.0, |time| time.0 as f64));
+        let failing = penalty.max(self.failing.load(Relaxed) as f64 * faded);
+        self.failing.store(failing as u64, Relaxed);
+        let peak = self.peak.load(Relaxed) as f64 * faded;
+        self.peak.store(peak as u64, Relaxed);
+        self.at.store(now.0, Relaxed);
+    }
+
+    fn pause(&self, now: Nanos) -> f64 {
+        now.since(Nanos(self.at.load(Relaxed))).0 as f64
+    }
+
+    fn fold_share(&self, share: f64, sample: f64, news: f64) -> f64 {
+        let mut share = share + (sample - share) * news.clamp(SHARE_GAINS[0], SHARE_GAINS[1]);
+        if share > 0.9999 {
+            share = 1.0;
+        }
+        self.share.store((share as f32).to_bits(), Relaxed);
+        share
+    }
+}
+
+impl Stats {
+    /// The expected time to a successful response, in ns: the usual one, and what failures cost. Fades while
+    /// there are no requests. 0 for an instance that was never asked.
+    #[inline]
+    #[must_use]
+    pub fn expected_time(&self, now: Nanos) -> f64 {
+        self.faded(0, now)
+    }
+
+    /// As [`Self::expected_time`], but at least the slowest response of late.
+    #[inline]
+    #[must_use]
+    pub fn peak_time(&self, now: Nanos) -> f64 {
+        self.faded(self.pace().peak.load(Relaxed), now)
+    }
+
+    #[inline]
+    fn faded(&self, peak: u64, now: Nanos) -> f64 {
+        let pace = self.pace();
+        let usual = pace.usual.load(Relaxed);
+        let worst = peak.max(pace.failing.load(Relaxed));
+        if usual == 0 && worst == 0 {
+            return self.unanswered(now);
+        }
+        let used = self.last_used().max(Nanos(pace.at.load(Relaxed)));
+        let idle = now.since(used).0 as f64;
+        let usual = usual as f64 * exp2_neg(idle * (1.0 / USUAL_HALF_LIFE));
+        let worst = worst as f64 * exp2_neg(idle * (1.0 / PEAK_HALF_LIFE));
+        usual.max(worst)
+    }
+
+    #[cold]
+    fn unanswered(&self, now: Nanos) -> f64 {
+        if self.picks() == 0 {
+            return 0.0;
+        }
+        UNANSWERED * exp2_neg(now.since(self.last_used()).0 as f64 * (1.0 / PEAK_HALF_LIFE))
+    }
+
+    /// Its usual response time without what failures cost, as of the last one; `None` before the first success.
+    #[must_use]
+    pub fn usual_time(&self) -> Option<Nanos> {
+        match self.pace().usual.load(Relaxed) {
+            0 => None,
+            nanos => Some(Nanos(nanos)),
+        }
+    }
+
+    /// Share of successes among about the last 16 requests, or the last few after a pause; 1 before the first.
+    #[must_use]
+    pub fn recent_success_share(&self) -> f32 {
+        f32::from_bits(self.pace().share.load(Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Outcome;
+
+    const MS: f64 = 1e6;
+
+    fn at(seconds: f64) -> Nanos {
+        Nanos((seconds * 1e9) as u64)
+    }
+
+    fn ok(stats: &Stats, ms: u64, now: Nanos) {
+        stats.on_start(now);
+        stats.on_end(&Outcome::from_status(200, Nanos::from_millis(ms)), now);
+    }
+
+    fn failed(stats: &Stats, now: Nanos) {
+        stats.on_start(now);
+        stats.on_end(&Outcome::failed(Nanos(20_000)), now);
+    }
+
+    /// Usually 10 ms, known for long.
+    fn steady() -> Stats {
+        let stats = Stats::default();
+        (0..200).for_each(|_| ok(&stats, 10, at(100.0)));
+        stats
+    }
+
+    #[test]
+    fn a_peak_counts_at_once_and_for_eight_seconds() {
+        let stats = steady();
+        assert_eq!(stats.peak_time(at(100.0)), 10.0 * MS);
+        ok(&stats, 2000, at(100.0));
+        assert_eq!(stats.peak_time(at(100.0)), 2000.0 * MS);
+        assert!(stats.peak_time(at(106.5)) > 20.0 * MS);
+        assert!(stats.peak_time(at(106.8)) < 20.0 * MS);
+        assert!(stats.peak_time(at(108.0)) < 10.0 * MS);
+        // The next good answer forgives the same way, and the peak is no part of what is usual.
+        ok(&stats, 10, at(108.0));
+        assert!(stats.peak_time(at(108.0)) < 11.0 * MS);
+        assert!(stats.expected_time(at(108.0)) < 11.0 * MS);
+    }
+
+    #[test]
+    fn under_traffic_a_peak_is_forgiven_as_fast() {
+        let stats = steady();
+        ok(&stats, 2000, at(100.0));
+        for step in 1..=80 {
+            ok(&stats, 10, at(100.0 + f64::from(step) * 0.1));
+        }
+        assert!(stats.peak_time(at(108.0)) < 20.0 * MS);
+        assert!((stats.expected_time(at(108.0)) / (10.0 * MS) - 1.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn one_slow_request_is_no_slow_instance_but_several_are() {
+        let stats = steady();
+        ok(&stats, 2000, at(100.0));
+        assert!(stats.expected_time(at(100.0)) < 14.0 * MS);
+        (0..20).for_each(|_| ok(&stats, 2000, at(100.0)));
+        assert!(stats.expected_time(at(100.0)) > 1500.0 * MS);
+    }
+
+    #[test]
+    fn who_is_not_asked_gets_cheaper_and_answers_after_a_pause_count_more() {
+        let stats = steady();
+        (0..60).for_each(|_| ok(&stats, 2000, at(100.0)));
+        let slow = stats.expected_time(at(100.0));
+        assert!((stats.expected_time(at(107.0)) / slow - 0.5).abs() < 1e-9);
+        assert!((stats.expected_time(at(121.0)) / slow - 0.125).abs() < 1e-9);
+        // A trial that does not answer restores it.
+        stats.on_start(at(121.0));
+        assert_eq!(stats.expected_time(at(121.0)), slow);
+        // One that does replaces it.
+        ok(&stats, 10, at(121.0));
+        assert!(stats.expected_time(at(121.0)) < 20.0 * MS);
+    }
+
+    #[test]
+    fn failures_cost_by_their_share_however_fast() {
+        let stats = steady();
+        let ratios: Vec<f64> = (0..200)
+            .map(|_| {
+                failed(&stats, at(100.0));
+                stats.expected_time(at(100.0)) / (10.0 * MS)
+            })
+            .collect();
+        assert!((1.6..1.7).contains(&ratios[0]), "{}", ratios[0]);
+        assert!((4.0..5.0).contains(&ratios[4]), "{}", ratios[4]);
+        assert!(ratios.is_sorted());
+        assert!((600.0..=632.0).contains(&ratios[199]), "{}", ratios[199]);
+        assert_eq!(stats.usual_time(), Some(Nanos::from_millis(10)));
+        assert!(stats.expected_time(at(109.5)) < 11.0 * MS);
+        // A success counts again, though it is not all forgotten.
+        ok(&stats, 10, at(109.5));
+        assert!(stats.expected_time(at(109.5)) < 11.0 * MS);
+        assert!((0.4..0.6).contains(&stats.recent_success_share()));
+    }
+
+    #[test]
+    fn a_time_out_counts_as_long_as_it_took_and_the_unknown_five_seconds() {
+        let stats = steady();
+        stats.on_end(&Outcome::failed(Nanos::from_secs(30)), at(100.0));
+        assert_eq!(stats.expected_time(at(100.0)), 30e9);
+        let unknown = Stats::default();
+        failed(&unknown, at(1.0));
+        assert_eq!(unknown.expected_time(at(1.0)), 5e9);
+        assert_eq!(unknown.usual_time(), None);
+    }
+
+    #[test]
+    fn who_was_never_asked_costs_nothing_and_who_has_not_answered_a_lot() {
+        let stats = Stats::default();
+        assert_eq!(stats.expected_time(at(5.0)), 0.0);
+        stats.on_start(at(5.0));
+        assert_eq!(stats.expected_time(at(5.0)), 100e9);
+        assert_eq!(stats.peak_time(at(5.0)), 100e9);
+        // An answer that never comes does not keep it out for ever.
+        assert!(stats.expected_time(at(19.0)) < 10.0 * MS);
+    }
+
+    #[test]
+    fn extreme_times_and_clocks_leave_finite_costs() {
+        let stats = Stats::default();
+        for (time, now) in [(u64::MAX, 0), (0, u64::MAX), (u64::MAX, 7), (0, 0), (1, u64::MAX)] {
+            for outcome in [
+                Outcome::from_status(200, Nanos(time)),
+                Outcome::failed(Nanos(time)),
+            ] {
+                stats.on_start(Nanos(now));
+                stats.on_end(&outcome, Nanos(now));
+                for read in [0, 1, now, u64::MAX] {
+                    assert!(stats.expected_time(Nanos(read)).is_finite());
+                    assert!(stats.peak_time(Nanos(read)) >= stats.expected_time(Nanos(read)));
+                }
+            }
+        }
+    }
+}
