@@ -1,0 +1,405 @@
+//! The balancer that a program holds.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use evenkeel_core::{
+    Effect, Event, Instance, InstanceId, LoadReport, Nanos, PickRequest, ServiceSettings, StrategySettings,
+    Weight,
+};
+use evenkeel_runtime::{Balancer, Clock, Service, ServiceSpec};
+use tokio::sync::{Mutex, broadcast};
+
+use crate::checks::{Checks, RunningChecks};
+use crate::context;
+use crate::error::{Error, GetError};
+use crate::explain::Explanation;
+use crate::lease::{Home, Lease};
+use crate::selection::Selection;
+
+/// Services, their instances, and who gets the next request. Clones are handles of the same balancer; when the last
+/// one is gone, its tasks end.
+///
+/// Operations that change something are `async`: each goes to the one writer of its service and returns when the change
+/// is in force. [`get_instance`](Self::get_instance) and [`select_instance`](Self::select_instance) are not: they take
+/// no lock, wait for nobody and may be called from anywhere, any number of threads at a time.
+///
+/// ```
+/// use evenkeel::{Instance, LoadBalancer, StrategyName};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let balancer = LoadBalancer::new();
+/// balancer.register_instance("web", Instance::new("web-1", "127.0.0.1:9001".parse()?)?).await?;
+/// balancer.register_instance("web", Instance::new("web-2", "127.0.0.1:9002".parse()?)?).await?;
+/// balancer.set_strategy("web", StrategyName::round_robin).await?;
+///
+/// let lease = balancer.get_instance("web")?;
+/// println!("send it to {}", lease.address());
+/// lease.succeeded();
+///
+/// balancer.drain("web", "web-1", "a new release").await?;
+/// assert_eq!(balancer.get_instance("web")?.instance().id.as_str(), "web-2");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct LoadBalancer {
+    balancer: Balancer,
+    /// Settings of services that come into being with their first instance.
+    defaults: Arc<ServiceSettings>,
+    /// What was applied.
+    specs: Arc<Mutex<Specs>>,
+}
+
+/// Services by name. Instances are registered, so that none stands here.
+pub(crate) type Specs = BTreeMap<Arc<str>, Known>;
+
+/// A service as it was applied.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub(crate) spec: ServiceSpec,
+    /// Which of the checks that were ever started are its own.
+    pub(crate) checks: u64,
+}
+
+impl Known {
+    fn new(settings: ServiceSettings) -> Self {
+        let spec = ServiceSpec {
+            settings,
+            instances: Vec::new(),
+            check: None,
+        };
+        Self { spec, checks: 0 }
+    }
+}
+
+impl LoadBalancer {
+    /// A balancer without services; the default of every setting.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_defaults(ServiceSettings::new(""))
+    }
+
+    /// A balancer without services. Services that come into being with their first instance get these settings, under
+    /// their own name.
+    #[must_use]
+    pub fn with_defaults(defaults: ServiceSettings) -> Self {
+        Self {
+            balancer: Balancer::new(Clock::start(), context::seed()),
+            defaults: Arc::new(defaults),
+            specs: Arc::default(),
+        }
+    }
+
+    /// Makes a service, or gives one other settings. What is known of its instances is kept.
+    ///
+    /// ```
+    /// # use evenkeel::{LoadBalancer, ServiceSettings, StrategyName};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let balancer = LoadBalancer::new();
+    /// balancer
+    ///     .configure(ServiceSettings {
+    ///         strategy: StrategyName::least_connections.into(),
+    ///         min_healthy: 2,
+    ///         ..ServiceSettings::new("web")
+    ///     })
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When there is no tokio runtime, or the balancer was shut down.
+    pub async fn configure(&self, settings: ServiceSettings) -> Result<(), Error> {
+        self.change_specs(|specs| {
+            let name = Arc::clone(&settings.name);
+            match specs.get_mut(&name) {
+                Some(Known { spec, .. }) => {
+                    // Thresholds are those of the checks, where there are some.
+                    let checks = spec.settings.checks;
+                    spec.settings = ServiceSettings { checks, ..settings };
+                }
+                None => {
+                    specs.insert(name, Known::new(settings));
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Removes a service with its instances. Leases on them end as they would have.
+    ///
+    /// # Errors
+    /// When there is no such service.
+    pub async fn remove_service(&self, service: &str) -> Result<(), Error> {
+        self.change_specs(|specs| match specs.remove(service) {
+            Some(_) => Ok(()),
+            None => Err(Error::UnknownService(service.into())),
+        })
+        .await
+    }
+
+    /// The names of all services, in order.
+    #[must_use]
+    pub fn services(&self) -> Vec<Arc<str>> {
+        let services = self.balancer.services();
+        services
+            .iter()
+            .map(|service| Arc::clone(service.name()))
+            .collect()
+    }
+
+    /// Adds an instance to a service; the first one makes the service. One that is there already under its id and
+    /// address gets the weight, priority and labels, and keeps what is known of it.
+    ///
+    /// # Errors
+    /// When the id is registered at another address, there is no tokio runtime, or the balancer was shut down.
+    pub async fn register_instance(&self, service: &str, instance: Instance) -> Result<Effect, Error> {
+        let service = match self.balancer.service(service) {
+            Some(service) => service,
+            None => self.create(service).await?,
+        };
+        Ok(service.register(instance).await?)
+    }
+
+    /// Removes an instance. Its requests in flight end as they would have; to let them end first,
+    /// [`drain`](Self::drain) it and wait until [`explain`](Self::explain) shows none.
+    ///
+    /// # Errors
+    /// When there is no such service or instance.
+    pub async fn deregister_instance(&self, service: &str, id: &str) -> Result<Effect, Error> {
+        let (service, id) = self.find(service, id)?;
+        Ok(service.deregister(&id).await?)
+    }
+
+    /// A lease on an instance that may get a request now, chosen by the service's strategy.
+    ///
+    /// # Errors
+    /// Says why there is none.
+    pub fn get_instance(&self, service: &str) -> Result<Lease, GetError> {
+        self.select_instance(service, &Selection::new())
+    }
+
+    /// As [`get_instance`](Self::get_instance), for a request of which something is known.
+    ///
+    /// # Errors
+    /// Says why there is none.
+    pub fn select_instance(&self, service: &str, selection: &Selection<'_>) -> Result<Lease, GetError> {
+        let found = self.balancer.service(service);
+        let service = found.ok_or_else(|| GetError::UnknownService(service.into()))?;
+        let clock = self.balancer.clock();
+        let key = hash(&service, selection);
+        let request = PickRequest {
+            tried: selection.tried,
+            key,
+            region: selection.region,
+        };
+        match context::with(clock.now(), |cx| service.pick(&request, cx)) {
+            Ok(lease) => Ok(Lease::new(lease, Home::Service(service), clock)),
+            Err(reason) => {
+                service.metrics().record_no_pick();
+                let service = Arc::clone(service.name());
+                Err(GetError::NoPick { service, reason })
+            }
+        }
+    }
+
+    /// Says how well an instance is, from 0 (out of order) to 1 (well), as of now. It holds until there is a newer word.
+    ///
+    /// # Errors
+    /// When the score is not a number from 0 to 1, or there is no such service or instance.
+    pub async fn update_instance_health(&self, service: &str, id: &str, score: f64) -> Result<Effect, Error> {
+        self.update_instance_health_at(service, id, score, self.now())
+            .await
+    }
+
+    /// As [`update_instance_health`](Self::update_instance_health), for a score that speaks of another time than now (by
+    /// the balancer's [`now`](Self::now)). An older word than the newest is dropped; one from the future counts as of now.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn update_instance_health_at(
+        &self,
+        service: &str,
+        id: &str,
+        score: f64,
+        observed: Nanos,
+    ) -> Result<Effect, Error> {
+        let (service, id) = self.find(service, id)?;
+        Ok(service.report_health(&id, score, observed).await?)
+    }
+
+    /// Passes on what an instance says of its load, as of now; strategies that go by load use it until it is stale.
+    ///
+    /// # Errors
+    /// When there is no such service or instance.
+    pub async fn report_load(&self, service: &str, id: &str, report: LoadReport) -> Result<Effect, Error> {
+        let (service, id) = self.find(service, id)?;
+        Ok(service.report_load(&id, report, self.now()).await?)
+    }
+
+    /// Picks by another strategy from now on: a [`StrategyName`](crate::StrategyName), or settings. Picks under way are
+    /// not disturbed, and what is known of the instances is kept.
+    ///
+    /// # Errors
+    /// When there is no such service.
+    pub async fn set_strategy(
+        &self,
+        service: &str,
+        strategy: impl Into<StrategySettings>,
+    ) -> Result<Effect, Error> {
+        let strategy = strategy.into();
+        // Held, so that it is this strategy that the next change of settings starts from.
+        let mut specs = self.specs.lock().await;
+        let found = self.service(service)?;
+        if let Some(known) = specs.get_mut(service) {
+            known.spec.settings.strategy = strategy.clone();
+        }
+        Ok(found.set_strategy(strategy).await?)
+    }
+
+    /// Changes the weight of an instance.
+    ///
+    /// # Errors
+    /// When there is no such service or instance.
+    pub async fn set_weight(&self, service: &str, id: &str, weight: Weight) -> Result<Effect, Error> {
+        let (service, id) = self.find(service, id)?;
+        Ok(service.set_weight(&id, weight).await?)
+    }
+
+    /// Gives an instance no new requests. `why` is shown by [`explain`](Self::explain) and in the event.
+    ///
+    /// # Errors
+    /// When there is no such service or instance.
+    pub async fn drain(&self, service: &str, id: &str, why: &str) -> Result<Effect, Error> {
+        let (service, id) = self.find(service, id)?;
+        Ok(service.drain(&id, why).await?)
+    }
+
+    /// Ends a drain.
+    ///
+    /// # Errors
+    /// When there is no such service or instance.
+    pub async fn undrain(&self, service: &str, id: &str) -> Result<Effect, Error> {
+        let (service, id) = self.find(service, id)?;
+        Ok(service.undrain(&id).await?)
+    }
+
+    /// Everything that happens from now on to any service. A subscriber that is 1024 events behind loses the oldest, and
+    /// is told.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Event>> {
+        self.balancer.subscribe()
+    }
+
+    /// The last 1024 events, oldest first.
+    #[must_use]
+    pub fn recent_events(&self) -> Vec<Arc<Event>> {
+        self.balancer.recent_events()
+    }
+
+    /// What is going on in a service: each instance with its state and why, and what a pick would choose now.
+    ///
+    /// # Errors
+    /// When there is no such service.
+    pub fn explain(&self, service: &str) -> Result<Explanation, Error> {
+        self.explain_for(service, &Selection::new())
+    }
+
+    /// As [`explain`](Self::explain), for a request of which something is known.
+    ///
+    /// # Errors
+    /// When there is no such service.
+    pub fn explain_for(&self, service: &str, selection: &Selection<'_>) -> Result<Explanation, Error> {
+        let service = self.service(service)?;
+        let request = PickRequest {
+            tried: selection.tried,
+            key: hash(&service, selection),
+            region: selection.region,
+        };
+        Ok(Explanation::new(&service, &request, self.now()))
+    }
+
+    /// Starts to check the instances of a service, until the handle is dropped. Other checks of the service end with it.
+    ///
+    /// # Errors
+    /// When the settings are not acceptable, or there is no such service.
+    pub async fn start_checks(&self, service: &str, checks: Checks) -> Result<RunningChecks, Error> {
+        RunningChecks::start(self.clone(), service, checks).await
+    }
+
+    /// The time now, by the clock that events and observations are dated with.
+    #[must_use]
+    pub fn now(&self) -> Nanos {
+        self.balancer.clock().now()
+    }
+
+    /// Ends every task and waits for them. Picks go on working with what was last known; changes are refused from now on.
+    pub async fn shutdown(&self) {
+        self.balancer.shutdown().await;
+    }
+
+    /// Changes the table and puts it in force; it stays as it was when that fails.
+    pub(crate) async fn change_specs<R>(
+        &self,
+        change: impl FnOnce(&mut Specs) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let mut specs = self.specs.lock().await;
+        let mut next = specs.clone();
+        let result = change(&mut next)?;
+        let all = next.values().map(|known| known.spec.clone());
+        self.balancer.apply(all.collect()).await?;
+        *specs = next;
+        Ok(result)
+    }
+
+    async fn create(&self, name: &str) -> Result<Arc<Service>, Error> {
+        self.change_specs(|specs| {
+            // Somebody else may have made it meanwhile, with settings of its own.
+            specs.entry(name.into()).or_insert_with(|| {
+                let defaults = (*self.defaults).clone();
+                Known::new(ServiceSettings {
+                    name: name.into(),
+                    ..defaults
+                })
+            });
+            Ok(())
+        })
+        .await?;
+        self.service(name)
+    }
+
+    pub(crate) fn service(&self, name: &str) -> Result<Arc<Service>, Error> {
+        let service = self.balancer.service(name);
+        service.ok_or_else(|| Error::UnknownService(name.into()))
+    }
+
+    fn find(&self, service: &str, id: &str) -> Result<(Arc<Service>, InstanceId), Error> {
+        let found = self.service(service)?;
+        let id = InstanceId::new(id).map_err(|source| Error::Instance {
+            service: service.into(),
+            source,
+        })?;
+        Ok((found, id))
+    }
+}
+
+impl Default for LoadBalancer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The key as the strategy in force hashes it. A strategy that hashes and gets none has that counted.
+fn hash(service: &Service, selection: &Selection<'_>) -> Option<u64> {
+    let view = service.view();
+    let wanted = view.request_key()?;
+    let Some(key) = selection.key else {
+        service.metrics().record_absent_key();
+        return None;
+    };
+    Some(wanted.hash.hash(key))
+}

@@ -1,0 +1,141 @@
+//! A lease that knows its clock and whom to tell.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Release};
+use std::time::Duration;
+
+use evenkeel_core as core;
+use evenkeel_core::{Instance, Nanos, Outcome, Slot, Verdict};
+use evenkeel_runtime::{Clock, Service};
+
+/// The right to send one request to an instance.
+///
+/// Until it ends, the request counts as in flight. It ends exactly once: with what the request came to, or,
+/// when it is dropped (the task was cancelled, a panic passed by), as cancelled, which says nothing about the
+/// instance. Times are read from the balancer's clock.
+///
+/// ```
+/// # use evenkeel::{Instance, LoadBalancer};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let balancer = LoadBalancer::new();
+/// # balancer.register_instance("web", Instance::new("web-1", "127.0.0.1:9001".parse()?)?).await?;
+/// # async fn send(_: std::net::SocketAddr) -> Result<u16, std::io::Error> { Ok(200) }
+/// let lease = balancer.get_instance("web")?;
+/// match send(lease.address()).await {
+///     Ok(status) => lease.answered_with(status), // 5xx speaks against the instance
+///     Err(_) => lease.failed(),                  // refused, broken, timed out
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "a lease that is dropped ends as cancelled: send the request, then say what it came to"]
+pub struct Lease {
+    lease: core::Lease,
+    home: Home,
+    clock: Clock,
+    /// When the head of the response was there.
+    head: Option<Nanos>,
+}
+
+/// Who wants to know when a run of failures is complete.
+#[derive(Debug)]
+pub(crate) enum Home {
+    /// The writer of a service.
+    Service(Arc<Service>),
+    /// Whoever looks at the flag next.
+    Flag(Arc<AtomicBool>),
+}
+
+impl Lease {
+    pub(crate) fn new(lease: core::Lease, home: Home, clock: Clock) -> Self {
+        Self {
+            lease,
+            home,
+            clock,
+            head: None,
+        }
+    }
+
+    /// The instance to send to.
+    #[must_use]
+    pub fn instance(&self) -> &Instance {
+        self.lease.member().instance()
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.instance().address
+    }
+
+    /// Its place in the service, for [`Selection::avoiding`](crate::Selection::avoiding).
+    #[must_use]
+    pub fn slot(&self) -> Slot {
+        self.lease.slot()
+    }
+
+    /// The time since the pick.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.clock.now().since(self.lease.started()).as_duration()
+    }
+
+    /// The head of the response is there, its body is to come: what comes after counts as in flight, and not as
+    /// the instance's response time. Without this, the whole time until the end is.
+    pub fn head_arrived(&mut self) {
+        self.head.get_or_insert_with(|| self.clock.now());
+    }
+
+    /// Ends with success; a client's own fault (4xx) is one too.
+    pub fn succeeded(self) {
+        self.end(Verdict::Success);
+    }
+
+    /// Ends with a failure of the instance: refused, broken, timed out, 5xx.
+    pub fn failed(self) {
+        self.end(Verdict::Failure);
+    }
+
+    /// Ends with an HTTP status: 5xx is a failure, all else a success.
+    pub fn answered_with(self, status: u16) {
+        // The core knows which statuses speak against an instance.
+        let verdict = Outcome::from_status(status, Nanos::ZERO).verdict;
+        self.end(verdict);
+    }
+
+    /// Ends without saying anything about the instance, like dropping the lease.
+    pub fn cancelled(self) {
+        self.end(Verdict::Cancelled);
+    }
+
+    /// Ends with an outcome of the caller's own making, whose response time need not be this clock's.
+    pub fn finish(self, outcome: &Outcome) {
+        let now = self.clock.now();
+        match self.home {
+            Home::Service(service) => service.finish(self.lease, outcome, now),
+            Home::Flag(flag) => {
+                if self.lease.finish(outcome, now).is_some() {
+                    // Pairs with the swap of who looks: it then sees the counters that raised the alarm.
+                    flag.store(true, Release);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn end(self, verdict: Verdict) {
+        let response_time = match verdict {
+            Verdict::Cancelled => None,
+            _ => {
+                let end = self.head.unwrap_or_else(|| self.clock.now());
+                Some(end.since(self.lease.started()))
+            }
+        };
+        self.finish(&Outcome {
+            verdict,
+            response_time,
+        });
+    }
+}

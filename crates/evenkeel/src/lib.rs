@@ -1,0 +1,131 @@
+//! Health-aware load balancing inside a program: no proxy, no sidecar.
+//!
+//! A program that calls a service which runs in several places holds a [`LoadBalancer`]. It tells it where the service
+//! runs, asks it where to send each request, and says how the request went. The balancer does the rest: it spreads
+//! requests by the strategy of the service, takes out instances that fail, brings them back with care, and says why.
+//!
+//! ```
+//! use evenkeel::{Instance, LoadBalancer};
+//!
+//! # async fn send(_: std::net::SocketAddr) -> Result<u16, std::io::Error> { Ok(200) }
+//! #[tokio::main(flavor = "current_thread")]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let balancer = LoadBalancer::new();
+//!     for (id, address) in [("web-1", "127.0.0.1:9001"), ("web-2", "127.0.0.1:9002")] {
+//!         balancer.register_instance("web", Instance::new(id, address.parse()?)?).await?;
+//!     }
+//!
+//!     for _ in 0..10 {
+//!         let lease = balancer.get_instance("web")?;
+//!         match send(lease.address()).await {
+//!             Ok(status) => lease.answered_with(status),
+//!             Err(_) => lease.failed(),
+//!         }
+//!     }
+//!     println!("{}", balancer.explain("web")?);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Concepts
+//!
+//! A **service** is a name under which **instances** do the same work. An [`Instance`] has an id that is unique in its
+//! service, an address, a [`Weight`], a priority and labels. A **strategy** chooses among the **candidates**: the instances
+//! that pass all stages before it (draining, checks, ejection, priority). The strategy never decides who may be chosen,
+//! and health never decides who of them is: see [`strategies`] for one page about each.
+//!
+//! A pick returns a [`Lease`], the right to send one request. It counts as in flight until it ends, exactly once, with
+//! what the request came to; dropping it ends it too, as cancelled. What leases say is all that most strategies and the
+//! ejection of failing instances need: after five failures in a row an instance gets no requests for some seconds, and
+//! each further time for twice as long. Only so many are ejected that enough others do the work; when nobody answers,
+//! nobody is taken out.
+//!
+//! More is known when you say more: [`Checks`] ask the instances themselves ([`LoadBalancer::start_checks`]), and
+//! [`update_instance_health`](LoadBalancer::update_instance_health) and [`report_load`](LoadBalancer::report_load) pass on
+//! what they say of themselves.
+//!
+//! Everything that happens is an [`Event`] with a reason in words and numbers ([`LoadBalancer::subscribe`]), and
+//! [`LoadBalancer::explain`] shows a service as it is now.
+//!
+//! # Retries
+//!
+//! A request that may be repeated goes to another instance when the first fails:
+//!
+//! ```
+//! use evenkeel::{Instance, LoadBalancer, Selection};
+//!
+//! # async fn send(address: std::net::SocketAddr) -> Result<u16, std::io::Error> {
+//! #     if address.port() == 9001 { Err(std::io::ErrorKind::ConnectionRefused.into()) } else { Ok(200) }
+//! # }
+//! async fn call(balancer: &LoadBalancer, user: &str) -> Result<u16, Box<dyn std::error::Error>> {
+//!     let mut tried = Vec::new();
+//!     loop {
+//!         let lease = balancer.select_instance("web", &Selection::new().key(user).avoiding(&tried))?;
+//!         let slot = lease.slot();
+//!         match send(lease.address()).await {
+//!             Ok(status) => {
+//!                 lease.answered_with(status);
+//!                 return Ok(status);
+//!             }
+//!             Err(error) => {
+//!                 lease.failed();
+//!                 if tried.len() == 2 {
+//!                     return Err(error.into());
+//!                 }
+//!                 tried.push(slot);
+//!             }
+//!         }
+//!     }
+//! }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! #     let balancer = LoadBalancer::new();
+//! #     for (id, address) in [("web-1", "127.0.0.1:9001"), ("web-2", "127.0.0.1:9002")] {
+//! #         balancer.register_instance("web", Instance::new(id, address.parse()?)?).await?;
+//! #     }
+//! #     for _ in 0..10 { assert_eq!(call(&balancer, "alice").await?, 200); }
+//! #     Ok(())
+//! # }
+//! ```
+//!
+//! # Threads and runtimes
+//!
+//! Operations that change something are `async` and need a tokio runtime, of any kind; outside one they say so
+//! ([`Error::Settings`]). Each service has one writer task, on the runtime that made the first service; when that runtime
+//! ends, picks go on with what was last known. Picks and leases need no runtime, take no lock and allocate nothing on
+//! their way; a pick costs a look into the table of services, the strategy (see its page) and a few atomics.
+//!
+//! # Features
+//!
+//! - `tower`: the module `tower`, a `tower::Service` that balances over any `tower::discover::Discover`.
+//!
+//! Absent on purpose: connections, retries and anything else that knows a request's bytes. The proxy `evenkeel serve` is
+//! where those are.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod balancer;
+mod checks;
+mod context;
+mod error;
+mod explain;
+mod lease;
+mod selection;
+pub mod strategies;
+#[cfg(feature = "tower")]
+pub mod tower;
+
+pub use balancer::LoadBalancer;
+pub use checks::{Checks, RunningChecks};
+pub use error::{Error, GetError};
+pub use explain::{Excluded, ExplainedInstance, Explanation};
+pub use lease::Lease;
+pub use selection::Selection;
+
+pub use evenkeel_core::{
+    CheckThresholds, Effect, EjectionSettings, Event, EventKind, HashSecret, HashSettings, Instance,
+    InstanceError, InstanceId, InstanceState, KeySource, LoadFactor, LoadReport, Nanos, NoPick,
+    OperationError, Outcome, ReportError, ServiceSettings, Slot, StrategyName, StrategySettings, Verdict,
+    Weight,
+};
+pub use evenkeel_runtime::{ApplyError, CheckKind, CheckSettings, OperateError};

@@ -1,0 +1,9 @@
+//! The library as its users see it.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod balancer;
+mod checks;
+mod example;
+mod explain;
+mod support;
+mod tower;

@@ -1,0 +1,407 @@
+//! The adapter, over mock services.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use evenkeel::strategies::ConsistentHash;
+use evenkeel::tower::{Balance, Error, Http, Plain, RoutingKey, TrackedBody};
+use evenkeel::{EjectionSettings, InstanceState, Nanos, ServiceSettings, StrategyName, StrategySettings};
+use http::{Request, Response};
+use http_body_util::{BodyExt, Channel, Full};
+use tokio::sync::mpsc;
+use tokio_stream::Stream;
+use tower::discover::Change;
+use tower::{BoxError, Service};
+use tower_test::mock::{self, Handle, Mock};
+
+use crate::support::{PATIENCE, address};
+
+type Found<S> = Result<Change<SocketAddr, S>, Infallible>;
+
+/// Discovery by hand.
+struct Changes<S>(mpsc::UnboundedReceiver<Found<S>>);
+
+impl<S> Stream for Changes<S> {
+    type Item = Found<S>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Found<S>>> {
+        self.0.poll_recv(cx)
+    }
+}
+
+fn settings(strategy: StrategyName) -> ServiceSettings {
+    ServiceSettings {
+        strategy: strategy.into(),
+        ..ServiceSettings::new("web")
+    }
+}
+
+type Text = Mock<&'static str, &'static str>;
+type TextHandle = Handle<&'static str, &'static str>;
+type TextBalance = Balance<Changes<Text>, &'static str, Plain>;
+
+/// Three mocks at ports 9001 to 9003, of which none is ready, and the way to change that.
+fn texts(strategy: StrategyName) -> (TextBalance, Vec<TextHandle>, mpsc::UnboundedSender<Found<Text>>) {
+    let (found, changes) = mpsc::unbounded_channel();
+    let mut handles = Vec::new();
+    for port in 9001..=9003 {
+        let (service, mut handle) = mock::pair();
+        handle.allow(0);
+        found.send(Ok(Change::Insert(address(port), service))).unwrap();
+        handles.push(handle);
+    }
+    (
+        Balance::plain(Changes(changes), settings(strategy)),
+        handles,
+        found,
+    )
+}
+
+fn poll<B: Service<R>, R>(balance: &mut B) -> Poll<Result<(), B::Error>> {
+    balance.poll_ready(&mut Context::from_waker(Waker::noop()))
+}
+
+async fn ready<B: Service<R, Error = BoxError>, R>(balance: &mut B) {
+    let ready = poll_fn(|cx| balance.poll_ready(cx));
+    tokio::time::timeout(PATIENCE, ready).await.unwrap().unwrap();
+}
+
+fn own(error: &BoxError) -> &Error {
+    error.downcast_ref().unwrap_or_else(|| panic!("{error}"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_ready_when_a_candidate_is_and_calls_that_one() {
+    let (mut balance, mut handles, _found) = texts(StrategyName::round_robin);
+    assert!(poll(&mut balance).is_pending(), "nobody is ready");
+    handles[1].allow(2);
+    for _ in 0..2 {
+        ready(&mut balance).await;
+        let response = tokio::spawn(balance.call("ping"));
+        let (request, reply) = handles[1].next_request().await.unwrap();
+        assert_eq!(request, "ping");
+        reply.send_response("pong");
+        assert_eq!(response.await.unwrap().unwrap(), "pong");
+    }
+    assert!(poll(&mut balance).is_pending(), "it has taken what it allowed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_is_woken_when_one_gets_ready() {
+    let (mut balance, mut handles, _found) = texts(StrategyName::round_robin);
+    assert!(poll(&mut balance).is_pending());
+    let waiting = tokio::spawn(async move {
+        ready(&mut balance).await;
+        balance
+    });
+    tokio::task::yield_now().await;
+    handles[2].allow(1);
+    let balance = waiting.await.unwrap();
+    assert_eq!(balance.ready_len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn readiness_that_went_is_noticed_in_the_call() {
+    let (mut balance, mut handles, _found) = texts(StrategyName::round_robin);
+    handles.iter_mut().for_each(|handle| handle.allow(1));
+    ready(&mut balance).await;
+    assert_eq!(balance.ready_len(), 3);
+    // Two fail after they were ready: the third is used.
+    handles[0].send_error("connection closed");
+    drop(handles.remove(1));
+    let response = tokio::spawn(balance.call("ping"));
+    let (_, reply) = handles[1].next_request().await.unwrap();
+    reply.send_response("pong");
+    assert_eq!(response.await.unwrap().unwrap(), "pong");
+    // Those that failed are gone until they are discovered anew.
+    assert!(poll(&mut balance).is_pending());
+    assert_eq!(balance.view().members().count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_without_anybody_ready_is_an_error_and_no_panic() {
+    let (mut balance, _handles, _found) = texts(StrategyName::round_robin);
+    let error = balance.call("ping").await.unwrap_err();
+    assert!(
+        matches!(own(&error), Error::NoPick { .. }),
+        "nobody is known before the first poll: {error}"
+    );
+    assert!(poll(&mut balance).is_pending());
+    let error = balance.call("ping").await.unwrap_err();
+    assert!(matches!(own(&error), Error::NoneReady { .. }), "{error}");
+    assert!(error.to_string().contains("web"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn discovery_adds_replaces_and_removes() {
+    let (mut balance, mut handles, found) = texts(StrategyName::round_robin);
+    handles.iter_mut().for_each(|handle| handle.allow(1));
+    ready(&mut balance).await;
+    for port in 9001..=9002 {
+        found.send(Ok(Change::Remove(address(port)))).unwrap();
+    }
+    // The last one is replaced by another service for the same instance.
+    let (service, mut handle) = mock::pair();
+    handle.allow(1);
+    found.send(Ok(Change::Insert(address(9003), service))).unwrap();
+    ready(&mut balance).await;
+    assert_eq!((balance.view().members().count(), balance.ready_len()), (1, 1));
+    let response = tokio::spawn(balance.call("ping"));
+    let (_, reply) = handle.next_request().await.unwrap();
+    reply.send_response("pong");
+    response.await.unwrap().unwrap();
+
+    found.send(Ok(Change::Remove(address(9003)))).unwrap();
+    assert!(poll(&mut balance).is_pending(), "somebody may come");
+    drop(found);
+    let Poll::Ready(Err(error)) = poll(&mut balance) else {
+        panic!("nobody will ever come");
+    };
+    assert!(matches!(own(&error), Error::NobodyLeft { .. }), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_eject_and_the_others_do_the_work() {
+    let (mut balance, mut handles, _found) = texts(StrategyName::round_robin);
+    handles.iter_mut().for_each(|handle| handle.allow(1000));
+    let mut sick = handles.remove(0);
+    tokio::spawn(async move {
+        while let Some((_, reply)) = sick.next_request().await {
+            reply.send_error("refused");
+        }
+    });
+    for mut well in handles {
+        tokio::spawn(async move {
+            while let Some((_, reply)) = well.next_request().await {
+                reply.send_response("pong");
+            }
+        });
+    }
+    let mut failed = 0;
+    for _ in 0..100 {
+        ready(&mut balance).await;
+        failed += u32::from(balance.call("ping").await.is_err());
+    }
+    assert_eq!(failed, 5, "as many as eject, and no more");
+    let states = balance.view().members().map(|(_, member, status)| {
+        (
+            member.instance().address.port(),
+            matches!(status.state, InstanceState::Ejected { .. }),
+        )
+    });
+    assert_eq!(
+        states.collect::<Vec<_>>(),
+        [(9001, true), (9002, false), (9003, false)]
+    );
+    // Time brings it back, with nobody but the one who polls.
+    tokio::time::advance(Duration::from_secs(6)).await;
+    ready(&mut balance).await;
+    assert_eq!(balance.view().candidates().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_an_ejection_wakes_who_waits() {
+    let (found, changes) = mpsc::unbounded_channel();
+    let (sick, mut sick_handle) = mock::pair::<&'static str, &'static str>();
+    let (busy, mut busy_handle) = mock::pair();
+    busy_handle.allow(0);
+    sick_handle.allow(1000);
+    for (port, service) in [(9001, sick), (9002, busy)] {
+        found.send(Ok(Change::Insert(address(port), service))).unwrap();
+    }
+    let once = EjectionSettings {
+        consecutive_failures: 1,
+        ..EjectionSettings::default()
+    };
+    let settings = ServiceSettings {
+        ejection: once,
+        ..settings(StrategyName::round_robin)
+    };
+    let mut balance = Balance::plain(Changes(changes), settings);
+    ready(&mut balance).await;
+    let response = tokio::spawn(balance.call("ping"));
+    sick_handle.next_request().await.unwrap().1.send_error("broken");
+    response.await.unwrap().unwrap_err();
+    assert!(poll(&mut balance).is_pending(), "one is ejected, the other busy");
+    let began = tokio::time::Instant::now();
+    ready(&mut balance).await;
+    let waited = began.elapsed();
+    assert!(
+        waited >= Duration::from_secs(4) && waited <= Duration::from_secs(6),
+        "{waited:?}"
+    );
+}
+
+// HTTP: the lease ends with the body.
+
+type Web = Mock<Request<()>, Response<Channel<Bytes, std::io::Error>>>;
+
+/// One instance behind HTTP, its requests in flight and how they ended.
+struct Site {
+    balance: Balance<Changes<Web>, Request<()>, Http>,
+    handle: Handle<Request<()>, Response<Channel<Bytes, std::io::Error>>>,
+    _found: mpsc::UnboundedSender<Found<Web>>,
+}
+
+impl Site {
+    async fn new() -> Self {
+        let (found, changes) = mpsc::unbounded_channel();
+        let (service, mut handle) = mock::pair();
+        handle.allow(1000);
+        found.send(Ok(Change::Insert(address(9001), service))).unwrap();
+        let mut balance = Balance::http(Changes(changes), settings(StrategyName::round_robin));
+        ready(&mut balance).await;
+        let _found = found;
+        Self {
+            balance,
+            handle,
+            _found,
+        }
+    }
+
+    /// A response with `status`, and the way to write its body.
+    async fn get(
+        &mut self,
+        status: u16,
+    ) -> (
+        Response<TrackedBody<Channel<Bytes, std::io::Error>>>,
+        http_body_util::channel::Sender<Bytes, std::io::Error>,
+    ) {
+        ready(&mut self.balance).await;
+        let response = tokio::spawn(self.balance.call(Request::new(())));
+        let (_, reply) = self.handle.next_request().await.unwrap();
+        let (sender, body) = Channel::new(4);
+        reply.send_response(Response::builder().status(status).body(body).unwrap());
+        (response.await.unwrap().unwrap(), sender)
+    }
+
+    /// In flight, successes, failures, cancelled.
+    fn counts(&self) -> (u32, u64, u64, u64) {
+        let view = self.balance.view();
+        let (_, member, _) = view.members().next().unwrap();
+        let stats = member.stats();
+        (
+            member.load().get(),
+            stats.successes(),
+            stats.failures(),
+            stats.cancelled(),
+        )
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_is_in_flight_until_its_body_has_ended() {
+    let mut site = Site::new().await;
+    let (response, mut sender) = site.get(200).await;
+    assert_eq!(site.counts(), (1, 0, 0, 0));
+    tokio::time::advance(Duration::from_secs(9)).await;
+    let mut body = response.into_body();
+    sender.send_data("hello".into()).await.unwrap();
+    body.frame().await.unwrap().unwrap();
+    assert_eq!(site.counts(), (1, 0, 0, 0));
+    drop(sender);
+    assert!(body.frame().await.is_none());
+    assert_eq!(site.counts(), (0, 1, 0, 0));
+    drop(body);
+    assert_eq!(site.counts(), (0, 1, 0, 0));
+    let view = site.balance.view();
+    let (_, member, _) = view.members().next().unwrap();
+    let (time, _) = member.stats().response_time().unwrap();
+    assert!(
+        time < Nanos::from_secs(1),
+        "the body is not the response time: {time}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_response_says_about_its_instance() {
+    let mut site = Site::new().await;
+    let (response, sender) = site.get(503).await;
+    drop(sender);
+    response.into_body().collect().await.unwrap();
+    assert_eq!(site.counts(), (0, 0, 1, 0), "5xx is a failure");
+
+    let (response, sender) = site.get(200).await;
+    sender.abort(std::io::ErrorKind::ConnectionReset.into());
+    response.into_body().collect().await.unwrap_err();
+    assert_eq!(site.counts(), (0, 0, 2, 0), "a broken body is one");
+
+    let (response, _sender) = site.get(404).await;
+    drop(response);
+    assert_eq!(
+        site.counts(),
+        (0, 1, 2, 0),
+        "who drops the body has seen the status"
+    );
+
+    ready(&mut site.balance).await;
+    drop(site.balance.call(Request::new(())));
+    assert_eq!(
+        site.counts(),
+        (0, 1, 2, 1),
+        "who drops the future has seen nothing"
+    );
+}
+
+/// Always ready; answers with its port.
+#[derive(Clone, Copy)]
+struct Port(u16);
+
+impl Service<Request<()>> for Port {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = std::future::Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<()>) -> Self::Future {
+        let body = Full::from(self.0.to_string());
+        std::future::ready(Ok(Response::new(body)))
+    }
+}
+
+#[tokio::test]
+async fn the_request_decides_with_strategies_that_hash() {
+    let found = (9001..=9005).map(|port| Ok::<_, Infallible>(Change::Insert(address(port), Port(port))));
+    let settings = ServiceSettings {
+        strategy: StrategySettings::consistent_hash(ConsistentHash::default()),
+        ..ServiceSettings::new("web")
+    };
+    let mut balance = Balance::http(tokio_stream::iter(found), settings);
+    let mut ask = async |user: &str| {
+        ready(&mut balance).await;
+        let key = RoutingKey(user.to_owned().into());
+        let request = Request::builder().extension(key).body(()).unwrap();
+        let response = balance.call(request).await.unwrap();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        String::from_utf8(body.to_vec()).unwrap()
+    };
+    let mut owners = BTreeMap::new();
+    for round in 0..3 {
+        for user in 0..50 {
+            let port = ask(&format!("user-{user}")).await;
+            let owner = owners.entry(user).or_insert_with(|| port.clone());
+            assert_eq!(*owner, port, "round {round}");
+        }
+    }
+    let used: std::collections::BTreeSet<_> = owners.values().collect();
+    assert_eq!(used.len(), 5);
+}
+
+/// Futures can go to other threads.
+#[test]
+fn it_can_be_sent() {
+    fn sent<T: Send>(_: T) {}
+    let (balance, ..) = texts(StrategyName::round_robin);
+    sent(balance);
+    fn future<B: Service<R, Future: Future + Send>, R>(_: fn(B, R)) {}
+    future(|_: TextBalance, _: &'static str| ());
+}
