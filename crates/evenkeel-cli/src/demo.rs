@@ -1,7 +1,7 @@
 //! `evenkeel demo`: a fleet that misbehaves, a balancer before it, clients, and somebody who watches.
 //!
-//! Two sites run side by side, alike in everything but the strategy: the default one is shown, the one
-//! with `round_robin` is only measured. Each has backends on a thread of their own, its own balancer with
+//! Three sites run side by side, alike in everything but the strategy: the one with the default is shown, the
+//! others are only measured. Each has backends on a thread of their own, its own balancer with
 //! its own workers, and its own load on another thread; this thread runs writers and checks, as in
 //! `serve`, and one more paints.
 
@@ -41,8 +41,14 @@ use site::{Setup, Site};
 use stage::Stage;
 use summary::Results;
 
-/// What the shown strategy is compared with.
-const COMPARED: StrategyName = StrategyName::round_robin;
+/// The strategies, each with a site of its own: the one that is shown, and those it is compared with.
+const STRATEGIES: [StrategyName; SITES] = [
+    StrategyName::DEFAULT,
+    StrategyName::least_connections,
+    StrategyName::round_robin,
+];
+/// How many there are.
+const SITES: usize = 3;
 /// Makes arrivals and service times the same for both sites, and in every demo.
 const SEED: u64 = 0x05ee_d0f0_de30;
 /// Between two looks at the board.
@@ -67,17 +73,20 @@ async fn show(arguments: &Demo) -> Result<(), Failed> {
         admin: arguments.admin,
         seed: SEED,
     };
-    let shown = Site::start(setup, &stage).await?;
-    let compared = Setup {
-        strategy: COMPARED,
-        listen: any,
-        admin: any,
-        ..setup
-    };
-    let compared = Site::start(compared, &stage).await?;
+    let mut sites = vec![Site::start(setup, &stage).await?];
+    for strategy in STRATEGIES.into_iter().skip(1) {
+        let compared = Setup {
+            strategy,
+            listen: any,
+            admin: any,
+            ..setup
+        };
+        sites.push(Site::start(compared, &stage).await?);
+    }
+    let shown = &sites[0];
     let readiness = Arc::new(Readiness::default());
-    let admin = admin(&shown, &readiness)?;
-    print(&header(arguments, &shown, admin.local_addr()))?;
+    let admin = admin(shown, &readiness)?;
+    print(&header(arguments, shown, admin.local_addr()))?;
 
     let begin = stage.begin();
     readiness.set_ready(true);
@@ -91,13 +100,14 @@ async fn show(arguments: &Demo) -> Result<(), Failed> {
         };
         Load::start(plan).map_err(Failed::start)
     };
-    let mut loads = [load(&shown)?, load(&compared)?];
-    let clienteles = [(setup.strategy, loads[0].tally()), (COMPARED, loads[1].tally())];
-    let board = Board::new(&stage, &shown, clienteles);
+    let mut loads = sites.iter().map(load).collect::<Result<Vec<_>, _>>()?;
+    let clienteles = STRATEGIES.into_iter().zip(&loads);
+    let clienteles = clienteles.map(|(strategy, load)| (strategy, load.tally()));
+    let board = Board::new(&stage, shown, clienteles.collect());
 
     let ended_at = watch(board, &mut loads, begin).await?;
     readiness.set_draining();
-    let results = [(&shown, &loads[0]), (&compared, &loads[1])].map(|(site, load)| {
+    let results = sites.iter().zip(&loads).map(|(site, load)| {
         let tally = load
             .tally()
             .lock()
@@ -105,10 +115,12 @@ async fn show(arguments: &Demo) -> Result<(), Failed> {
             .clone();
         Results::new(site.service.view().strategy(), tally, &site.service)
     });
+    let results: Vec<Results> = results.collect();
     print(&summary::summary(&results, ended_at, arguments.duration))?;
     drop(loads);
-    shown.shutdown().await;
-    compared.shutdown().await;
+    for site in sites {
+        site.shutdown().await;
+    }
     Ok(())
 }
 
@@ -130,9 +142,14 @@ fn header(arguments: &Demo, site: &Site, admin: SocketAddr) -> String {
         "evenkeel {version}: {n} backends misbehave on a script, {rate} requests/s for {duration}\n\
          \x20 balancer  curl http://{address}/\n\
          \x20 admin     curl http://{admin}/api/v1/services/demo/instances\n\
-         For the summary, {COMPARED} is measured meanwhile with a fleet of its own.\n\
+         For the summary, {compared} are measured meanwhile, each with a fleet of its own.\n\
          Times of day are UTC.\n\n",
         version = env!("CARGO_PKG_VERSION"),
+        compared = STRATEGIES[1..]
+            .iter()
+            .map(|name| name.as_str())
+            .collect::<Vec<_>>()
+            .join(" and "),
         n = script::INSTANCES,
         rate = arguments.requests_per_second,
         duration = text::seconds(arguments.duration),
@@ -142,15 +159,14 @@ fn header(arguments: &Demo, site: &Site, admin: SocketAddr) -> String {
 
 /// Shows the board until the loads have ended, which a signal or a key hastens. Returns how long they
 /// sent.
-async fn watch(board: Board, loads: &mut [Load; 2], begin: Instant) -> Result<Duration, Failed> {
+async fn watch(board: Board, loads: &mut [Load], begin: Instant) -> Result<Duration, Failed> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failed::start)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(Failed::start)?;
     let (stop, stopped) = mpsc::channel();
     let mut painter = tokio::task::spawn_blocking(move || paint(board, &stopped));
-    let [first, second] = loads;
     let mut painted = None;
     let finished = tokio::select! {
-        () = async { first.finished().await; second.finished().await } => true,
+        () = all_finished(loads) => true,
         _ = interrupt.recv() => false,
         _ = terminate.recv() => false,
         // Whoever watches has had enough, or has gone.
@@ -161,10 +177,8 @@ async fn watch(board: Board, loads: &mut [Load; 2], begin: Instant) -> Result<Du
     };
     let sent_for = begin.elapsed();
     if !finished {
-        first.stop();
-        second.stop();
-        first.finished().await;
-        second.finished().await;
+        loads.iter().for_each(Load::stop);
+        all_finished(loads).await;
     }
     drop(stop);
     let painted = match painted {
@@ -173,6 +187,12 @@ async fn watch(board: Board, loads: &mut [Load; 2], begin: Instant) -> Result<Du
     };
     painted.map_err(Failed::start)?.or_else(unless_gone)?;
     Ok(sent_for)
+}
+
+async fn all_finished(loads: &mut [Load]) {
+    for load in loads {
+        load.finished().await;
+    }
 }
 
 /// Paints until `stopped` is closed or whoever watches wants the end. On a thread of its own: a terminal

@@ -52,7 +52,7 @@ pub(super) struct Frame {
     pub(super) caption: String,
     pub(super) rows: Vec<Row>,
     /// Of the balancer that is shown, then of the one it is compared with.
-    pub(super) clients: [Clients; 2],
+    pub(super) clients: Vec<Clients>,
 }
 
 impl Frame {
@@ -94,14 +94,14 @@ pub(super) struct Board {
     balancer: Balancer,
     service: Arc<Service>,
     events: broadcast::Receiver<Arc<Event>>,
-    clienteles: [Clientele; 2],
+    clienteles: Vec<Clientele>,
     told: f64,
     /// Picks per member at past moments, oldest first.
     past: VecDeque<(Duration, Vec<u64>)>,
 }
 
 impl Board {
-    pub(super) fn new(stage: &Stage, site: &Site, clienteles: [Clientele; 2]) -> Self {
+    pub(super) fn new(stage: &Stage, site: &Site, clienteles: Vec<Clientele>) -> Self {
         Self {
             stage: stage.clone(),
             balancer: site.balancer.clone(),
@@ -153,7 +153,7 @@ impl Board {
             Row {
                 name: member.instance().id.to_string(),
                 state: status.state,
-                score: stats.success_share(),
+                score: stats.health(),
                 picks: (recent, total),
                 in_flight: member.load().get(),
                 p50: quantile(0.5),
@@ -167,7 +167,7 @@ impl Board {
             duration: self.stage.duration(),
             caption: script::caption(self.stage.part()),
             rows: rows.collect(),
-            clients: self.clienteles.each_ref().map(clients),
+            clients: self.clienteles.iter().map(clients).collect(),
         }
     }
 
@@ -255,7 +255,7 @@ pub(super) mod sample {
                     _ => row(&format!("web-{n}"), InstanceState::Healthy),
                 })
                 .collect(),
-            clients: [StrategyName::power_of_two, StrategyName::round_robin].map(clients),
+            clients: super::super::STRATEGIES.map(clients).to_vec(),
         }
     }
 }

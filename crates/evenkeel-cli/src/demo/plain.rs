@@ -83,6 +83,6 @@ mod tests {
             "00:00:00 12 s of 30 s | 1234567 requests, 12345 errors, p50 5.3 ms, p99 1.25 s | web-4 ejected | \
              web-4 fails fast"
         );
-        assert!(status(&frame(31)).ends_with("| web-4 ejected | waiting for the last 24690 requests"));
+        assert!(status(&frame(31)).ends_with("| web-4 ejected | waiting for the last 37035 requests"));
     }
 }

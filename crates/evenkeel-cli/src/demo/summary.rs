@@ -1,4 +1,4 @@
-//! The last words: what clients measured under both strategies.
+//! The last words: what clients measured under each strategy.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -43,7 +43,7 @@ pub(super) fn summary(results: &[Results], elapsed: Duration, duration: Duration
     let _ = write!(
         out,
         "\nSummary of {}{}\n\n\
-         {:<16}{:>9}{:>9}{:>10}{:>11}{:>11}{:>11}\n",
+         {:<18}{:>9}{:>9}{:>9}{:>11}{:>11}{:>11}\n",
         text::seconds(elapsed.min(duration)),
         if elapsed < duration {
             format!(", ended early (planned: {})", text::seconds(duration))
@@ -63,7 +63,7 @@ pub(super) fn summary(results: &[Results], elapsed: Duration, duration: Duration
         let quantile = |q| text::time_or_dash(tally.quantile(q));
         let _ = writeln!(
             out,
-            "{:<16}{:>9}{:>9}{:>10}{:>11}{:>11}{:>11}",
+            "{:<18}{:>9}{:>9}{:>9}{:>11}{:>11}{:>11}",
             one.strategy.as_str(),
             tally.requests(),
             tally.errors(),
@@ -79,7 +79,7 @@ pub(super) fn summary(results: &[Results], elapsed: Duration, duration: Duration
     }
     out.push_str(&shares(results, elapsed, duration));
     out.push_str(
-        "\nBoth ran at the same time, each with six backends of its own: same script, same\n\
+        "\nAll ran at the same time, each with six backends of its own: same script, same\n\
          arrivals, same retries, checks and ejections; only the strategy differs. Errors\n\
          are what clients saw. Times run from when a request was due to the end of its\n\
          answer, so that waiting is never left out.\n",
@@ -114,7 +114,7 @@ fn details(one: &Results) -> String {
         kinds.join(", ")
     };
     let mut line = format!(
-        "{:<16}errors: {errors}; retries: {}",
+        "{:<18}errors: {errors}; retries: {}",
         one.strategy.as_str(),
         one.retries
     );
@@ -131,14 +131,14 @@ fn details(one: &Results) -> String {
 fn shares(results: &[Results], elapsed: Duration, duration: Duration) -> String {
     let mut out = format!("\n{:<8}", "share of");
     for one in results {
-        let _ = write!(out, "{:>14}", one.strategy.as_str());
+        let _ = write!(out, "{:>18}", one.strategy.as_str());
     }
     out.push_str("   script\n");
     for instance in 0..script::INSTANCES {
         let _ = write!(out, "{:<8}", script::name(instance));
         for one in results {
             let picks = one.picks.get(instance).copied().unwrap_or(0);
-            let _ = write!(out, "{:>14}", text::percent(picks, one.picks.iter().sum(), 1));
+            let _ = write!(out, "{:>18}", text::percent(picks, one.picks.iter().sum(), 1));
         }
         let _ = writeln!(out, "   {}", script::history(instance, duration, elapsed));
     }
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn both_strategies_stand_in_one_table() {
+    fn all_strategies_stand_in_one_table() {
         let results = [
             results(StrategyName::power_of_two, 5),
             results(StrategyName::round_robin, 1_500),
@@ -179,12 +179,12 @@ mod tests {
         let text = summary(&results, half_a_minute, half_a_minute);
         for line in [
             "Summary of 30 s",
-            "strategy         requests   errors                  p50        p99      p99.9",
-            "power_of_two          100        1    1.00 %     5.0 ms     5.0 ms     5.0 ms",
-            "round_robin           100        1    1.00 %     1.50 s     1.50 s     1.50 s",
-            "power_of_two    errors: 1 given up after 5 s; retries: 3",
-            "web-1           50.0 %        50.0 %   well all the time",
-            "web-2           10.0 %        10.0 %   40 times slower from 6 s to 13.5 s",
+            "strategy           requests   errors                 p50        p99      p99.9",
+            "power_of_two            100        1   1.00 %     5.0 ms     5.0 ms     5.0 ms",
+            "round_robin             100        1   1.00 %     1.50 s     1.50 s     1.50 s",
+            "power_of_two      errors: 1 given up after 5 s; retries: 3",
+            "web-1               50.0 %            50.0 %   well all the time",
+            "web-2               10.0 %            10.0 %   40 times slower from 6 s to 13.5 s",
         ] {
             assert!(text.lines().any(|l| l == line), "{line}\nis not in\n{text}");
         }
@@ -202,9 +202,9 @@ mod tests {
             "{text}"
         );
         for line in [
-            "web-2           10.0 %   40 times slower from 6 s on",
-            "web-5           10.0 %   well so far",
-            "web-6           10.0 %   20 times slower at first, warm at 4.5 s",
+            "web-2               10.0 %   40 times slower from 6 s on",
+            "web-5               10.0 %   well so far",
+            "web-6               10.0 %   20 times slower at first, warm at 4.5 s",
         ] {
             assert!(text.lines().any(|l| l == line), "{line}\nis not in\n{text}");
         }

@@ -7,10 +7,10 @@ use ratatui::style::{Color, Modifier, Style, Stylize as _};
 use ratatui::text::{Line, Span};
 
 use super::board::{Clients, Frame, News, RECENT, Row, Source};
-use super::{script, text};
+use super::{SITES, script, text};
 
 /// Lines of the picture.
-pub(super) const HEIGHT: u16 = script::INSTANCES as u16 + 8;
+pub(super) const HEIGHT: u16 = script::INSTANCES as u16 + 6 + SITES as u16;
 /// Columns of the table: it fits the usual 80.
 pub(super) const WIDTH: u16 = 79;
 /// Columns of a bar, and the share that fills it.
@@ -38,12 +38,13 @@ pub(super) fn picture(frame: &Frame) -> Vec<Line<'static>> {
     lines.extend(frame.rows.iter().map(row));
     lines.push(Line::default());
     let head = format!(
-        "{:<13}{:>13}{:>9}{:>9}{:>11}{:>8}{:>8}",
+        "{:<18}{:>8}{:>9}{:>9}{:>11}{:>8}{:>8}",
         "clients of", "requests", "errors", "", "in flight", "p50", "p99"
     );
     lines.push(Line::from(head).bold());
-    lines.push(Line::from(clients(&frame.clients[0])));
-    lines.push(Line::from(clients(&frame.clients[1])).dim());
+    let mut rows = frame.clients.iter().map(|of| Line::from(clients(of)));
+    lines.extend(rows.next());
+    lines.extend(rows.map(Line::dim));
     lines.push(Line::default());
     lines.push(progress(frame));
     lines
@@ -80,7 +81,7 @@ fn row(row: &Row) -> Line<'static> {
 
 fn clients(clients: &Clients) -> String {
     format!(
-        "{:<13}{:>13}{:>9}{:>9}{:>11}{:>8}{:>8}",
+        "{:<18}{:>8}{:>9}{:>9}{:>11}{:>8}{:>8}",
         clients.strategy.as_str(),
         clients.requests,
         clients.errors,
@@ -165,7 +166,7 @@ mod tests {
     fn progress_says_what_goes_on_and_what_it_waits_for() {
         let last = |elapsed| lines(elapsed).pop().unwrap_or_default();
         assert!(last(12).contains(" 12 s of 30 s  web-4 fails fast  (q ends it)"));
-        assert!(last(31).ends_with(" 30 s of 30 s  waiting for the last 24690 requests"));
+        assert!(last(31).ends_with(" 30 s of 30 s  waiting for the last 37035 requests"));
     }
 
     #[test]
