@@ -3,9 +3,11 @@
 mod alias;
 mod decay;
 mod divisor;
+mod factor;
 mod histogram;
 
 pub use alias::Alias;
 pub use decay::exp2_neg;
 pub use divisor::Divisor;
+pub use factor::Factor;
 pub use histogram::Histogram;

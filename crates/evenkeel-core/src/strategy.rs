@@ -12,20 +12,28 @@ use crate::hash::RequestKey;
 use crate::view::{Candidates, Slot};
 use crate::{Nanos, NoPick, PickContext, PickRequest};
 
+mod adaptive_health_aware;
 mod consistent_hash;
+mod health_aware_least_connections;
+mod health_weighted_round_robin;
 mod least_connections;
 mod least_response_time;
 mod maglev;
 mod power_of_two;
 mod random;
 mod rendezvous;
+mod resource_aware;
 mod round_robin;
 mod weighted_random;
 mod weighted_round_robin;
 
+pub use adaptive_health_aware::AdaptiveHealthAware;
 pub use consistent_hash::{ConsistentHash, RingKind};
+pub use health_aware_least_connections::HealthAwareLeastConnections;
+pub use health_weighted_round_robin::HealthWeightedRoundRobin;
 pub use maglev::{Maglev, TableSize};
 pub use rendezvous::Rendezvous;
+pub use resource_aware::ResourceAware;
 
 /// Builds pickers. Slow path, in the writer of the service.
 pub trait Strategy: fmt::Debug + Send + Sync {
@@ -142,6 +150,10 @@ strategies! {
     consistent_hash => consistent_hash::ConsistentHash, "the owner of the request's key on a ring of virtual nodes, as many as its weight";
     maglev => maglev::Maglev, "the owner of the request's key in a table that is filled in turns, by weight";
     rendezvous => rendezvous::Rendezvous, "the first candidate in an order that the request's key decides, by weight";
+    health_weighted_round_robin => health_weighted_round_robin::HealthWeightedRoundRobin, "each candidate in turn, as often as its weight times its health";
+    health_aware_least_connections => health_aware_least_connections::HealthAwareLeastConnections, "the candidate with the fewest requests in flight per weight and health";
+    adaptive_health_aware => adaptive_health_aware::AdaptiveHealthAware, "a few candidates drawn, the one that is healthiest for its load by score, trend, failures and recovery";
+    resource_aware => resource_aware::ResourceAware, "two candidates drawn by weight, chosen between by reported processors, memory, requests in flight and health";
 }
 
 impl StrategyName {

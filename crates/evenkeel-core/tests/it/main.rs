@@ -1,14 +1,18 @@
 //! Integration tests of the core, one binary.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod adaptive_health_aware;
 mod allocations;
 mod compatible;
 mod conformance;
 mod fleet;
+mod health_aware_least_connections;
+mod health_weighted_round_robin;
 mod keyed;
 mod least_connections;
 mod least_response_time;
 mod power_of_two;
+mod resource_aware;
 mod rows;
 mod service;
 mod statistics;

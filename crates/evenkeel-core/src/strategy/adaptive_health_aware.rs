@@ -1,0 +1,217 @@
+//! A few candidates drawn, the one that is healthiest for its load, by score, trend, failures and recovery.
+//!
+//! `cost = (in_flight + 1) / (weight × quality)`, and
+//! `quality = max(score, min_health)^exponent × trend × failures × recovery`, where
+//!
+//! - **trend** = `1 − trend_weight × fall`: `fall` (0..=1) is by how much the score is below its average of the last
+//!   [`MEMORY`], as a part of [`FULL`]. An instance on its way down loses traffic before it is low;
+//! - **failures** = `success_share / (1 + run)`: the share of successes among the last 16 or so requests and the
+//!   length of the present run of failures, both live. A run says more than as many failures apart, and a success
+//!   ends it, so a burst is felt at once and not for long. At least [`LEAST_SUCCESS`];
+//! - **recovery** = `1 + recovery_preference × rise / (1 + in_flight)`: `rise` (0..=1) is to rising scores what `fall`
+//!   is to falling ones. An instance that recovers gets a little more than its score alone allows, so that the
+//!   evidence that it is well comes sooner; only while it has little to do and its last request succeeded. Never
+//!   more than `1 + recovery_preference` times.
+//!
+//! So `quality` lies above 0 and is at most `1 + recovery_preference`, and the terms multiply: none can make up for
+//! another. Who has been low for long is not "falling", who has been well for long not "rising": both terms fade.
+//!
+//! Candidates are drawn by weight, [`CHOICES`] of them: with a tenth of a fleet sick, one pick in ten thousand sees
+//! only sick ones; two choices would leave one in a hundred. As many as [`ALL`] are all looked at. The first draw is by
+//! weight and quality, and stays unless another would be better off with one request more (see [`crate::scored`]).
+//! O(1).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use super::{Picker, Strategy};
+use crate::math::Factor;
+use crate::scored::{Entry, Field, HealthFactor, Least};
+use crate::view::{Candidates, Slot};
+use crate::{Nanos, NoPick, PickContext, PickRequest, Stats};
+
+/// The strategy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdaptiveHealthAware {
+    /// What a score is worth.
+    pub health: HealthFactor,
+    /// By how much a falling score lowers the traffic beyond the score itself, at most 1.
+    pub trend_weight: Factor,
+    /// By how much a rising score raises it, at most 1.
+    pub recovery_preference: Factor,
+}
+
+impl Default for AdaptiveHealthAware {
+    /// Half and a quarter.
+    fn default() -> Self {
+        Self {
+            health: HealthFactor::default(),
+            trend_weight: Factor::clamped(0.5),
+            recovery_preference: Factor::clamped(0.25),
+        }
+    }
+}
+
+/// A score is compared with its average over about this time.
+const MEMORY: Nanos = Nanos::from_secs(8);
+/// This far from its average a score rises or falls in full.
+const FULL: f32 = 0.25;
+/// The least trend and success that are believed.
+const LEAST_SUCCESS: f64 = 1.0 / 16.0;
+/// Candidates looked at per pick, the first included.
+const CHOICES: usize = 4;
+/// Up to as many, all are.
+const ALL: usize = 8;
+
+impl Strategy for AdaptiveHealthAware {
+    fn build(&self, candidates: &Candidates, _seed: u64) -> Box<dyn Picker> {
+        Box::new(Few {
+            field: Field::new(candidates),
+            trends: Trends::new(candidates, None),
+            settings: self.clone(),
+        })
+    }
+
+    fn rebuild(&self, before: &dyn Picker, candidates: &Candidates, _seed: u64) -> Box<dyn Picker> {
+        let before: &dyn std::any::Any = before;
+        let before = before.downcast_ref::<Few>().map(|few| &few.trends);
+        Box::new(Few {
+            field: Field::new(candidates),
+            trends: Trends::new(candidates, before),
+            settings: self.clone(),
+        })
+    }
+
+    fn refresh_every(&self) -> Option<Nanos> {
+        Some(Nanos::from_secs(1))
+    }
+}
+
+/// Averages of scores, of all members: one that returns has a past to recover from.
+#[derive(Debug)]
+struct Trends {
+    /// By slot.
+    members: Box<[Option<Trend>]>,
+    /// When the averages were last moved, plus one; 0 for never.
+    at: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Trend {
+    stats: Arc<Stats>,
+    /// As f32 bits.
+    average: AtomicU32,
+}
+
+impl Trends {
+    fn new(candidates: &Candidates, before: Option<&Self>) -> Self {
+        let average_before = |slot: usize, stats: &Arc<Stats>| {
+            let trend = before?.members.get(slot)?.as_ref()?;
+            Arc::ptr_eq(&trend.stats, stats).then(|| trend.average.load(Relaxed))
+        };
+        let members = candidates.members().iter().enumerate().map(|(slot, member)| {
+            let stats = member.as_ref()?.stats();
+            let average = average_before(slot, stats).unwrap_or_else(|| stats.health().to_bits());
+            Some(Trend {
+                stats: Arc::clone(stats),
+                average: AtomicU32::new(average),
+            })
+        });
+        Self {
+            members: members.collect(),
+            at: AtomicU64::new(before.map_or(0, |before| before.at.load(Relaxed))),
+        }
+    }
+
+    /// Moves the averages toward the scores. For the writer.
+    fn follow(&self, now: Nanos) {
+        let before = self.at.swap(now.0.saturating_add(1), Relaxed);
+        let Some(before) = before.checked_sub(1) else {
+            return;
+        };
+        let passed = now.since(Nanos(before)).0 as f32;
+        let gain = passed / (passed + MEMORY.0 as f32);
+        for trend in self.members.iter().flatten() {
+            let average = f32::from_bits(trend.average.load(Relaxed));
+            let average = average + (trend.stats.health() - average) * gain;
+            trend.average.store(average.to_bits(), Relaxed);
+        }
+    }
+
+    /// How far `score`, that of the member at `slot`, is above its average, in parts of [`FULL`]: −1..=1.
+    #[inline]
+    fn of(&self, slot: Slot, score: f32) -> f64 {
+        let trend = self.members.get(slot.0 as usize).and_then(Option::as_ref);
+        let average = trend.map_or(score, |trend| f32::from_bits(trend.average.load(Relaxed)));
+        f64::from(((score - average) / FULL).clamp(-1.0, 1.0))
+    }
+}
+
+#[derive(Debug)]
+struct Few {
+    field: Field,
+    trends: Trends,
+    settings: AdaptiveHealthAware,
+}
+
+impl Few {
+    /// Above 0 and at most `1 + recovery_preference`.
+    #[inline]
+    fn quality(&self, entry: &Entry) -> f64 {
+        let stats = &entry.stats;
+        let score = stats.health();
+        let slope = self.trends.of(entry.slot, score);
+        let run = stats.consecutive_failures();
+        let failures = (f64::from(stats.success_share()) / (1.0 + f64::from(run))).max(LEAST_SUCCESS);
+        let change = if slope < 0.0 {
+            (1.0 + self.settings.trend_weight.get() * slope).max(LEAST_SUCCESS)
+        } else if run == 0 {
+            let room = 1.0 / (1.0 + f64::from(self.field.load(entry)));
+            1.0 + self.settings.recovery_preference.get().min(1.0) * slope * room
+        } else {
+            1.0
+        };
+        self.settings.health.of(score) * failures * change
+    }
+
+    /// What one request costs at `entry`.
+    #[inline]
+    fn cost(&self, entry: &Entry) -> f32 {
+        (1.0 / (f64::from(entry.weight) * self.quality(entry))) as f32
+    }
+}
+
+impl Picker for Few {
+    fn pick(&self, _request: &PickRequest<'_>, cx: &mut PickContext) -> Result<Slot, NoPick> {
+        let rng = &mut cx.rng;
+        let entries = self.field.entries();
+        let most = 1.0 + self.settings.recovery_preference.get().min(1.0);
+        let worth = |index: usize| self.quality(&entries[index]) / most;
+        let proposed = self.field.propose(rng, worth).ok_or(NoPick::NoneEligible)?;
+        let requests = self.field.load(&entries[proposed]);
+        if requests == 0 {
+            return Ok(entries[proposed].slot);
+        }
+        let mut least = Least::NONE;
+        let mut look = |index: usize, rng: &mut crate::Rng| {
+            let entry = &entries[index];
+            let cost = (self.field.load(entry) + 1) as f32 * self.cost(entry);
+            least.offer(cost, index, entry.weight, rng);
+        };
+        if entries.len() <= ALL {
+            (0..entries.len()).for_each(|index| look(index, rng));
+        } else {
+            look(proposed, rng);
+            for _ in 1..CHOICES {
+                let index = self.field.draw(rng).unwrap_or(proposed);
+                look(index, rng);
+            }
+        }
+        let stays = requests as f32 * self.cost(&entries[proposed]) < least.cost;
+        Ok(entries[if stays { proposed } else { least.index }].slot)
+    }
+
+    fn refresh(&self, now: Nanos) {
+        self.trends.follow(now);
+    }
+}

@@ -1,0 +1,129 @@
+//! Reported resources: the formula, and what stale, frozen and false reports may do.
+
+use evenkeel_core::testing::{add_load, candidates};
+use evenkeel_core::{Candidates, LoadReport, Nanos, PickContext, Picker, Slot, StrategyName};
+
+use crate::conformance::{build, pick};
+use crate::health_weighted_round_robin::score;
+use crate::statistics::assert_by_weight;
+
+const START: Nanos = Nanos::from_secs(1000);
+
+fn report(service: &Candidates, slot: u32, cpu: f64, memory: f64, at: Nanos) {
+    let report = LoadReport::default()
+        .with_cpu(cpu)
+        .and_then(|report| report.with_memory(memory))
+        .unwrap();
+    let stats = service.member(Slot(slot)).unwrap().stats();
+    assert!(stats.reported().observe(&report, at, at));
+}
+
+fn counts(picker: &dyn Picker, service: &Candidates, now: Nanos, picks: u32) -> Vec<u32> {
+    let mut cx = PickContext::new(now.0);
+    cx.now = now;
+    let mut counts = vec![0; service.len()];
+    (0..picks).for_each(|_| counts[pick(picker, &mut cx).0 as usize] += 1);
+    counts
+}
+
+fn built(weights: &[u32]) -> (Candidates, Box<dyn Picker>) {
+    let service = candidates(weights).unwrap();
+    let picker = build(StrategyName::resource_aware, &service, 1);
+    (service, picker)
+}
+
+#[test]
+fn the_worse_of_two_gets_less_by_the_formula() {
+    let (service, picker) = built(&[1, 1]);
+    report(&service, 0, 0.9, 0.8, START);
+    add_load(&service, Slot(0), 50);
+    score(&service, &[0.5, 1.0]);
+    // (0.9 × 0.4 + 0.8 × 0.3 + 50/100 × 0.3) / 0.5 = 1.5 against 0.5 × 0.7 = 0.35.
+    // Kept for another draw of itself, and taken instead of the other with probability 0.35 / 1.5.
+    let counts = counts(&*picker, &service, START, 40_000);
+    assert_by_weight(&counts, &[3083, 6917], "formula");
+}
+
+#[test]
+fn nothing_reported_is_a_split_by_weight() {
+    let (service, picker) = built(&[3, 3, 3, 3]);
+    assert_by_weight(&counts(&*picker, &service, START, 20_000), &[1; 4], "equal");
+    let (service, picker) = built(&[3, 1]);
+    // Connections count by weight.
+    add_load(&service, Slot(0), 30);
+    add_load(&service, Slot(1), 10);
+    assert_by_weight(&counts(&*picker, &service, START, 20_000), &[3, 1], "alike");
+}
+
+#[test]
+fn a_liar_gets_no_more_than_twice_its_share() {
+    let (service, picker) = built(&[1; 10]);
+    (1..10).for_each(|slot| report(&service, slot, 0.6, 0.6, START));
+    report(&service, 0, 0.0, 0.0, START);
+    let counts = counts(&*picker, &service, START, 10_000);
+    // The least score of all would be picked every time.
+    assert!((1700..=2100).contains(&counts[0]), "{counts:?}");
+}
+
+#[test]
+fn a_frozen_report_loses_its_say() {
+    let (service, picker) = built(&[1; 4]);
+    report(&service, 0, 1.0, 1.0, START);
+    let at = |seconds| counts(&*picker, &service, START + Nanos::from_secs(seconds), 20_000);
+    assert!(at(5)[0] < 3700, "{:?}", at(5));
+    let halfway = at(95)[0];
+    assert!((3450..4050).contains(&halfway), "{halfway}");
+    assert_by_weight(&at(180), &[1; 4], "expired");
+    // Before it was made, by a clock that went back, it is as good as new.
+    assert!(counts(&*picker, &service, Nanos::ZERO, 20_000)[0] < 3700);
+}
+
+#[test]
+fn requests_in_flight_count_between_reports() {
+    let (service, picker) = built(&[1, 1]);
+    report(&service, 0, 0.1, 0.1, START);
+    report(&service, 1, 0.5, 0.5, START);
+    assert!(counts(&*picker, &service, START, 1000)[0] > 650);
+    add_load(&service, Slot(0), 300);
+    assert!(counts(&*picker, &service, START, 1000)[0] < 400);
+}
+
+/// Reports come every ten seconds and say what the traffic of those ten seconds did.
+#[test]
+fn traffic_does_not_swing_between_reports() {
+    for n in [2, 3, 10] {
+        let (service, picker) = built(&vec![1; n]);
+        let mut shares = vec![1.0; n];
+        shares[0] = 1.3;
+        let mut swing = 0.0;
+        for round in 0..30 {
+            let now = START + Nanos::from_secs(10 * round);
+            for (slot, share) in (0..).zip(&shares) {
+                report(&service, slot, (0.6f64 * share).min(1.0), 0.5, now);
+            }
+            let counts = counts(&*picker, &service, now, 10_000);
+            shares = counts
+                .iter()
+                .map(|count| f64::from(*count) * n as f64 / 10_000.0)
+                .collect();
+            if round >= 10 {
+                swing = shares
+                    .iter()
+                    .fold(swing, |worst: f64, share| worst.max((share - 1.0).abs()));
+            }
+        }
+        // Chance alone makes a few percent; the least of all would swing between 0 and n.
+        assert!(swing < 0.2, "{n}: {swing}");
+    }
+}
+
+#[test]
+fn health_0_and_the_greatest_numbers_are_safe() {
+    let (service, picker) = built(&[10, 1, 1]);
+    score(&service, &[0.0, 0.0, 1.0]);
+    report(&service, 0, 100.0, 1.0, START);
+    report(&service, 1, 0.0, 0.0, START);
+    add_load(&service, Slot(2), 100_000);
+    let counts = counts(&*picker, &service, START, 5000);
+    assert!(counts[1] > 0 && counts[0] > 0, "{counts:?}");
+}
