@@ -7,6 +7,7 @@ mod address;
 mod check;
 mod config;
 mod convert;
+mod decimal;
 mod docs;
 mod error;
 mod file;

@@ -7,12 +7,17 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use evenkeel_core::strategy::{ConsistentHash, Maglev, Rendezvous, RingKind, TableSize};
-use evenkeel_core::{HashSecret, HashSettings, StrategyName, StrategySettings};
+use evenkeel_core::math::Factor;
+use evenkeel_core::strategy::{
+    AdaptiveHealthAware, ConsistentHash, HealthAwareLeastConnections, HealthWeightedRoundRobin, Maglev,
+    Rendezvous, ResourceAware, RingKind, TableSize,
+};
+use evenkeel_core::{HashSecret, HashSettings, HealthFactor, StrategyName, StrategySettings};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer};
 use serde::{Serialize, Serializer};
 
+use crate::decimal::Decimal;
 use crate::keys::{Key, LoadFactorText, TableSizeText};
 use crate::names::did_you_mean;
 use crate::whole::Whole;
@@ -64,6 +69,25 @@ settings! {
     /// File with a secret of at least 16 bytes that keys the hash, so that nobody can aim at an instance. The same in
     /// all proxies of a service. Without it the service's name alone decides. Not with `compatibility`.
     hash_secret_file: String, of consistent_hash maglev rendezvous;
+    /// A health score below this counts as this, so that a candidate of score 0 is still tried now and then. Default
+    /// 0.1.
+    min_health: Decimal<10, 1000>, of health_weighted_round_robin health_aware_least_connections adaptive_health_aware resource_aware;
+    /// Power to which the health score is raised: 2 or more avoids what is half sick more than the score says. Default
+    /// 1.
+    health_exponent: Whole<1, 8>, of health_weighted_round_robin health_aware_least_connections adaptive_health_aware;
+    /// By how much a falling health score lowers the traffic beyond the score itself; 0 switches it off. Default 0.5.
+    trend_weight: Decimal<0, 1000>, of adaptive_health_aware;
+    /// By how much a rising health score raises the traffic of an instance with little to do; 0 switches it off.
+    /// Default 0.25.
+    recovery_preference: Decimal<0, 1000>, of adaptive_health_aware;
+    /// Weight of the processors in use, in the score of an instance. Default 0.4.
+    cpu_weight: Decimal<0, 1_000_000>, of resource_aware;
+    /// Weight of the memory in use. Default 0.3.
+    memory_weight: Decimal<0, 1_000_000>, of resource_aware;
+    /// Weight of the requests in flight. Default 0.3.
+    connections_weight: Decimal<0, 1_000_000>, of resource_aware;
+    /// Requests in flight that count as much as processors that are all in use. Default 100.
+    connections_scale: Whole<1, 1_000_000>, of resource_aware;
 }
 
 /// Whose choices to repeat.
@@ -89,16 +113,33 @@ impl StrategyFile {
 
     /// With the default of every setting that this strategy has and that has one.
     pub(crate) fn resolved(mut self) -> Self {
-        let has = |key: &str| Self::settings_of(self.name.0).any(|setting| setting == key);
-        let (key, nodes, size) = (has("key"), has("virtual_nodes"), has("table_size"));
-        if key {
+        let name = self.name.0;
+        let has = |key: &str| Self::settings_of(name).any(|setting| setting == key);
+        if has("key") {
             self.key.get_or_insert_default();
         }
-        if nodes && self.compatibility.is_none() {
+        if has("virtual_nodes") && self.compatibility.is_none() {
             self.virtual_nodes.get_or_insert(Whole::clamped(160));
         }
-        if size {
+        if has("table_size") {
             self.table_size.get_or_insert_default();
+        }
+        // Health and resources, in thousandths.
+        if has("min_health") {
+            self.min_health.get_or_insert(Decimal::thousandths(100));
+        }
+        if has("health_exponent") {
+            self.health_exponent.get_or_insert(Whole::clamped(1));
+        }
+        if has("trend_weight") {
+            self.trend_weight.get_or_insert(Decimal::thousandths(500));
+            self.recovery_preference.get_or_insert(Decimal::thousandths(250));
+        }
+        if has("cpu_weight") {
+            self.cpu_weight.get_or_insert(Decimal::thousandths(400));
+            self.memory_weight.get_or_insert(Decimal::thousandths(300));
+            self.connections_weight.get_or_insert(Decimal::thousandths(300));
+            self.connections_scale.get_or_insert(Whole::clamped(100));
         }
         self
     }
@@ -132,6 +173,15 @@ impl StrategyFile {
                 )
             })
             .collect();
+        let weights = [self.cpu_weight, self.memory_weight, self.connections_weight];
+        if name == StrategyName::resource_aware
+            && weights
+                .iter()
+                .all(|weight| weight.is_some_and(|weight| weight.get() == 0.0))
+        {
+            let text = "with all three weights at 0 nothing decides but health\ngive one of them, or write `name: health_weighted_round_robin`";
+            wrong.push(("connections_weight", text.to_owned()));
+        }
         if name == StrategyName::maglev && self.compatibility == Some(Compatibility::Ketama) {
             let text = "ketama is a ring, and `maglev` has none\nwrite `name: consistent_hash`, or `compatibility: envoy`";
             wrong.push(("compatibility", text.to_owned()));
@@ -167,7 +217,35 @@ impl StrategyFile {
             secret: HashSecret::new(secret, service),
             bounded_load: self.bounded_load.map(|factor| factor.0),
         };
+        let min_health = self.min_health.map_or(0.1, Decimal::get);
+        let health = HealthFactor::new(min_health, self.health_exponent.map_or(1, Into::into));
         match self.name.0 {
+            StrategyName::health_weighted_round_robin => {
+                StrategySettings::health_weighted_round_robin(HealthWeightedRoundRobin { health })
+            }
+            StrategyName::health_aware_least_connections => {
+                StrategySettings::health_aware_least_connections(HealthAwareLeastConnections { health })
+            }
+            StrategyName::adaptive_health_aware => {
+                let default = AdaptiveHealthAware::default();
+                StrategySettings::adaptive_health_aware(AdaptiveHealthAware {
+                    health,
+                    trend_weight: factor(self.trend_weight, default.trend_weight),
+                    recovery_preference: factor(self.recovery_preference, default.recovery_preference),
+                })
+            }
+            StrategyName::resource_aware => {
+                let default = ResourceAware::default();
+                StrategySettings::resource_aware(ResourceAware {
+                    health,
+                    cpu_weight: factor(self.cpu_weight, default.cpu_weight),
+                    memory_weight: factor(self.memory_weight, default.memory_weight),
+                    connections_weight: factor(self.connections_weight, default.connections_weight),
+                    connections_scale: self
+                        .connections_scale
+                        .map_or(default.connections_scale, Into::into),
+                })
+            }
             StrategyName::consistent_hash => StrategySettings::consistent_hash(ConsistentHash {
                 hash,
                 ring: match self.compatibility {
@@ -187,6 +265,10 @@ impl StrategyFile {
             plain => plain.into(),
         }
     }
+}
+
+fn factor<const MIN: u64, const MAX: u64>(number: Option<Decimal<MIN, MAX>>, default: Factor) -> Factor {
+    number.map_or(default, |number| Factor::clamped(number.get()))
 }
 
 /// The name of a strategy.

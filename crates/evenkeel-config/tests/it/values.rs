@@ -200,6 +200,62 @@ fn settings_of_strategies_reach_the_core() {
     );
 }
 
+#[test]
+fn health_and_resources_reach_the_core() {
+    use evenkeel_core::math::Factor;
+    use evenkeel_core::strategy::{AdaptiveHealthAware, HealthWeightedRoundRobin, ResourceAware};
+    use evenkeel_core::{HealthFactor, StrategyName, StrategySettings};
+
+    let strategy = |text: &str| {
+        let text = format!(
+            "listeners: [{{ name: web, bind: '127.0.0.1:0' }}]\nservices: [{{ name: web, strategy: {text}, instances: [{{ address: '127.0.0.1:1' }}] }}]\n"
+        );
+        let config = Config::from_str("a", &text).unwrap_or_else(|error| panic!("{error}"));
+        let again = Config::from_str("b", &config.to_yaml()).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(config, again, "{}", config.to_yaml());
+        config.services[0].settings(None).strategy
+    };
+    // The defaults of the file are those of the core.
+    for name in StrategyName::ALL {
+        if !matches!(
+            StrategySettings::from(*name),
+            StrategySettings::consistent_hash(_)
+                | StrategySettings::maglev(_)
+                | StrategySettings::rendezvous(_)
+        ) {
+            assert_eq!(strategy(name.as_str()), StrategySettings::from(*name));
+        }
+    }
+    assert_eq!(
+        strategy("{ name: health_weighted_round_robin, min_health: 0.25, health_exponent: 2 }"),
+        StrategySettings::health_weighted_round_robin(HealthWeightedRoundRobin {
+            health: HealthFactor::new(0.25, 2),
+        })
+    );
+    assert_eq!(
+        strategy(
+            "{ name: adaptive_health_aware, min_health: 1, trend_weight: 0, recovery_preference: 0.125 }"
+        ),
+        StrategySettings::adaptive_health_aware(AdaptiveHealthAware {
+            health: HealthFactor::new(1.0, 1),
+            trend_weight: Factor::ZERO,
+            recovery_preference: Factor::clamped(0.125),
+        })
+    );
+    assert_eq!(
+        strategy(
+            "{ name: resource_aware, cpu_weight: 1, memory_weight: 0.0, connections_weight: 2.5, connections_scale: 20 }"
+        ),
+        StrategySettings::resource_aware(ResourceAware {
+            cpu_weight: Factor::clamped(1.0),
+            memory_weight: Factor::ZERO,
+            connections_weight: Factor::clamped(2.5),
+            connections_scale: 20,
+            ..ResourceAware::default()
+        })
+    );
+}
+
 /// The bytes of a number in the document are what stands there, whatever stands before.
 #[test]
 fn numbers_are_taken_as_text_where_text_is_expected() {

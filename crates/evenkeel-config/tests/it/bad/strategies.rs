@@ -98,7 +98,7 @@ error: there is no strategy `power_of_to`: did you mean `power_of_two`?
   |
 4 |     strategy: power_of_to
   |               ^^^^^^^^^^^
-  = known here: `round_robin`, `weighted_round_robin`, `random`, `weighted_random`, `least_connections`, `power_of_two`, `least_response_time`, `consistent_hash`, `maglev`, `rendezvous`
+  = known here: `round_robin`, `weighted_round_robin`, `random`, `weighted_random`, `least_connections`, `power_of_two`, `least_response_time`, `consistent_hash`, `maglev`, `rendezvous`, `health_weighted_round_robin`, `health_aware_least_connections`, `adaptive_health_aware`, `resource_aware`
 
 1 error in bad.yaml
 "#,
@@ -118,7 +118,7 @@ error: there is no strategy `peak_ewma`
   |
 4 |     strategy: { name: peak_ewma }
   |                       ^^^^^^^^^
-  = known here: `round_robin`, `weighted_round_robin`, `random`, `weighted_random`, `least_connections`, `power_of_two`, `least_response_time`, `consistent_hash`, `maglev`, `rendezvous`
+  = known here: `round_robin`, `weighted_round_robin`, `random`, `weighted_random`, `least_connections`, `power_of_two`, `least_response_time`, `consistent_hash`, `maglev`, `rendezvous`, `health_weighted_round_robin`, `health_aware_least_connections`, `adaptive_health_aware`, `resource_aware`
 
 1 error in bad.yaml
 "#,
@@ -275,7 +275,91 @@ error: unknown key `bounded_laod`: did you mean `bounded_load`?
   |
 4 |     strategy: { name: consistent_hash, bounded_laod: 1.25 }
   |                                        ^^^^^^^^^^^^
-  = allowed here: bounded_load, compatibility, hash_secret_file, key, name, table_size, virtual_nodes
+  = allowed here: bounded_load, compatibility, connections_scale, connections_weight, cpu_weight, hash_secret_file, health_exponent, key, memory_weight, min_health, name, recovery_preference, table_size, trend_weight, virtual_nodes
+
+1 error in bad.yaml
+"#,
+    },
+    Case {
+        name: "health floor out of range",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    strategy: { name: health_weighted_round_robin, min_health: 0, health_exponent: 9 }
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: `0` is not a number from 0.01 to 1
+ --> bad.yaml:4:64
+  |
+4 |     strategy: { name: health_weighted_round_robin, min_health: 0, health_exponent: 9 }
+  |                                                                ^
+
+error: `9` is not a whole number from 1 to 8
+ --> bad.yaml:4:84
+  |
+4 |     strategy: { name: health_weighted_round_robin, min_health: 0, health_exponent: 9 }
+  |                                                                                    ^
+
+2 errors in bad.yaml
+"#,
+    },
+    Case {
+        name: "weights that are no numbers",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    strategy: { name: resource_aware, cpu_weight: .nan }
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: `NaN` is not a number from 0 to 1000
+ --> bad.yaml:4:51
+  |
+4 |     strategy: { name: resource_aware, cpu_weight: .nan }
+  |                                                   ^^^^
+
+1 error in bad.yaml
+"#,
+    },
+    Case {
+        name: "weights that are all nothing",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    strategy: { name: resource_aware, cpu_weight: 0, memory_weight: 0, connections_weight: 0 }
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: with all three weights at 0 nothing decides but health
+ --> bad.yaml:4:92
+  |
+4 |     strategy: { name: resource_aware, cpu_weight: 0, memory_weight: 0, connections_weight: 0 }
+  |                                                                                            ^
+  = give one of them, or write `name: health_weighted_round_robin`
+
+1 error in bad.yaml
+"#,
+    },
+    Case {
+        name: "health setting of a strategy that does not weigh health",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    strategy: { name: health_weighted_round_robin, trend_weight: 0.3 }
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: `health_weighted_round_robin` has no setting `trend_weight`
+ --> bad.yaml:4:66
+  |
+4 |     strategy: { name: health_weighted_round_robin, trend_weight: 0.3 }
+  |                                                                  ^^^
+  = it has min_health, health_exponent; `trend_weight` is of `adaptive_health_aware`
 
 1 error in bad.yaml
 "#,
