@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use evenkeel_config::{Config, HealthCheck, Listener, Probe, Route, Service, StrategyFile};
 use evenkeel_core::Instance;
-use evenkeel_proxy::{ListenerSettings, Proxy, ProxySettings, RouteSettings, UpstreamSettings};
+use evenkeel_proxy::{ListenerSettings, Proxy, ProxySettings, RetryOn, RouteSettings, UpstreamSettings};
 use evenkeel_runtime::{Balancer, CheckKind, CheckSettings, ServiceSpec};
 
 use crate::exit::Failed;
@@ -103,6 +103,11 @@ fn settings(config: &Config, balancer: &Balancer) -> Option<ProxySettings> {
             response: service.timeouts.response,
             body_idle: service.timeouts.body_idle,
             idle: service.timeouts.idle,
+            retry_on: RetryOn {
+                connect: service.retry.on.connect,
+                no_response: service.retry.on.no_response,
+                statuses: service.retry.on.statuses().collect(),
+            },
             retry_attempts: service.retry.attempts,
             retry_budget: service.retry.budget,
             max_connections: service.pool.connections_per_instance.unwrap_or(u32::MAX),

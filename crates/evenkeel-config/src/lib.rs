@@ -17,6 +17,7 @@ mod names;
 mod path;
 mod read;
 mod reader;
+mod retry_on;
 mod routes;
 mod rules;
 mod schema;
@@ -35,6 +36,7 @@ pub use error::{ConfigError, Invalid, Place, Problem};
 pub use file::{ConfigFile, DefaultsFile, InstanceFile, ListenerFile, Protocol, Route, ServiceFile};
 pub use health_check::{HealthCheckFile, HttpCheckFile, TcpCheckFile};
 pub use keys::{Key, LoadFactorText, Parameter, TableSizeText, Token};
+pub use retry_on::RetryOn;
 pub use schema::json_schema;
 pub use settings::{
     Admin, AdminFile, CircuitBreaker, CircuitBreakerFile, Health, HealthFile, Limits, LimitsFile,

@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::address::Bind;
+use crate::retry_on::RetryOn;
 use crate::text::{Count, CountLimit, DurationText, Ratio, SizeLimit, SizeText};
 use crate::tolerated;
 use crate::whole::Whole;
@@ -138,6 +139,11 @@ settings! {
         /// Retries allowed as a share of requests. Beside the share there is a small reserve of 20 a second, so that the
         /// rare retry of a quiet service is not refused. With 0 there are no retries at all, and no reserve.
         budget: Ratio => f64 = Ratio(0.2),
+        /// What is tried again: `connect` (no connection), `no_response` (the connection ended, or the time was over,
+        /// before a byte of the response), statuses such as `503`, or a class, `5xx`. Responses are tried again for
+        /// idempotent methods only (GET, HEAD, OPTIONS, TRACE, PUT, DELETE) and while the client has nothing of one; the
+        /// last one goes to the client as it is.
+        on: RetryOn => RetryOn = RetryOn::USUAL,
     }
 
     /// How long an instance may take.

@@ -11,13 +11,14 @@ mod send;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use evenkeel_core::Nanos;
+use evenkeel_core::{Nanos, Slot};
 use evenkeel_h1::{BodyFilter, BodyOut, Framing};
 
 use crate::buffer::{Buffer, SMALL};
 use crate::client::{Client, Request};
 use crate::failure::Failure;
 use crate::pool::Connection;
+use crate::retry::Tries;
 use crate::worker::Upstream;
 
 /// A client that has ended its side may only have finished sending, or may be gone. A response that
@@ -36,11 +37,21 @@ pub(crate) struct Head {
     pub(crate) until_close: bool,
 }
 
+/// A response that was dropped.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Discarded {
+    pub(crate) status: u16,
+    /// When its head was complete.
+    pub(crate) at: Nanos,
+}
+
 /// What an attempt leaves behind.
 #[derive(Debug)]
 pub(crate) struct End {
     /// `None` when no final response was begun.
     pub(crate) head: Option<Head>,
+    /// The response that the client does not get, because the request gets another try.
+    pub(crate) discarded: Option<Discarded>,
     /// When the last piece of the request came before the response did; `None` when it came at once.
     pub(crate) asked: Option<Nanos>,
     /// Bytes of the request that left.
@@ -72,6 +83,8 @@ pub(crate) struct Attempt<'a> {
     request: &'a mut Request,
     upstream: &'a Upstream,
     connection: &'a mut Connection,
+    slot: Slot,
+    tries: &'a mut Tries,
 
     asked: Option<Nanos>,
     /// Bytes of `request.out` that left.
@@ -87,7 +100,10 @@ pub(crate) struct Attempt<'a> {
     answering: bool,
     /// 1xx responses so far.
     informational: u8,
+    /// Whether the client has any of those.
+    informed: bool,
     head: Option<Head>,
+    discarded: Option<Discarded>,
     keep_alive: bool,
     /// Whether we add chunk framing to the response.
     chunking: bool,
@@ -110,6 +126,8 @@ impl<'a> Attempt<'a> {
         request: &'a mut Request,
         upstream: &'a Upstream,
         connection: &'a mut Connection,
+        slot: Slot,
+        tries: &'a mut Tries,
     ) -> Self {
         // The last try may have ended by its deadline.
         client
@@ -122,6 +140,8 @@ impl<'a> Attempt<'a> {
             request,
             upstream,
             connection,
+            slot,
+            tries,
             asked: None,
             sent: 0,
             ready: 0,
@@ -131,7 +151,9 @@ impl<'a> Attempt<'a> {
             inbox: Buffer::default(),
             answering: false,
             informational: 0,
+            informed: false,
             head: None,
+            discarded: None,
             keep_alive: false,
             chunking: false,
             body: BodyFilter::new(Framing::None, BodyOut::Chunked, &limits),
@@ -148,7 +170,7 @@ impl<'a> Attempt<'a> {
 
     pub(crate) fn end(mut self) -> End {
         let reusable = self.keep_alive
-            && self.head.is_some()
+            && (self.head.is_some() || self.discarded.is_some())
             && self.request_done
             && !self.send_broken
             && self.body.is_done()
@@ -165,6 +187,7 @@ impl<'a> Attempt<'a> {
         worker.give_vec(self.reply);
         End {
             head: self.head,
+            discarded: self.discarded,
             asked: self.asked,
             sent: self.sent,
             request_done: self.request_done,
@@ -174,7 +197,8 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Moves both directions on. Ready when the response is with the client, or cannot be.
+    /// Moves both directions on. Ready when the response is with the client, or cannot be, or was
+    /// dropped for another try.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         if self.client.timer.poll_expired(cx) {
             return Poll::Ready(Err(self.expired()));

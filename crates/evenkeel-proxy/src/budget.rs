@@ -24,10 +24,10 @@ pub(crate) struct RetryBudget {
 impl RetryBudget {
     /// Whether one more retry fits: at most `share` × the requests of this window (or of a usual one, if
     /// those are more), plus the reserve; none at all when `share` is 0. `requests` is the service's
-    /// cumulative count.
+    /// cumulative count, which is asked for only when it can matter.
     ///
     /// Two workers that ask at the same moment may both get the last retry; the budget is then off by one.
-    pub(crate) fn withdraw(&self, now: Nanos, requests: u64, share: f64) -> bool {
+    pub(crate) fn withdraw(&self, now: Nanos, share: f64, requests: impl Fn() -> u64) -> bool {
         if share <= 0.0 {
             return false;
         }
@@ -38,15 +38,16 @@ impl RetryBudget {
                 .compare_exchange(began.0, now.0, Relaxed, Relaxed)
                 .is_ok()
         {
+            let requests = requests();
             let before = requests.saturating_sub(self.requests_at_begin.swap(requests, Relaxed));
             let windows = now.since(began).as_secs_f64() / WINDOW.as_secs_f64();
             self.expected.store((before as f64 / windows) as u64, Relaxed);
             self.retries.store(0, Relaxed);
         }
-        let seen = requests.saturating_sub(self.requests_at_begin.load(Relaxed));
-        let usual = self.expected.load(Relaxed);
-        let allowed = RESERVE + (share * seen.max(usual) as f64) as u64;
-        let fits = self.retries.load(Relaxed) < allowed;
+        let allowed = |requests: u64| RESERVE + (share * requests as f64) as u64;
+        let used = self.retries.load(Relaxed);
+        let fits = used < allowed(self.expected.load(Relaxed))
+            || used < allowed(requests().saturating_sub(self.requests_at_begin.load(Relaxed)));
         if fits {
             self.retries.fetch_add(1, Relaxed);
         }
@@ -62,7 +63,11 @@ mod tests {
     fn retries_are_a_share_of_requests_plus_a_reserve() {
         let budget = RetryBudget::default();
         let now = Nanos::from_secs(100);
-        let granted = |now, requests| (0..1_000).filter(|_| budget.withdraw(now, requests, 0.2)).count();
+        let granted = |now, requests| {
+            (0..1_000)
+                .filter(|_| budget.withdraw(now, 0.2, || requests))
+                .count()
+        };
         assert_eq!(granted(now, 0), 200);
         assert_eq!(granted(now, 1_000), 200);
         assert_eq!(granted(now, 1_000), 0);
@@ -72,10 +77,13 @@ mod tests {
         assert_eq!(granted(later, 2_500), 100);
         let idle = later + Nanos::from_secs(100 * 3600);
         assert_eq!(granted(idle, 2_500), 200, "long ago is not usual");
-        assert!(!budget.withdraw(idle + WINDOW, 9_000, 0.0), "no share, no retry");
+        assert!(
+            !budget.withdraw(idle + WINDOW, 0.0, || 9_000),
+            "no share, no retry"
+        );
         let budget = RetryBudget::default();
-        assert!(budget.withdraw(now, 0, 0.2));
-        let granted = (0..1_000).filter(|_| budget.withdraw(now, 1_000, 0.2)).count();
+        assert!(budget.withdraw(now, 0.2, || 0));
+        let granted = (0..1_000).filter(|_| budget.withdraw(now, 0.2, || 1_000)).count();
         assert_eq!(granted, 399);
     }
 
@@ -84,7 +92,7 @@ mod tests {
         let budget = RetryBudget::default();
         // 100 a second for a minute, when an instance with 500 requests under way dies.
         let granted = (0..500)
-            .filter(|_| budget.withdraw(Nanos::from_secs(60), 6_000, 0.2))
+            .filter(|_| budget.withdraw(Nanos::from_secs(60), 0.2, || 6_000))
             .count();
         assert_eq!(granted, 400);
     }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use evenkeel_core::{Lease, Nanos, NoPick, Outcome, PickRequest, Slot};
+use evenkeel_core::{Lease, Nanos, NoPick, Outcome, PickRequest};
 use evenkeel_h1::Method;
 use evenkeel_runtime::{RetryReason, is_shortage};
 use socket2::SockRef;
@@ -19,45 +19,19 @@ use crate::client::{Client, Request};
 use crate::failure::Failure;
 use crate::pool::{CheckOut, Connection, Permit, Reuse};
 use crate::reply::Reply;
+use crate::retry::Tries;
 use crate::worker::Upstream;
-
-/// Instances one request may be offered to, those that had no connection left among them.
-const MAX_TRIED: usize = 24;
 
 /// An instance that closes a kept connection does so before it has the request: we hear of it one round
 /// trip after sending, or as soon as a busy machine lets us. What is lost later was being worked on.
 const CLOSING: Nanos = Nanos::from_millis(100);
 
-/// The slots a request was offered to.
-#[derive(Debug)]
-struct Tried {
-    slots: [Slot; MAX_TRIED],
-    len: usize,
-}
-
-impl Tried {
-    const NONE: Self = Self {
-        slots: [Slot(0); MAX_TRIED],
-        len: 0,
-    };
-
-    fn as_slice(&self) -> &[Slot] {
-        &self.slots[..self.len]
-    }
-
-    fn add(&mut self, slot: Slot) {
-        if self.len < MAX_TRIED {
-            self.slots[self.len] = slot;
-            self.len += 1;
-        }
-    }
-}
-
-/// How a try without a response ended.
-struct Miss {
-    failure: Failure,
-    /// Set when the request may be sent again.
-    retry: Option<RetryReason>,
+/// How a try ended that gave the client no response.
+enum Miss {
+    /// Without one. The request may be sent again for the reason that is given, if that is granted.
+    Failed(Failure, Option<RetryReason>),
+    /// With one that was dropped, as another try was granted.
+    Discarded,
 }
 
 impl Client {
@@ -87,11 +61,10 @@ impl Client {
 
     async fn try_instances(&mut self, request: &mut Request, upstream: &Upstream) -> Result<bool, Reply> {
         let service = &upstream.settings.service;
-        let mut tried = Tried::NONE;
-        let mut retries = 0;
+        let mut tries = Tries::NONE;
         let mut stale = false;
         loop {
-            let lease = self.pick(upstream, &tried, request.key).map_err(|no_pick| {
+            let lease = self.pick(upstream, &tries, request.key).map_err(|no_pick| {
                 service.metrics().record_no_pick();
                 Reply::new(503, "destination_unavailable", no_pick.to_string())
             })?;
@@ -101,46 +74,40 @@ impl Client {
                 CheckOut::Open(permit) => self.connect(upstream, &lease, permit).await,
                 CheckOut::Full => {
                     // Our own limit says nothing about the instance; the lease ends as cancelled.
-                    if tried.as_slice().contains(&slot) || tried.len == MAX_TRIED {
+                    if !tries.add(slot) {
                         return Err(Reply::new(
                             503,
                             "connection_limit_reached",
                             "all connections to the instances tried are in use",
                         ));
                     }
-                    tried.add(slot);
                     continue;
                 }
             };
             let miss = match connection {
-                Ok(connection) => match self.attempt(request, upstream, connection, lease).await {
-                    Ok(go_on) => return Ok(go_on),
-                    Err(miss) => miss,
-                },
+                Ok(connection) => {
+                    let attempt = self.attempt(request, upstream, connection, lease, &mut tries);
+                    match attempt.await {
+                        Ok(go_on) => return Ok(go_on),
+                        Err(miss) => miss,
+                    }
+                }
                 Err(error) => self.missed_connection(upstream, lease, &error),
             };
-            if miss.retry == Some(RetryReason::StaleConnection) && !stale {
+            let Miss::Failed(failure, retry) = miss else {
+                continue;
+            };
+            if retry == Some(RetryReason::StaleConnection) && !stale {
                 // The instance closed an idle connection just as we used it: nobody's fault, so it
                 // counts neither as tried nor against the budget.
                 stale = true;
                 service.metrics().record_retry(RetryReason::StaleConnection);
                 continue;
             }
-            tried.add(slot);
-            let granted = miss.retry.filter(|_| {
-                retries < upstream.settings.retry_attempts
-                    && has_others(upstream, &tried)
-                    && upstream.budget.withdraw(
-                        self.worker.timers.now(),
-                        requests(upstream),
-                        upstream.settings.retry_budget,
-                    )
-            });
-            let Some(reason) = granted else {
-                return miss.failure.into_reply().map_or(Ok(false), Err);
-            };
-            retries += 1;
-            service.metrics().record_retry(reason);
+            let now = self.worker.timers.now();
+            if !retry.is_some_and(|reason| tries.grant(upstream, slot, reason, now)) {
+                return failure.into_reply().map_or(Ok(false), Err);
+            }
         }
     }
 
@@ -152,18 +119,15 @@ impl Client {
             Outcome::failed(now.since(lease.started()))
         };
         upstream.settings.service.finish(lease, &outcome, now);
-        Miss {
-            failure: Failure::Connect(error.kind()),
-            retry: Some(RetryReason::Connect),
-        }
+        Miss::Failed(Failure::Connect(error.kind()), Some(RetryReason::Connect))
     }
 
-    fn pick(&self, upstream: &Upstream, tried: &Tried, key: Option<u64>) -> Result<Lease, NoPick> {
+    fn pick(&self, upstream: &Upstream, tries: &Tries, key: Option<u64>) -> Result<Lease, NoPick> {
         let mut picks = self.worker.picks.borrow_mut();
         picks.now = self.worker.timers.now();
         upstream.view.borrow_mut().pick(
             &PickRequest {
-                tried: tried.as_slice(),
+                tried: tries.slots(),
                 key,
                 region: None,
             },
@@ -215,16 +179,29 @@ impl Client {
         upstream: &Upstream,
         mut connection: Connection,
         lease: Lease,
+        tries: &mut Tries,
     ) -> Result<bool, Miss> {
         let worker = Rc::clone(&self.worker);
         let service = &upstream.settings.service;
-        let started = lease.started();
-        let mut attempt = Attempt::new(self, request, upstream, &mut connection);
+        let (slot, started) = (lease.slot(), lease.started());
+        let mut attempt = Attempt::new(self, request, upstream, &mut connection, slot, tries);
         let result = poll_fn(|cx| attempt.poll(cx)).await;
         let end = attempt.end();
         // The time a client takes to send is not its instance's.
         let started = end.asked.unwrap_or(started);
         let now = worker.read_clock();
+        if let Some(head) = end.discarded {
+            service.finish(
+                lease,
+                &Outcome::from_status(head.status, head.at.since(started)),
+                now,
+            );
+            if end.reusable {
+                let max_idle = upstream.settings.max_idle;
+                upstream.pool.check_in(slot, connection, now, max_idle);
+            }
+            return Err(Miss::Discarded);
+        }
         let Some(head) = end.head else {
             let failure = match result {
                 Err(_) if end.torn => Failure::ClientGone,
@@ -250,7 +227,7 @@ impl Client {
                 }
                 _ => None,
             };
-            return Err(Miss { failure, retry });
+            return Err(Miss::Failed(failure, retry));
         };
         let response_time = head.at.since(started);
         let outcome = match &result {
@@ -258,7 +235,6 @@ impl Client {
             Err(failure) if failure.is_clients() => Outcome::CANCELLED,
             Err(_) => Outcome::failed(response_time),
         };
-        let slot = lease.slot();
         service.finish(lease, &outcome, now);
         service
             .metrics()
@@ -293,22 +269,4 @@ impl Client {
     pub(crate) fn end_means_failure(&self, yes: bool) {
         let _ = SockRef::from(&self.stream).set_linger(yes.then_some(Duration::ZERO));
     }
-}
-
-/// Whether an instance is left that was not tried: the same one again would only get more load.
-fn has_others(upstream: &Upstream, tried: &Tried) -> bool {
-    let mut reader = upstream.view.borrow_mut();
-    let mut slots = reader.view().candidates().slots().iter();
-    slots.any(|slot| !tried.as_slice().contains(slot))
-}
-
-/// Requests of the service so far, those under way among them: after a start, or with slow instances, most are.
-fn requests(upstream: &Upstream) -> u64 {
-    let mut reader = upstream.view.borrow_mut();
-    let under_way: u64 = reader
-        .view()
-        .members()
-        .map(|(_, member, _)| u64::from(member.load().get()))
-        .sum();
-    upstream.settings.service.metrics().snapshot().durations.count + under_way
 }

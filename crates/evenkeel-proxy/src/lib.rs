@@ -3,8 +3,8 @@
 //!
 //! One thread per core, each with its own event loop, its own `SO_REUSEPORT` sockets and its own
 //! connections to instances; only the counters beside the instances are shared. A request's way:
-//! `client` reads and routes it, `rewrite` makes the head for the instance, `exchange` picks, connects
-//! and retries, `attempt` moves both directions of one try, `reply` speaks when no instance did.
+//! `client` reads and routes it, `rewrite` makes the head for the instance, `exchange` picks and
+//! connects, `retry` grants another try, `attempt` moves both directions of one try, `reply` speaks when no instance did.
 //!
 //! Absent on purpose: header maps (heads stay bytes), body collection (bodies stream), HTTP/2, TLS and
 //! upgrades (not yet).
@@ -22,6 +22,7 @@ mod pool;
 mod proxy;
 mod reply;
 mod request_key;
+mod retry;
 mod rewrite;
 mod routes;
 mod settings;
@@ -31,4 +32,5 @@ mod worker;
 pub use bind::BindError;
 pub use counters::Counters;
 pub use proxy::{Proxy, Sockets};
+pub use retry::{RetryOn, StatusSet};
 pub use settings::{ListenerSettings, ProxySettings, RouteSettings, UpstreamSettings};

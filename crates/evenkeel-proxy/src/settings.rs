@@ -9,6 +9,8 @@ use evenkeel_h1::Limits;
 use evenkeel_runtime::Service;
 use ipnet::IpNet;
 
+use crate::retry::RetryOn;
+
 /// Everything the workers need, replaced as a whole on reload.
 #[derive(Debug, Clone)]
 pub struct ProxySettings {
@@ -78,6 +80,8 @@ pub struct UpstreamSettings {
     pub body_idle: Duration,
     /// How long an unused connection is kept.
     pub idle: Duration,
+    /// What is tried again.
+    pub retry_on: RetryOn,
     /// Further tries after the first.
     pub retry_attempts: u32,
     /// Further tries per request on average, e.g. 0.2.

@@ -52,11 +52,18 @@ pub enum RetryReason {
     StaleConnection,
     /// Nothing of a response came: the connection ended, or the time for it was over.
     NoResponse,
+    /// The response had a status to try again for.
+    Status,
 }
 
 impl RetryReason {
     /// All reasons.
-    pub const ALL: [Self; 3] = [Self::Connect, Self::StaleConnection, Self::NoResponse];
+    pub const ALL: [Self; 4] = [
+        Self::Connect,
+        Self::StaleConnection,
+        Self::NoResponse,
+        Self::Status,
+    ];
 
     /// A word for metric labels.
     #[must_use]
@@ -65,6 +72,7 @@ impl RetryReason {
             Self::Connect => "connect",
             Self::StaleConnection => "stale_connection",
             Self::NoResponse => "no_response",
+            Self::Status => "status",
         }
     }
 }
@@ -142,6 +150,13 @@ impl ServiceMetrics {
             &self.rare.checks_failed
         };
         counter.fetch_add(1, Relaxed);
+    }
+
+    /// Responses relayed so far. Cheaper than a whole [`Self::snapshot`].
+    #[must_use]
+    pub fn responses(&self) -> u64 {
+        let classes = self.shards.iter().flat_map(|shard| &shard.classes);
+        classes.map(|class| class.load(Relaxed)).sum()
     }
 
     /// All counters now. They are read one after the other, while others count on.

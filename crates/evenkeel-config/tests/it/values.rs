@@ -256,6 +256,24 @@ fn health_and_resources_reach_the_core() {
     );
 }
 
+#[test]
+fn what_is_tried_again_is_a_set() {
+    let on = |text: &str| {
+        let text = format!(
+            "listeners: [{{ name: web, bind: '127.0.0.1:0' }}]\ndefaults: {{ retry: {{ on: [connect] }} }}\n\
+             services: [{{ name: web, retry: {{ {text} }}, instances: [{{ address: '10.0.0.1:80' }}] }}]"
+        );
+        Config::from_str("test.yaml", &text).unwrap().services[0].retry.on
+    };
+    let inherited = on("");
+    assert!(inherited.connect && !inherited.no_response && inherited.statuses().next().is_none());
+    assert_eq!(on("on: [503, 503, connect]"), on("on: [connect, 503]"));
+    let all = on("on: [5xx, 429]");
+    assert!(!all.connect && !all.no_response);
+    assert!(all.statuses().eq([429].into_iter().chain(500..=599)));
+    assert!(on("on: []").statuses().next().is_none());
+}
+
 /// The bytes of a number in the document are what stands there, whatever stands before.
 #[test]
 fn numbers_are_taken_as_text_where_text_is_expected() {

@@ -7,9 +7,10 @@ use std::task::{Context, Poll, ready};
 use evenkeel_h1::{
     BodyFilter, BodyOut, CHUNK_END, Framing, LAST_CHUNK, ResponseHead, Status, Version, encode_chunk_header,
 };
+use evenkeel_runtime::RetryReason;
 use tokio::io::AsyncWrite;
 
-use super::{Attempt, Head, Waiting};
+use super::{Attempt, Discarded, Head, Waiting};
 use crate::buffer::{LARGE, SMALL};
 use crate::failure::Failure;
 use crate::rewrite;
@@ -21,7 +22,7 @@ const MAX_INFORMATIONAL: u8 = 100;
 const COPY: usize = 8 * 1024;
 
 impl Attempt<'_> {
-    /// Moves the response on. Ready when all of it is with the client, or it failed.
+    /// Moves the response on. Ready when all of it is with the client, or it failed or was dropped.
     pub(super) fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         loop {
             if self.reply_sent < self.reply.len() || self.body_ready > 0 {
@@ -43,6 +44,9 @@ impl Attempt<'_> {
                 }
             } else {
                 if !self.inbox.is_empty() && self.take_head()? {
+                    if self.discarded.is_some() {
+                        return Poll::Ready(Ok(()));
+                    }
                     continue;
                 }
                 self.waiting = Some(Waiting::InstanceAnswers);
@@ -146,8 +150,13 @@ impl Attempt<'_> {
             }
             if self.request.version == Version::Http11 {
                 rewrite::response(&mut self.reply, &head, self.inbox.bytes(), false, false, &[]);
+                self.informed = true;
             }
             self.inbox.consume(len);
+            return Ok(true);
+        }
+        if self.is_tried_again(head.status) {
+            self.discard(&head, len);
             return Ok(true);
         }
         self.begin_response(&head);
@@ -162,6 +171,41 @@ impl Attempt<'_> {
             return Err(failure);
         }
         Ok(true)
+    }
+
+    /// Whether another instance is asked instead of passing a response with `status` on: it is one of those
+    /// to try again, the client has nothing yet, and the request may be repeated and gets another try.
+    fn is_tried_again(&mut self, status: u16) -> bool {
+        self.upstream.settings.retry_on.statuses.contains(status)
+            && !self.informed
+            && self.request.replayable
+            && self.request.method.is_idempotent()
+            && self.tries.grant(
+                self.upstream,
+                self.slot,
+                RetryReason::Status,
+                self.client.worker.timers.now(),
+            )
+    }
+
+    /// Drops a response with what is here of its body. When that is all, the connection can be kept.
+    #[cold]
+    fn discard(&mut self, head: &ResponseHead, len: usize) {
+        let worker = &self.client.worker;
+        let limits = worker.routing.borrow().settings.limits;
+        self.discarded = Some(Discarded {
+            status: head.status,
+            at: worker.read_clock(),
+        });
+        self.inbox.consume(len);
+        self.keep_alive = head.keep_alive;
+        self.body = BodyFilter::new(head.framing, BodyOut::Plain, &limits);
+        if !self.body.is_done() {
+            match self.body.filter(self.inbox.bytes_mut()) {
+                Ok(progress) => self.inbox.consume(progress.consumed),
+                Err(_) => self.keep_alive = false,
+            }
+        }
     }
 
     /// Decides how the body reaches the client, and rewrites the head accordingly.

@@ -13,5 +13,6 @@ mod refusals;
 mod reload;
 mod retries;
 mod smuggling;
+mod statuses;
 mod streaming;
 mod support;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use evenkeel_core::{EjectionSettings, Instance, ServiceSettings, StrategyName};
 use evenkeel_h1::Limits;
-use evenkeel_proxy::{ListenerSettings, Proxy, ProxySettings, RouteSettings, UpstreamSettings};
+use evenkeel_proxy::{ListenerSettings, Proxy, ProxySettings, RetryOn, RouteSettings, UpstreamSettings};
 use evenkeel_runtime::{Balancer, Clock, MetricsSnapshot, RetryReason, Service, ServiceSpec};
 use socket2::{Domain, Socket, Type};
 use tokio::io::AsyncWriteExt;
@@ -58,6 +58,7 @@ pub(crate) struct Setup {
     pub(crate) response: Duration,
     pub(crate) body_idle: Duration,
     pub(crate) idle: Duration,
+    pub(crate) retry_on: RetryOn,
     pub(crate) retry_attempts: u32,
     pub(crate) retry_budget: f64,
     pub(crate) connections_per_instance: u32,
@@ -89,6 +90,7 @@ impl Setup {
             response: LONG,
             body_idle: LONG,
             idle: LONG,
+            retry_on: RetryOn::default(),
             retry_attempts: 2,
             retry_budget: 0.2,
             connections_per_instance: u32::MAX,
@@ -128,6 +130,7 @@ impl Setup {
                 response: self.response,
                 body_idle: self.body_idle,
                 idle: self.idle,
+                retry_on: self.retry_on.clone(),
                 retry_attempts: self.retry_attempts,
                 retry_budget: self.retry_budget,
                 max_connections: self.connections_per_instance,

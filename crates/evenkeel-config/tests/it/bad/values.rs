@@ -112,6 +112,50 @@ error: `20%` is a percentage: write `0.2`
 "#,
     },
     Case {
+        name: "reasons to try again",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    retry: { on: [connect, 200, conect, 5xx, 600] }
+    instances: [{ address: 127.0.0.1:9001 }]
+  - name: api
+    retry: { on: 503 }
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: a response with `200` is no failure
+ --> bad.yaml:4:28
+  |
+4 |     retry: { on: [connect, 200, conect, 5xx, 600] }
+  |                            ^^^
+  = write statuses from 400 to 599
+
+error: `conect` is no reason to try again
+ --> bad.yaml:4:33
+  |
+4 |     retry: { on: [connect, 200, conect, 5xx, 600] }
+  |                                 ^^^^^^
+  = write `connect`, `no_response`, a status such as `503`, or a class, `5xx`
+
+error: `600` is no reason to try again
+ --> bad.yaml:4:46
+  |
+4 |     retry: { on: [connect, 200, conect, 5xx, 600] }
+  |                                              ^^^
+  = write `connect`, `no_response`, a status such as `503`, or a class, `5xx`
+
+error: wrong kind of value
+ --> bad.yaml:7:18
+  |
+7 |     retry: { on: 503 }
+  |                  ^^^
+  = write a list of reasons: `connect`, `no_response`, a status such as `503`, or a class, `5xx`
+
+4 errors in bad.yaml
+"#,
+    },
+    Case {
         name: "threshold zero",
         input: r#"
 listeners: [{ name: web, bind: 127.0.0.1:8080 }]
