@@ -5,6 +5,7 @@
 //! a [`Nanos`] argument, randomness a seeded [`Rng`]. The same events in the same order with the same
 //! seed give the same picks on every platform.
 
+mod draw;
 mod event;
 mod hash;
 mod health;

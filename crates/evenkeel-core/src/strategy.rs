@@ -19,6 +19,7 @@ mod health_weighted_round_robin;
 mod least_connections;
 mod least_response_time;
 mod maglev;
+mod peak_ewma;
 mod power_of_two;
 mod random;
 mod rendezvous;
@@ -146,6 +147,7 @@ strategies! {
     weighted_random => weighted_random::WeightedRandom, "a candidate at random, as likely as its weight";
     least_connections => least_connections::LeastConnections, "the candidate with the fewest requests in flight per weight";
     power_of_two => power_of_two::PowerOfTwo, "two candidates drawn by weight, the one with fewer requests in flight per weight";
+    peak_ewma => peak_ewma::PeakEwma, "two candidates drawn by weight, the one with the lower peak response time per request in flight and weight";
     least_response_time => least_response_time::LeastResponseTime, "the candidate with the shortest expected time to a successful response";
     consistent_hash => consistent_hash::ConsistentHash, "the owner of the request's key on a ring of virtual nodes, as many as its weight";
     maglev => maglev::Maglev, "the owner of the request's key in a table that is filled in turns, by weight";

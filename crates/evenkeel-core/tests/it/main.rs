@@ -11,6 +11,7 @@ mod health_weighted_round_robin;
 mod keyed;
 mod least_connections;
 mod least_response_time;
+mod peak_ewma;
 mod power_of_two;
 mod resource_aware;
 mod rows;

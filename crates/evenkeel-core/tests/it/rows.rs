@@ -29,7 +29,7 @@ pub(crate) fn split(name: StrategyName) -> Split {
         "health_aware_least_connections" | "adaptive_health_aware" | "resource_aware" => {
             Split::Chance { by_weight: true }
         }
-        "least_response_time" => Split::Measured,
+        "least_response_time" | "peak_ewma" => Split::Measured,
         other => panic!("{other}: say in tests/it/rows.rs what it promises"),
     }
 }
