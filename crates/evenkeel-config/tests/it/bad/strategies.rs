@@ -98,7 +98,7 @@ error: there is no strategy `power_of_to`: did you mean `power_of_two`?
   |
 4 |     strategy: power_of_to
   |               ^^^^^^^^^^^
-  = known here: `round_robin`, `weighted_round_robin`, `random`, `weighted_random`, `least_connections`, `power_of_two`, `least_response_time`, `consistent_hash`, `maglev`, `rendezvous`, `health_weighted_round_robin`, `health_aware_least_connections`, `adaptive_health_aware`, `resource_aware`
+  = known here: `round_robin`, `weighted_round_robin`, `random`, `weighted_random`, `least_connections`, `power_of_two`, `peak_ewma`, `least_response_time`, `consistent_hash`, `maglev`, `rendezvous`, `health_weighted_round_robin`, `health_aware_least_connections`, `adaptive_health_aware`, `resource_aware`
 
 1 error in bad.yaml
 "#,
@@ -109,16 +109,16 @@ error: there is no strategy `power_of_to`: did you mean `power_of_two`?
 listeners: [{ name: web, bind: 127.0.0.1:8080 }]
 services:
   - name: web
-    strategy: { name: peak_ewma }
+    strategy: { name: the_fastest }
     instances: [{ address: 127.0.0.1:9001 }]
 "#,
         shown: r#"
-error: there is no strategy `peak_ewma`
+error: there is no strategy `the_fastest`
  --> bad.yaml:4:23
   |
-4 |     strategy: { name: peak_ewma }
-  |                       ^^^^^^^^^
-  = known here: `round_robin`, `weighted_round_robin`, `random`, `weighted_random`, `least_connections`, `power_of_two`, `least_response_time`, `consistent_hash`, `maglev`, `rendezvous`, `health_weighted_round_robin`, `health_aware_least_connections`, `adaptive_health_aware`, `resource_aware`
+4 |     strategy: { name: the_fastest }
+  |                       ^^^^^^^^^^^
+  = known here: `round_robin`, `weighted_round_robin`, `random`, `weighted_random`, `least_connections`, `power_of_two`, `peak_ewma`, `least_response_time`, `consistent_hash`, `maglev`, `rendezvous`, `health_weighted_round_robin`, `health_aware_least_connections`, `adaptive_health_aware`, `resource_aware`
 
 1 error in bad.yaml
 "#,
