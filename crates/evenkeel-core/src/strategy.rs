@@ -146,7 +146,7 @@ strategies! {
     random => random::Random, "a candidate at random, whatever its weight";
     weighted_random => weighted_random::WeightedRandom, "a candidate at random, as likely as its weight";
     least_connections => least_connections::LeastConnections, "the candidate with the fewest requests in flight per weight";
-    power_of_two => power_of_two::PowerOfTwo, "two candidates drawn by weight, the one with fewer requests in flight per weight";
+    power_of_two => power_of_two::PowerOfTwo, "two candidates drawn by weight, or more while some are slow or fail, the one with the fewest requests in flight per weight";
     peak_ewma => peak_ewma::PeakEwma, "two candidates drawn by weight, the one with the lower peak response time per request in flight and weight";
     least_response_time => least_response_time::LeastResponseTime, "the candidate with the shortest expected time to a successful response";
     consistent_hash => consistent_hash::ConsistentHash, "the owner of the request's key on a ring of virtual nodes, as many as its weight";

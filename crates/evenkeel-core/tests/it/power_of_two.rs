@@ -4,6 +4,7 @@ use evenkeel_core::testing::{add_load, candidates};
 use evenkeel_core::{PickContext, Slot, StrategyName};
 
 use crate::conformance::{build, pick};
+use crate::fleet::{Fault, Fleet, seconds};
 use crate::statistics::assert_by_weight;
 
 #[test]
@@ -58,4 +59,62 @@ fn a_tenfold_slower_instance_gets_a_fraction() {
         add_load(&service, Slot(slot), if slot == 0 { 10 } else { slot % 3 });
     }
     assert!((0..5000).all(|_| pick(&*picker, &mut cx) != Slot(0)));
+}
+
+#[test]
+fn three_slow_of_ten_are_left_alone() {
+    let fleet = Fleet::new(StrategyName::power_of_two, 10, 0.5).with(0..3, 2, 99, Fault::Slow(10.0));
+    let report = fleet.run_all(0..4);
+    // Two choices met three slow ones in 7 % of requests.
+    for instance in 0..3 {
+        let share = report.fair_share(instance, 4..10);
+        assert!(share < 0.02, "{instance}: {share}");
+    }
+}
+
+#[test]
+fn who_fails_at_once_attracts_nothing_and_comes_back() {
+    let mut fleet = Fleet::new(StrategyName::power_of_two, 10, 0.5).with(0..1, 2, 20, Fault::FailsAtOnce);
+    // Neither ejection nor retries help.
+    (fleet.ejects_at, fleet.retries, fleet.length) = (0, 0, seconds(40));
+    let report = fleet.run_all(0..4);
+    assert!(
+        report.fair_share(0, 4..20) < 0.005,
+        "{}",
+        report.fair_share(0, 4..20)
+    );
+    assert!((1..=8).contains(&report.attempts(0, 15)) || report.attempts(0, 16) + report.attempts(0, 17) > 0);
+    assert!(
+        report.fair_share(0, 30..40) > 0.8,
+        "{}",
+        report.fair_share(0, 30..40)
+    );
+}
+
+#[test]
+fn who_was_slow_comes_back() {
+    let mut fleet = Fleet::new(StrategyName::power_of_two, 10, 0.5).with(0..2, 2, 12, Fault::Slow(20.0));
+    fleet.length = seconds(40);
+    let report = fleet.run_all(0..4);
+    assert!(
+        report.fair_share(0, 5..12) < 0.1,
+        "{}",
+        report.fair_share(0, 5..12)
+    );
+    assert!(
+        report.fair_share(0, 30..40) > 0.8,
+        "{}",
+        report.fair_share(0, 30..40)
+    );
+}
+
+#[test]
+fn weights_hold_while_the_choice_is_wide() {
+    let mut fleet = Fleet::new(StrategyName::power_of_two, 10, 0.3).with(0..2, 0, 99, Fault::Slow(10.0));
+    fleet.rate *= 0.5;
+    fleet.backends[9].weight = 3;
+    fleet.backends[9].workers = 6;
+    let report = fleet.run_all(0..4);
+    let ratio = report.fair_share(9, 4..10) / report.fair_share(5, 4..10);
+    assert!((2.0..4.5).contains(&ratio), "{ratio}");
 }
