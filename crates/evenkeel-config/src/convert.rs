@@ -32,6 +32,7 @@ impl Service {
                 max: nanos(service.circuit_breaker.recovery_window),
             },
             min_healthy: service.health.min_healthy_instances,
+            ..ServiceSettings::new("")
         }
     }
 }

@@ -5,6 +5,7 @@
 //! a [`Nanos`] argument, randomness a seeded [`Rng`]. The same events in the same order with the same
 //! seed give the same picks on every platform.
 
+mod candidates;
 mod draw;
 mod event;
 mod hash;
@@ -29,6 +30,7 @@ pub mod testing;
 mod time;
 mod view;
 
+pub use candidates::{Exclusion, Panic, Regions, SlowStart};
 pub use event::{Event, EventKind};
 pub use hash::{HashSecret, KeyHash, KeySource, RequestKey};
 pub use health::{CheckFailure, CheckOutcome, CheckThresholds, EjectionSettings, InstanceState};

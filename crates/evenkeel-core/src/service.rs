@@ -7,22 +7,23 @@
 //! tick and on an alarm. A clock that steps back is followed: everything remembered moves with it, so
 //! that what was left of an ejection is still left.
 //!
-//! Absent on purpose: slow start, scores as weights, draining and localities; each is one more stage
-//! in `stages`.
+//! Absent on purpose: who of the instances is a candidate, and with which share. That is decided by the stages in
+//! `candidates`.
 
 use std::sync::Arc;
 
 use crate::health::checks::CheckChange;
 use crate::health::{CheckOutcome, CheckThresholds, EjectionSettings, Mark};
 use crate::{
-    Candidates, Event, EventKind, Input, Instance, InstanceError, InstanceId, Nanos, Rng, StrategySettings,
-    View,
+    Event, EventKind, Input, Instance, InstanceError, InstanceId, Nanos, Panic, Regions, Rng, SlowStart,
+    StrategySettings, View,
 };
 
 mod entry;
 mod journal;
 mod operate;
 mod passive;
+mod publish;
 mod returns;
 mod slots;
 mod stages;
@@ -52,9 +53,15 @@ pub struct ServiceSettings {
     pub checks: Option<CheckThresholds>,
     /// Passive ejection.
     pub ejection: EjectionSettings,
-    /// Fewer healthy instances than this, and all that answer requests are used, whatever checks say.
-    /// 0 counts as 1, more than there are instances as all of them. No ejection goes below it.
+    /// Fewer healthy instances than this are too few, and [`Self::panic`] says what happens. 0 counts as 1,
+    /// more than there are instances as all of them. No ejection goes below it.
     pub min_healthy: u32,
+    /// What happens with fewer.
+    pub panic: Panic,
+    /// Which regions it may use.
+    pub regions: Regions,
+    /// How instances begin.
+    pub slow_start: SlowStart,
 }
 
 impl ServiceSettings {
@@ -67,6 +74,9 @@ impl ServiceSettings {
             checks: None,
             ejection: EjectionSettings::default(),
             min_healthy: 1,
+            panic: Panic::default(),
+            regions: Regions::default(),
+            slow_start: SlowStart::default(),
         }
     }
 }
@@ -104,8 +114,12 @@ pub struct ServiceState {
     next_return: Nanos,
     /// All instances are candidates because nobody answers.
     last_resort: bool,
+    /// When shares that grow with time are looked at next.
+    next_step: Nanos,
     /// Readers would see a difference.
     dirty: bool,
+    /// The stages may leave other candidates or shares than before.
+    restage: bool,
 }
 
 impl ServiceState {
@@ -125,7 +139,8 @@ impl ServiceState {
         slots.refresh();
         let journal = Journal::new(Arc::clone(&settings.name));
         let mut rng = Rng::new(seed);
-        let view = build(&settings, &slots, &journal, &mut rng, None, now).0;
+        let staged = stages::stage(&slots, &settings, now);
+        let view = publish::build(&settings, &slots, &staged, &journal, &mut rng, None, now);
         let mut state = Self {
             next_refresh: next_refresh(&settings, now),
             settings,
@@ -138,9 +153,13 @@ impl ServiceState {
             next_age: now + AGE,
             next_return: Nanos::MAX,
             last_resort: false,
+            next_step: Nanos::MAX,
             dirty: false,
+            restage: true,
         };
+        state.slots.checked = state.settings.checks.is_some();
         state.arm();
+        state.publish();
         Ok(state)
     }
 
@@ -161,7 +180,12 @@ impl ServiceState {
         now: Nanos,
     ) -> Result<(), InstanceError> {
         self.follow(now);
-        let replaced = self.slots.replace(instances, now)?;
+        let checked = settings.checks.is_some();
+        let before = std::mem::replace(&mut self.slots.checked, checked);
+        let replaced = self
+            .slots
+            .replace(instances, now)
+            .inspect_err(|_| self.slots.checked = before)?;
         self.dirty |= !replaced.is_empty() || settings.strategy != self.settings.strategy;
         self.journal.rename(&settings.name);
         for (kind, which) in [
@@ -171,7 +195,7 @@ impl ServiceState {
         ] {
             self.journal.several(now, kind, which);
         }
-        self.restage(settings.min_healthy);
+        self.restage = true;
         self.settings = settings;
         self.next_refresh = next_refresh(&self.settings, now);
         self.release_unjudged();
@@ -232,7 +256,10 @@ impl ServiceState {
         if self.slots.len() == 0 && !self.slots.has_retired() {
             return Nanos::MAX;
         }
-        self.next_look.min(self.next_return).min(self.next_refresh)
+        self.next_look
+            .min(self.next_return)
+            .min(self.next_refresh)
+            .min(self.next_step)
     }
 
     /// The current view. A new `Arc` after a change that readers can see, the same otherwise.
@@ -271,8 +298,10 @@ impl ServiceState {
         }
         self.next_look = self.next_look.since(back);
         self.next_age = self.next_age.since(back);
-        if self.next_refresh < Nanos::MAX {
-            self.next_refresh = self.next_refresh.since(back);
+        for deadline in [&mut self.next_refresh, &mut self.next_step] {
+            if *deadline < Nanos::MAX {
+                *deadline = deadline.since(back);
+            }
         }
         self.next_return = self.next_return.since(back);
     }
@@ -282,12 +311,18 @@ impl ServiceState {
             return;
         };
         let change = entry.checks.observe(outcome, observed, thresholds, self.now);
+        if *outcome == CheckOutcome::Passed && entry.began.is_none() {
+            entry.began = Some(self.now);
+            self.restage = true;
+        }
         let (kind, mut reason) = match change {
             None => return,
             Some(CheckChange::Down(reason)) => (EventKind::CheckedDown, reason),
             Some(CheckChange::Up(reason)) => (EventKind::CheckedUp, reason),
         };
         if kind == EventKind::CheckedUp {
+            // It was restarted as likely as not.
+            entry.began = Some(self.now);
             entry.healthy = Mark::new(self.now, Arc::clone(&reason));
             if entry.ejection.is_behind_checks() {
                 // What requests met was what checks met, and that is over.
@@ -314,19 +349,8 @@ impl ServiceState {
             &mut self.rng,
             self.now,
         );
-        // Whether anybody answers decides on the candidates of a fallback.
-        if self.view.fallback {
-            self.restage(self.settings.min_healthy);
-        }
-    }
-
-    /// Notices that the stages leave other candidates than before.
-    fn restage(&mut self, min_healthy: u32) {
-        if !self.dirty {
-            let staged = stages::stage(&self.slots, min_healthy);
-            self.dirty =
-                staged.fallback != self.view.fallback || staged.slots != *self.view.candidates.slots();
-        }
+        // Scores and shares, and whether anybody answers, may be other ones.
+        self.restage = true;
     }
 
     fn arm(&mut self) {
@@ -334,83 +358,10 @@ impl ServiceState {
             entry.arm(&self.settings.ejection);
         }
     }
-
-    /// Builds the next view when readers would see a difference.
-    fn publish(&mut self) {
-        if !std::mem::take(&mut self.dirty) {
-            return;
-        }
-        self.slots.refresh();
-        let before = Some(&*self.view);
-        let (view, staged) = build(
-            &self.settings,
-            &self.slots,
-            &self.journal,
-            &mut self.rng,
-            before,
-            self.now,
-        );
-        let (n, healthy, wanted) = (self.slots.len(), staged.healthy, staged.wanted);
-        match (self.view.fallback, view.fallback) {
-            (false, true) => self.journal.service(
-                self.now,
-                EventKind::FallbackBegan,
-                format!(
-                    "{healthy} of {n} instances are healthy, at least {wanted} must be: all that answer \
-                     requests are used, whatever checks say"
-                ),
-            ),
-            (true, false) => self.journal.service(
-                self.now,
-                EventKind::FallbackEnded,
-                format!("{healthy} of {n} instances are healthy"),
-            ),
-            _ => {}
-        }
-        let returns = self.slots.iter().filter_map(|(_, entry)| entry.ejection.until());
-        self.next_return = returns.min().unwrap_or(Nanos::MAX);
-        self.last_resort = staged.last_resort;
-        self.view = Arc::new(view);
-    }
 }
 
 /// When the picker of a service wants to look after `now`.
 fn next_refresh(settings: &ServiceSettings, now: Nanos) -> Nanos {
     let every = settings.strategy.strategy().refresh_every();
     every.map_or(Nanos::MAX, |every| now + every)
-}
-
-fn build(
-    settings: &ServiceSettings,
-    slots: &Slots,
-    journal: &Journal,
-    rng: &mut Rng,
-    before: Option<&View>,
-    now: Nanos,
-) -> (View, stages::Staged) {
-    let staged = stages::stage(slots, settings.min_healthy);
-    let candidates = Candidates::new(
-        Arc::clone(slots.members()),
-        Arc::clone(&staged.slots),
-        slots.loads().clone(),
-    );
-    let seed = rng.next_u64();
-    let strategy = settings.strategy.strategy();
-    let picker = match before {
-        _ if slots.len() == 0 => Box::new(stages::NoInstances),
-        Some(before) => strategy.rebuild(&*before.picker, &candidates, seed),
-        None => strategy.build(&candidates, seed),
-    };
-    picker.refresh(now);
-    let view = View {
-        version: before.map_or(0, |before| before.version) + 1,
-        strategy: settings.strategy.name(),
-        request_key: strategy.request_key(),
-        candidates,
-        statuses: slots.statuses(),
-        picker,
-        fallback: staged.fallback,
-        counters: Arc::clone(journal.counters()),
-    };
-    (view, staged)
 }

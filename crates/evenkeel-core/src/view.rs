@@ -7,7 +7,8 @@ use crate::health::InstanceState;
 use crate::load::{LoadSlot, Loads};
 use crate::service::ServiceCounters;
 use crate::{
-    Instance, Lease, Nanos, NoPick, PickContext, PickRequest, Picker, Share, Source, Stats, StrategyName,
+    Exclusion, Instance, Lease, Nanos, NoPick, PickContext, PickRequest, Picker, Share, Source, Stats,
+    StrategyName,
 };
 
 /// The place of an instance in its service. Stable while the instance is registered; reused only
@@ -67,6 +68,8 @@ pub struct Status {
     pub ejected_until: Option<Nanos>,
     /// Who declared it.
     pub source: Source,
+    /// Why it is no candidate, if it is none.
+    pub excluded: Option<Exclusion>,
     /// Whether neither checks nor requests speak against it, whatever else does.
     pub answers: bool,
 }
@@ -192,7 +195,7 @@ pub struct View {
     pub(crate) candidates: Candidates,
     pub(crate) statuses: Box<[Option<Status>]>,
     pub(crate) picker: Box<dyn Picker>,
-    /// Whether checks have no say because too few instances are healthy.
+    /// Whether evidence has no say because too few instances are healthy.
     pub(crate) fallback: bool,
     pub(crate) counters: Arc<ServiceCounters>,
 }
@@ -283,8 +286,7 @@ impl View {
         &self.candidates
     }
 
-    /// Whether too few instances are healthy, and therefore all that answer requests are candidates, or all
-    /// when none does.
+    /// Whether too few instances are healthy, so that the service's panic setting decides who is a candidate.
     #[must_use]
     pub fn is_fallback(&self) -> bool {
         self.fallback

@@ -94,6 +94,7 @@ async fn every_key_of_a_service_reaches_the_balancer() {
                 max: Nanos::from_secs(41),
             },
             min_healthy: 2,
+            ..ServiceSettings::new("slow")
         }
     );
     let instance = |id, address: &str, weight, priority| Instance {

@@ -17,6 +17,8 @@ pub(super) struct Entry {
     pub(super) drain: Option<Mark>,
     /// The newest word on its health from outside, and which time it speaks of.
     pub(super) told: Option<(Score, Nanos)>,
+    /// Since when it may be used; `None` while its checks have not passed once.
+    pub(super) began: Option<Nanos>,
     /// Since when and why it is healthy, when nothing speaks against it.
     pub(super) healthy: Mark,
     /// It fails, may not be ejected, and that was said.
@@ -32,6 +34,7 @@ impl Entry {
             source,
             drain: None,
             told: None,
+            began: Some(now),
             healthy: Mark::new(now, "registered".into()),
             withheld: false,
         }
@@ -59,25 +62,18 @@ impl Entry {
     }
 
     /// The score of its health, as last judged.
-    #[allow(dead_code, reason = "for the stages")]
     pub(super) fn score(&self) -> f32 {
         self.member.stats().health()
     }
 
     /// Whether its score fell below the threshold, and has not come back to the recovery threshold.
-    #[allow(dead_code, reason = "for the stages")]
     pub(super) fn is_below_threshold(&self) -> bool {
         false
     }
 
     /// The part of its share that it gets at `now`, because it came back from an ejection.
-    #[allow(dead_code, reason = "for the stages")]
     pub(super) fn recovery_share(&self, _now: Nanos) -> Share {
         Share::FULL
-    }
-
-    pub(super) fn is_healthy(&self) -> bool {
-        matches!(self.state(), InstanceState::Healthy)
     }
 
     /// State, since when, and why; where several speak against it, what all of them say.
@@ -95,6 +91,7 @@ impl Entry {
             ejected_until: self.ejection.until(),
             source: self.source,
             answers: down.is_none() && out.is_none(),
+            excluded: None,
         }
     }
 
@@ -133,6 +130,9 @@ impl Entry {
         self.checks.shift(back);
         self.ejection.shift(back);
         self.healthy.shift(back);
+        if let Some(began) = &mut self.began {
+            *began = began.since(back);
+        }
         if let Some(drain) = &mut self.drain {
             drain.shift(back);
         }

@@ -167,6 +167,7 @@ impl ServiceState {
             false => format!("{from} to {to}"),
         };
         self.settings.strategy = strategy;
+        self.next_refresh = super::next_refresh(&self.settings, self.now);
         self.journal.service(self.now, EventKind::StrategyChanged, reason);
         self.dirty = true;
         Effect::Changed

@@ -25,7 +25,7 @@
 
 use super::entry::Entry;
 use super::slots::Slots;
-use super::stages::wanted;
+use super::stages::minimum;
 use crate::service::journal::Journal;
 use crate::{EventKind, Nanos, Rng, ServiceSettings, Slot};
 
@@ -55,9 +55,8 @@ struct Room {
 
 impl Room {
     fn of(slots: &Slots, settings: &ServiceSettings, now: Nanos) -> Self {
-        let wanted = wanted(slots, settings.min_healthy);
-        let healthy = slots.iter().filter(|(_, entry)| entry.is_healthy()).count();
-        let fallback = healthy < wanted;
+        let minimum = minimum(slots, settings, now);
+        let (wanted, fallback) = (minimum.wanted, minimum.fallback);
         let mut room = Self {
             fallback,
             wanted: if fallback { 1 } else { wanted },

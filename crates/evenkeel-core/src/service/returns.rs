@@ -63,6 +63,9 @@ impl ServiceState {
         let ejection_off = self.settings.ejection.consecutive_failures == 0;
         for (_, entry) in self.slots.iter_mut() {
             entry.withheld &= !ejection_off;
+            if checks_off {
+                entry.began.get_or_insert(self.now);
+            }
             let returned = ejection_off && entry.ejection.reset();
             let up = checks_off && entry.checks.reset(self.now);
             for (happened, kind, reason) in [

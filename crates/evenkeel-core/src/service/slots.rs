@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use super::entry::Entry;
 use crate::{
-    Instance, InstanceError, InstanceId, Loads, Member, Nanos, OperationError, Slot, Source, Stats, Status,
+    Exclusion, Instance, InstanceError, InstanceId, Loads, Member, Nanos, OperationError, Slot, Source,
+    Stats, Status,
 };
 
 /// All slots of a service.
@@ -25,6 +26,8 @@ pub(super) struct Slots {
     free: BTreeSet<Slot>,
     loads: Loads,
     members: Arc<[Option<Arc<Member>>]>,
+    /// New instances have to pass a check before they count as begun.
+    pub(super) checked: bool,
     /// `members` is not what `entries` say.
     stale: bool,
 }
@@ -76,10 +79,16 @@ impl Slots {
         !self.retired.is_empty()
     }
 
-    /// Health by slot.
-    pub(super) fn statuses(&self) -> Box<[Option<Status>]> {
+    /// Health by slot, with who is no candidate and why.
+    pub(super) fn statuses(&self, excluded: &[(Slot, Exclusion)]) -> Box<[Option<Status>]> {
         let entries = self.entries.iter();
-        entries.map(|entry| entry.as_ref().map(Entry::status)).collect()
+        let mut statuses: Box<[_]> = entries.map(|entry| entry.as_ref().map(Entry::status)).collect();
+        for (slot, why) in excluded {
+            if let Some(Some(status)) = statuses.get_mut(slot.0 as usize) {
+                status.excluded = Some(*why);
+            }
+        }
+        statuses
     }
 
     /// Brings [`Self::members`] up to date. O(n) after a change of membership.
@@ -216,7 +225,9 @@ impl Slots {
         debug_assert_eq!(load.get(), 0, "a slot is given away only without leases");
         self.by_id.insert(instance.id.clone(), slot);
         let member = Member::new(instance, Arc::default(), load);
-        self.entries[slot.0 as usize] = Some(Entry::new(member, source, now));
+        let mut entry = Entry::new(member, source, now);
+        entry.began = (!self.checked).then_some(now);
+        self.entries[slot.0 as usize] = Some(entry);
     }
 
     fn retire(&mut self, slot: Slot) {

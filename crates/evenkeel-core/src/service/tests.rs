@@ -9,6 +9,7 @@ mod fallback;
 mod health;
 mod membership;
 mod operations;
+mod stages;
 
 fn settings() -> ServiceSettings {
     ServiceSettings {

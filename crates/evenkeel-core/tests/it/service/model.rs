@@ -7,9 +7,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use evenkeel_core::{
-    CheckFailure, CheckOutcome, CheckThresholds, Event, EventKind, Evidence, Instance, InstanceId,
-    InstanceState, Lease, Member, Nanos, NoPick, Outcome, PickContext, PickRequest, ServiceSettings,
-    ServiceState, Slot, Status, StrategyName, Verdict, View, Weight,
+    CheckFailure, CheckOutcome, CheckThresholds, Effect, Event, EventKind, Evidence, Instance, InstanceId,
+    InstanceState, Lease, Member, Nanos, NoPick, Operation, OperationError, Outcome, Panic, PickContext,
+    PickRequest, ServiceSettings, ServiceState, Slot, Source, Status, StrategyName, Verdict, View, Weight,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -21,6 +21,9 @@ struct World {
     now: Nanos,
     cx: PickContext,
     checked: BTreeMap<String, Checked>,
+    /// Who registered itself.
+    registered: BTreeSet<String>,
+    draining: BTreeSet<String>,
     leases: Vec<Lease>,
     views: Vec<Arc<View>>,
     trace: Vec<String>,
@@ -33,6 +36,20 @@ fn is_out(status: &Status) -> bool {
     let out = status.ejected_until.is_some();
     assert_eq!(out, status.reason.contains("; out for "), "{status:?}");
     out
+}
+
+fn drains(status: &Status) -> bool {
+    status.state == InstanceState::Draining
+}
+
+fn known(id: u8) -> InstanceId {
+    InstanceId::new(&name(id)).unwrap()
+}
+
+fn instance(id: u8, port: u16, weight: u64, priority: u8) -> Instance {
+    let instance = Instance::new(&name(id), SocketAddr::from(([127, 0, 0, 1], port))).unwrap();
+    let weight = Weight::new(weight).unwrap();
+    instance.with_weight(weight).with_priority(priority)
 }
 
 fn rows(view: &View) -> impl Iterator<Item = (Slot, &Arc<Member>, &Status)> {
@@ -53,6 +70,8 @@ impl World {
             now,
             cx: PickContext::new(seed),
             checked: BTreeMap::new(),
+            registered: BTreeSet::new(),
+            draining: BTreeSet::new(),
             leases: Vec::new(),
             views: Vec::new(),
             trace: Vec::new(),
@@ -69,7 +88,42 @@ impl World {
                 checks,
                 limit,
                 min_healthy,
-            } => self.replace(instances, *checks, *limit, *min_healthy),
+                panic,
+            } => self.replace(instances, *checks, *limit, *min_healthy, *panic),
+            Op::Register {
+                id,
+                port,
+                weight,
+                priority,
+            } => self.register(*id, *port, *weight, *priority),
+            Op::Deregister { id } => {
+                let outcome = self.operate(Operation::Deregister(known(*id)));
+                assert_eq!(outcome.is_ok(), self.checked.remove(&name(*id)).is_some());
+                self.forget(&name(*id));
+            }
+            Op::Drain { id } => {
+                let (id, why) = (known(*id), "moves".into());
+                if self.operate(Operation::Drain { id: id.clone(), why }) == Ok(Effect::Changed) {
+                    assert!(self.draining.insert(id.to_string()));
+                }
+            }
+            Op::Undrain { id } => {
+                let changed = self.operate(Operation::Undrain(known(*id))) == Ok(Effect::Changed);
+                assert_eq!(self.draining.remove(&name(*id)), changed);
+            }
+            Op::Weigh { id, weight } => {
+                let (id, weight) = (known(*id), Weight::new(*weight).unwrap());
+                let outcome = self.operate(Operation::SetWeight {
+                    id: id.clone(),
+                    weight,
+                });
+                assert_eq!(outcome.is_ok(), self.checked.contains_key(id.as_str()));
+            }
+            Op::Switch { which } => {
+                let strategy = StrategyName::ALL[usize::from(*which) % StrategyName::ALL.len()];
+                self.operate(Operation::SetStrategy(strategy.into())).unwrap();
+                assert_eq!(self.state.view().strategy(), strategy);
+            }
             Op::Check { id, age, passed } => self.check(*id, *age, *passed),
             Op::Requests { n, failing } => self.requests(*n, *failing),
             Op::Open => {
@@ -119,28 +173,68 @@ impl World {
         self.conservation();
     }
 
-    fn replace(&mut self, wanted: &[Option<(u16, u64, u8)>], checks: bool, limit: u32, min_healthy: u32) {
+    fn operate(&mut self, operation: Operation) -> Result<Effect, OperationError> {
+        self.state.operate(operation, self.now)
+    }
+
+    fn register(&mut self, id: u8, port: u16, weight: u64, priority: u8) {
+        let instance = instance(id, port, weight, priority);
+        let (id, address) = (name(id), instance.address);
+        let outcome = self.operate(Operation::Register(instance));
+        match self.checked.get(&id) {
+            None => {
+                assert_eq!(outcome, Ok(Effect::Registered));
+                self.checked.insert(id.clone(), Checked::new(address, self.now));
+                self.registered.insert(id);
+            }
+            Some(present) => assert_eq!(outcome.is_ok(), present.address == address),
+        }
+    }
+
+    fn forget(&mut self, id: &str) {
+        self.registered.remove(id);
+        self.draining.remove(id);
+    }
+
+    fn replace(
+        &mut self,
+        wanted: &[Option<(u16, u64, u8)>],
+        checks: bool,
+        limit: u32,
+        min_healthy: u32,
+        panic: u8,
+    ) {
         let mut settings = self.state.settings().clone();
         settings.checks = checks.then(CheckThresholds::default);
         settings.ejection.consecutive_failures = limit;
         settings.min_healthy = min_healthy;
+        settings.panic = [Panic::All, Panic::Fail, Panic::NextPriority][usize::from(panic)];
         let instances: Vec<Instance> = (0..IDS)
             .zip(wanted)
             .filter_map(|(id, wanted)| {
                 let (port, weight, priority) = (*wanted)?;
-                let instance = Instance::new(&name(id), SocketAddr::from(([127, 0, 0, 1], port))).unwrap();
-                let instance = instance.with_weight(Weight::new(weight).unwrap());
-                Some(instance.with_priority(priority))
+                Some(instance(id, port, weight, priority))
             })
             .collect();
         let old = std::mem::take(&mut self.checked);
+        for id in &self.registered {
+            let kept = old[id].clone();
+            let fresh = Checked::new(kept.address, self.now);
+            self.checked.insert(id.clone(), if checks { kept } else { fresh });
+        }
         for instance in &instances {
+            self.registered.remove(instance.id.as_str());
             let fresh = Checked::new(instance.address, self.now);
             let kept = old.get(instance.id.as_str());
             let kept = kept.filter(|kept| checks && kept.address == instance.address);
             let checked = kept.cloned().unwrap_or(fresh);
             self.checked.insert(instance.id.to_string(), checked);
         }
+        let moved = |id: &String| {
+            let at = self.checked.get(id).map(|checked| checked.address);
+            at.is_none() || at != old.get(id).map(|checked| checked.address)
+        };
+        self.draining.retain(|id| !moved(id));
         self.state.replace(settings, instances, self.now).unwrap();
     }
 
@@ -182,8 +276,19 @@ impl World {
                 Some(lease)
             }
             Err(why) => {
-                assert_eq!(why, NoPick::Empty);
-                assert!(self.checked.is_empty(), "members exist, so there is a pick");
+                let empty = self.checked.is_empty();
+                assert_eq!(
+                    why,
+                    if empty {
+                        NoPick::Empty
+                    } else {
+                        NoPick::NoneEligible
+                    }
+                );
+                assert!(
+                    empty || view.candidates().is_empty(),
+                    "candidates exist, so there is a pick"
+                );
                 None
             }
         }
@@ -214,9 +319,9 @@ impl World {
             return;
         }
         let settings = self.state.settings();
-        let members = rows(view).count();
+        let members = rows(view).filter(|(.., status)| !drains(status)).count();
         // In fallback checks have no say: all count, and one that works is enough.
-        let counts = |status: &Status| fallback || status.state != InstanceState::Down;
+        let counts = |status: &Status| !drains(status) && (fallback || status.state != InstanceState::Down);
         let wanted = match fallback {
             true => 1,
             false => (settings.min_healthy.max(1) as usize).min(members),
@@ -272,7 +377,7 @@ impl World {
     fn the_last_resort_is_the_last(&self) {
         let view = self.state.view();
         if rows(view).any(|(slot, _, status)| is_out(status) && view.is_candidate(slot)) {
-            for (_, member, status) in rows(view).filter(|(.., status)| !is_out(status)) {
+            for (_, member, status) in rows(view).filter(|(.., s)| !is_out(s) && !drains(s)) {
                 let fails = member.stats().consecutive_failures() > 0;
                 let id = member.instance().id.as_str();
                 assert!(fails || self.ejected.contains(id), "{id} works: {status:?}");
@@ -297,31 +402,81 @@ impl World {
         for (_, member, status) in rows(view) {
             let checked = &self.checked[member.instance().id.as_str()];
             assert_eq!(member.instance().address, checked.address);
+            let draining = self.draining.contains(member.instance().id.as_str());
+            assert_eq!(drains(status), draining, "{}: {status:?}", member.instance().id);
             let down = status.state == InstanceState::Down;
-            assert_eq!(down, checked.down, "{}: {status:?}", member.instance().id);
+            assert_eq!(
+                down,
+                checked.down && !draining,
+                "{}: {status:?}",
+                member.instance().id
+            );
+            assert_eq!(status.answers, !checked.down && !is_out(status));
+            let registered = self.registered.contains(member.instance().id.as_str());
+            assert_eq!(status.source == Source::Registration, registered);
             assert!(status.since <= self.now);
         }
         let healthy: Vec<_> = rows(view)
             .filter(|(.., status)| status.state == InstanceState::Healthy)
             .map(|(slot, member, _)| (member.instance().priority, slot))
             .collect();
-        let wanted = (self.state.settings().min_healthy.max(1) as usize).min(ids.len());
-        let mut expected: Vec<Slot> = match healthy.iter().map(|(p, _)| *p).min() {
-            _ if healthy.len() < wanted => {
-                let last_resort = view.candidates().len() == ids.len();
-                let used = rows(view).filter(|(.., status)| last_resort || !is_out(status));
-                used.map(|(slot, ..)| slot).collect()
-            }
-            first => healthy
+        let present: Vec<_> = rows(view).filter(|(.., status)| !drains(status)).collect();
+        let least = self.state.settings().min_healthy.max(1) as usize;
+        let of = |priority: u8| {
+            let members = rows(view).filter(|(_, m, _)| m.instance().priority == priority);
+            let weight: u32 = members.map(|(_, m, _)| m.instance().weight.get()).sum();
+            let present = present
                 .iter()
-                .filter(|(p, _)| Some(*p) == first)
-                .map(|(_, s)| *s)
-                .collect(),
+                .filter(|(_, m, _)| m.instance().priority == priority);
+            let healthy = healthy.iter().filter(|(p, _)| *p == priority);
+            let healthy_weight = healthy.clone().map(|(_, slot)| {
+                let member = view.candidates().member(*slot).unwrap();
+                member.instance().weight.get()
+            });
+            (
+                present.count(),
+                healthy.clone().count(),
+                healthy_weight.sum::<u32>(),
+                weight,
+            )
         };
+        let panic = self.state.settings().panic;
+        let enough = |priority: u8| {
+            let (present, healthy, ..) = of(priority);
+            healthy > 0 && (panic != Panic::NextPriority || healthy >= least.min(present))
+        };
+        let fallback = match panic {
+            Panic::NextPriority => !present.is_empty() && !(0..3).any(enough),
+            _ => healthy.len() < least.min(present.len()),
+        };
+        let mut expected: Vec<Slot> = Vec::new();
+        if fallback {
+            let last_resort = view.candidates().len() == present.len();
+            let used = present
+                .iter()
+                .filter(|(.., status)| last_resort || !is_out(status));
+            expected = used.map(|(slot, ..)| *slot).collect();
+            if panic == Panic::Fail {
+                expected.clear();
+            }
+        } else {
+            // A priority gets what those before cannot carry, with a reserve of 1.4.
+            let mut before = 0.0;
+            for priority in (0..3).filter(|priority| enough(*priority)) {
+                if before < 1.0 - 1e-9 {
+                    let mine = healthy.iter().filter(|(p, _)| *p == priority);
+                    expected.extend(mine.map(|(_, slot)| *slot));
+                }
+                let (.., healthy, all) = of(priority);
+                before += (1.4 * f64::from(healthy) / f64::from(all)).min(1.0);
+            }
+        }
+        assert_eq!(view.is_fallback(), fallback);
         expected.sort_unstable();
         assert_eq!(**view.candidates().slots(), *expected);
-        assert_eq!(view.is_fallback(), healthy.len() < wanted);
-        assert_eq!(view.candidates().is_empty(), ids.is_empty());
+        for (slot, _, status) in rows(view) {
+            assert_eq!(status.excluded.is_none(), view.is_candidate(slot), "{status:?}");
+        }
     }
 
     /// In flight is what is open, and a slot with a lease or in a held view belongs to no other.
@@ -365,7 +520,11 @@ impl World {
         for (slot, member, status) in rows(&view) {
             assert!(!is_out(status), "{status:?}");
             assert_eq!(member.stats().consecutive_failures(), 0, "{status:?}");
-            assert!(view.is_candidate(slot) || !view.is_fallback(), "{status:?}");
+            let refused = drains(status) || self.state.settings().panic == Panic::Fail;
+            assert!(
+                view.is_candidate(slot) || !view.is_fallback() || refused,
+                "{status:?}"
+            );
         }
     }
 }

@@ -17,6 +17,31 @@ pub(super) enum Op {
         checks: bool,
         limit: u32,
         min_healthy: u32,
+        panic: u8,
+    },
+    /// An instance that registers itself.
+    Register {
+        id: u8,
+        port: u16,
+        weight: u64,
+        priority: u8,
+    },
+    Deregister {
+        id: u8,
+    },
+    Drain {
+        id: u8,
+    },
+    Undrain {
+        id: u8,
+    },
+    Weigh {
+        id: u8,
+        weight: u64,
+    },
+    /// Another strategy.
+    Switch {
+        which: u8,
     },
     /// The result of a check that was sent `age` seconds ago.
     Check {
@@ -54,10 +79,17 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
         usize::from(IDS),
     );
     prop_oneof![
-        2 => (instances, prop::bool::weighted(0.8), prop_oneof![1 => Just(0u32), 9 => 1u32..6], 0u32..4)
-            .prop_map(|(instances, checks, limit, min_healthy)| Op::Replace {
-                instances, checks, limit, min_healthy
+        2 => (instances, prop::bool::weighted(0.8), prop_oneof![1 => Just(0u32), 9 => 1u32..6], 0u32..4, 0u8..3)
+            .prop_map(|(instances, checks, limit, min_healthy, panic)| Op::Replace {
+                instances, checks, limit, min_healthy, panic
             }),
+        1 => (0..IDS, 1u16..3, 1u64..4, 0u8..3)
+            .prop_map(|(id, port, weight, priority)| Op::Register { id, port, weight, priority }),
+        1 => (0..IDS).prop_map(|id| Op::Deregister { id }),
+        1 => (0..IDS).prop_map(|id| Op::Drain { id }),
+        1 => (0..IDS).prop_map(|id| Op::Undrain { id }),
+        1 => (0..IDS, 1u64..4).prop_map(|(id, weight)| Op::Weigh { id, weight }),
+        1 => any::<u8>().prop_map(|which| Op::Switch { which }),
         6 => (0..IDS, 0u64..4, any::<bool>()).prop_map(|(id, age, passed)| Op::Check { id, age, passed }),
         6 => (1u8..60, any::<u8>()).prop_map(|(n, failing)| Op::Requests { n, failing }),
         3 => Just(Op::Open),

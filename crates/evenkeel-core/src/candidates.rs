@@ -1,0 +1,169 @@
+//! From instances to candidates, and what part of its weight each gets.
+//!
+//! Strategies choose among candidates and never judge them; who is one is decided here, by stages that all
+//! strategies share. Each is a small rule over [`Prospect`]s, in this order:
+//!
+//! | stage | leaves out |
+//! |---|---|
+//! | [`permitted`] | who drains, and who is in a region that the service may not use |
+//! | [`breaker`] | whose checks or requests took it out |
+//! | [`threshold`] | whose score is below the threshold, unless most are |
+//! | [`minimum`] | nobody, or everybody: what to do when too few are left |
+//! | [`priority`] | later priorities, while those before can take all |
+//! | [`shares`] | nobody; says who gets less than its weight |
+//!
+//! What is permitted comes first, because it is somebody's will rather than evidence: no shortage brings back
+//! whom it leaves out. Evidence can be wrong about many at once, and then the minimum puts it aside.
+//!
+//! Two promises hold whatever the strategy. **Floor**: a candidate's share is at least 1/256 of the greatest,
+//! so nobody who may be used starves. **Cap**: an instance that nothing is known of gets at most its ramped
+//! share ([`SlowStart`]): of the picks where weights decide, and where loads do, at most one request more in
+//! flight than its share of what the busiest has.
+//!
+//! Absent on purpose: which region is near. That is a strategy's choice; here is only which are allowed.
+
+use std::sync::Arc;
+
+use crate::{Nanos, ServiceSettings, Share, Slot};
+
+mod breaker;
+mod minimum;
+mod permitted;
+mod priority;
+mod score;
+mod shares;
+mod slow_start;
+#[cfg(test)]
+mod tests;
+mod threshold;
+
+pub(crate) use minimum::Minimum;
+pub use minimum::Panic;
+pub use permitted::Regions;
+pub use slow_start::SlowStart;
+
+/// What the stages know of one instance.
+#[derive(Debug, Clone)]
+pub(crate) struct Prospect<'a> {
+    pub(crate) slot: Slot,
+    pub(crate) weight: u32,
+    pub(crate) priority: u8,
+    pub(crate) region: Option<&'a str>,
+    /// Somebody wants it to get no new requests.
+    pub(crate) drains: bool,
+    /// Checks took it out.
+    pub(crate) down: bool,
+    /// Its requests took it out.
+    pub(crate) ejected: bool,
+    /// Requests do not speak against it, as of the last look at them.
+    pub(crate) answers: bool,
+    /// Its score fell below the threshold, and has not come back to the recovery threshold.
+    pub(crate) below_threshold: bool,
+    /// The score of its health, 0 to 1.
+    pub(crate) score: f64,
+    /// The part it gets because it came back from an ejection.
+    pub(crate) recovery: Share,
+    /// Since when it may be used; `None` while that is not proven.
+    pub(crate) began: Option<Nanos>,
+    /// Why it is no candidate, as far as the stages have come.
+    pub(crate) excluded: Option<Exclusion>,
+}
+
+/// Why an instance is no candidate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Exclusion {
+    /// It drains.
+    Draining,
+    /// Its service may not use its region.
+    Region,
+    /// Its checks failed.
+    Down,
+    /// Its requests failed.
+    Ejected,
+    /// Its health score is below the threshold.
+    BelowThreshold,
+    /// Earlier priorities can take all requests.
+    Priority,
+    /// Too few instances of its priority, or of its service, are healthy, and the settings say that they
+    /// get nothing then.
+    Minimum,
+}
+
+impl Exclusion {
+    /// A word for tables and the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Draining => "draining",
+            Self::Region => "region",
+            Self::Down => "down",
+            Self::Ejected => "ejected",
+            Self::BelowThreshold => "below_threshold",
+            Self::Priority => "priority",
+            Self::Minimum => "minimum",
+        }
+    }
+}
+
+/// What the stages left.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    /// The candidates, ascending.
+    pub(crate) slots: Arc<[Slot]>,
+    /// Theirs.
+    pub(crate) shares: Vec<Share>,
+    /// Of all instances, in slot order, why they are no candidates.
+    pub(crate) excluded: Vec<(Slot, Exclusion)>,
+    /// Too few are healthy, and what follows from it.
+    pub(crate) minimum: Minimum,
+    /// A share changes with time alone.
+    pub(crate) ramps: bool,
+}
+
+/// Runs all stages. O(n), and O(p) memory for p priorities.
+pub(crate) fn stage(mut all: Vec<Prospect<'_>>, settings: &ServiceSettings, now: Nanos) -> Staged {
+    evidence(&mut all, settings);
+    let minimum = minimum::judge(&mut all, settings);
+    let ramp = if minimum.fallback {
+        shares::full(&all)
+    } else {
+        let loads = priority::leave(&mut all, &minimum);
+        shares::of(&all, &loads, settings, now)
+    };
+    let excluded = all.iter().filter_map(|p| Some((p.slot, p.excluded?)));
+    Staged {
+        slots: candidates(&all).map(|prospect| prospect.slot).collect(),
+        shares: ramp.shares,
+        excluded: excluded.collect(),
+        minimum,
+        ramps: ramp.moves,
+    }
+}
+
+/// The stages before the minimum.
+fn evidence(all: &mut [Prospect<'_>], settings: &ServiceSettings) {
+    permitted::leave(all, &settings.regions);
+    breaker::leave(all);
+    threshold::leave(all);
+}
+
+impl Minimum {
+    /// Only counts. O(n).
+    pub(crate) fn of(mut all: Vec<Prospect<'_>>, settings: &ServiceSettings) -> Self {
+        evidence(&mut all, settings);
+        minimum::judge(&mut all, settings)
+    }
+}
+
+/// Who is still in.
+fn candidates<'a, 'p>(all: &'a [Prospect<'p>]) -> impl Iterator<Item = &'a Prospect<'p>> {
+    all.iter().filter(|prospect| prospect.excluded.is_none())
+}
+
+/// Leaves out everybody still in whom `reason` names one for.
+fn exclude(all: &mut [Prospect<'_>], reason: impl Fn(&Prospect<'_>) -> Option<Exclusion>) {
+    for prospect in all.iter_mut().filter(|prospect| prospect.excluded.is_none()) {
+        prospect.excluded = reason(prospect);
+    }
+}

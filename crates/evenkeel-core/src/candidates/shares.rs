@@ -1,0 +1,59 @@
+//! What part of its weight each candidate gets.
+//!
+//! An instance's own part is the product of three: how far it has started ([`super::SlowStart`]), how far it has
+//! come back from an ejection, and what its score costs it. Within a priority, requests are split by weight
+//! times own part; between priorities, as [`super::priority`] says. Everything is relative to the greatest, whose
+//! share is full, and in 256ths, of which everybody keeps at least one. (A later priority of more than a hundred
+//! times the weight therefore gets somewhat more than its part.)
+
+use super::priority::Loads;
+use super::{Prospect, candidates, score};
+use crate::{Nanos, ServiceSettings, Share};
+
+/// The thresholds of scores.
+const THRESHOLD: f64 = 0.5;
+const RECOVERY: f64 = 0.8;
+
+/// Shares of the candidates, in slot order.
+pub(super) struct Shared {
+    pub(super) shares: Vec<Share>,
+    /// Time alone changes them.
+    pub(super) moves: bool,
+}
+
+/// Nobody is spared.
+pub(super) fn full(all: &[Prospect<'_>]) -> Shared {
+    Shared {
+        shares: candidates(all).map(|_| Share::FULL).collect(),
+        moves: false,
+    }
+}
+
+/// By what is known of each, and by the part of the requests that its priority gets.
+pub(super) fn of(all: &[Prospect<'_>], loads: &Loads, settings: &ServiceSettings, now: Nanos) -> Shared {
+    let mut moves = false;
+    let parts: Vec<f64> = candidates(all)
+        .map(|prospect| {
+            let (started, grows) = settings.slow_start.part(prospect, now);
+            moves |= grows || prospect.recovery != Share::FULL;
+            started * prospect.recovery.as_f64() * score::part(prospect.score, THRESHOLD, RECOVERY)
+        })
+        .collect();
+    let mut weights = Loads::new();
+    for (prospect, part) in candidates(all).zip(&parts) {
+        *weights.entry(prospect.priority).or_default() += f64::from(prospect.weight) * part;
+    }
+    let density = |priority: u8| Some(loads.get(&priority)? / weights.get(&priority)?);
+    let shares = candidates(all)
+        .zip(&parts)
+        .map(|(prospect, part)| part * density(prospect.priority).unwrap_or(1.0));
+    let shares: Vec<f64> = shares.collect();
+    let greatest = shares.iter().copied().fold(0.0, f64::max);
+    Shared {
+        shares: shares
+            .into_iter()
+            .map(|share| Share::of(share / greatest))
+            .collect(),
+        moves,
+    }
+}

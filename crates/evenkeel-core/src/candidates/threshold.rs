@@ -1,0 +1,22 @@
+//! Scores below the threshold.
+//!
+//! A score is measured against what is usual, and by requests that depend on more than the instance. When more
+//! than half of those that are otherwise in order score badly, they have something in common that is not their
+//! own fault, and the few others could not carry what they do: the threshold is put aside then, and low scores
+//! only cost shares.
+
+use super::{Exclusion, Prospect, candidates, exclude};
+
+/// Leaves out who is below the threshold, unless more than half are.
+pub(super) fn leave(all: &mut [Prospect<'_>]) {
+    let (mut below, mut present) = (0, 0);
+    for prospect in candidates(all) {
+        present += 1;
+        below += usize::from(prospect.below_threshold);
+    }
+    if 2 * below <= present {
+        exclude(all, |prospect| {
+            prospect.below_threshold.then_some(Exclusion::BelowThreshold)
+        });
+    }
+}

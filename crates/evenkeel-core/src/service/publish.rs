@@ -1,0 +1,115 @@
+//! When a new view is built, and from what.
+
+use std::sync::Arc;
+
+use super::{Journal, ServiceSettings, ServiceState, Slots, stages};
+use crate::candidates::{Panic, Staged};
+use crate::{Candidates, EventKind, Nanos, Rng, View};
+
+/// How often shares are looked at while something ramps: a ramp of ten seconds goes in forty steps, and a view
+/// is built four times a second at most for it.
+const STEP: Nanos = Nanos::from_millis(250);
+
+impl ServiceState {
+    /// Builds the next view when readers would see a difference.
+    pub(super) fn publish(&mut self) {
+        let dirty = std::mem::take(&mut self.dirty);
+        let restage = std::mem::take(&mut self.restage);
+        if !dirty && !restage {
+            return;
+        }
+        self.slots.refresh();
+        let staged = stages::stage(&self.slots, &self.settings, self.now);
+        self.next_step = if staged.ramps { self.now + STEP } else { Nanos::MAX };
+        self.last_resort = staged.minimum.last_resort;
+        if !dirty && !differs(&self.view, &staged) {
+            return;
+        }
+        self.tell_fallback(&staged);
+        let before = Some(&*self.view);
+        let view = build(
+            &self.settings,
+            &self.slots,
+            &staged,
+            &self.journal,
+            &mut self.rng,
+            before,
+            self.now,
+        );
+        let returns = self.slots.iter().filter_map(|(_, entry)| entry.ejection.until());
+        self.next_return = returns.min().unwrap_or(Nanos::MAX);
+        self.view = Arc::new(view);
+    }
+
+    /// Tells when a fallback begins or ends.
+    fn tell_fallback(&mut self, staged: &Staged) {
+        let (n, minimum) = (self.slots.len(), staged.minimum);
+        let (healthy, wanted) = (minimum.healthy, minimum.wanted);
+        let (kind, reason) = match (self.view.fallback, minimum.fallback) {
+            (false, true) => {
+                let then = match self.settings.panic {
+                    Panic::All | Panic::NextPriority => {
+                        "all that answer requests are used, whatever checks say"
+                    }
+                    Panic::Fail => "requests are refused until then, as its panic setting says",
+                };
+                let reason =
+                    format!("{healthy} of {n} instances are healthy, at least {wanted} must be: {then}");
+                (EventKind::FallbackBegan, reason)
+            }
+            (true, false) => {
+                let reason = format!("{healthy} of {n} instances are healthy");
+                (EventKind::FallbackEnded, reason)
+            }
+            _ => return,
+        };
+        self.journal.service(self.now, kind, reason);
+    }
+}
+
+/// Whether the stages leave other candidates than those of `view`, or give them other shares.
+fn differs(view: &View, staged: &Staged) -> bool {
+    staged.minimum.fallback != view.fallback
+        || staged.slots != *view.candidates.slots()
+        || staged
+            .shares
+            .iter()
+            .enumerate()
+            .any(|(index, share)| *share != view.candidates.share(index))
+}
+
+/// The view of what the stages left.
+pub(super) fn build(
+    settings: &ServiceSettings,
+    slots: &Slots,
+    staged: &Staged,
+    journal: &Journal,
+    rng: &mut Rng,
+    before: Option<&View>,
+    now: Nanos,
+) -> View {
+    let candidates = Candidates::new(
+        Arc::clone(slots.members()),
+        Arc::clone(&staged.slots),
+        slots.loads().clone(),
+    );
+    let candidates = candidates.with_shares(&staged.shares);
+    let seed = rng.next_u64();
+    let strategy = settings.strategy.strategy();
+    let picker = match before {
+        _ if slots.len() == 0 => Box::new(stages::NoInstances),
+        Some(before) => strategy.rebuild(&*before.picker, &candidates, seed),
+        None => strategy.build(&candidates, seed),
+    };
+    picker.refresh(now);
+    View {
+        version: before.map_or(0, |before| before.version) + 1,
+        strategy: settings.strategy.name(),
+        request_key: strategy.request_key(),
+        candidates,
+        statuses: slots.statuses(&staged.excluded),
+        picker,
+        fallback: staged.minimum.fallback,
+        counters: Arc::clone(journal.counters()),
+    }
+}
