@@ -14,6 +14,7 @@ use crate::{Nanos, NoPick, PickContext, PickRequest};
 
 mod adaptive_health_aware;
 mod consistent_hash;
+mod geographical;
 mod health_aware_least_connections;
 mod health_weighted_round_robin;
 mod least_connections;
@@ -30,6 +31,7 @@ mod weighted_round_robin;
 
 pub use adaptive_health_aware::AdaptiveHealthAware;
 pub use consistent_hash::{ConsistentHash, RingKind};
+pub use geographical::{Geographical, Level};
 pub use health_aware_least_connections::HealthAwareLeastConnections;
 pub use health_weighted_round_robin::HealthWeightedRoundRobin;
 pub use maglev::{Maglev, TableSize};
@@ -156,6 +158,7 @@ strategies! {
     health_aware_least_connections => health_aware_least_connections::HealthAwareLeastConnections, "the candidate with the fewest requests in flight per weight and health";
     adaptive_health_aware => adaptive_health_aware::AdaptiveHealthAware, "a few candidates drawn, the one that is healthiest for its load by score, trend, failures and recovery";
     resource_aware => resource_aware::ResourceAware, "two candidates drawn by weight, chosen between by reported processors, memory, requests in flight and health";
+    geographical => geographical::Geographical, "the candidates that are near first, others before those are full, in the order of latency";
 }
 
 impl StrategyName {

@@ -6,6 +6,7 @@ mod allocations;
 mod compatible;
 mod conformance;
 mod fleet;
+mod geographical;
 mod health_aware_least_connections;
 mod health_weighted_round_robin;
 mod keyed;

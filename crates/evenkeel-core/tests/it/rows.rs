@@ -30,6 +30,8 @@ pub(crate) fn split(name: StrategyName) -> Split {
             Split::Chance { by_weight: true }
         }
         "least_response_time" | "peak_ewma" => Split::Measured,
+        // Where nobody says where requests come from.
+        "geographical" => split(StrategyName::DEFAULT),
         other => panic!("{other}: say in tests/it/rows.rs what it promises"),
     }
 }

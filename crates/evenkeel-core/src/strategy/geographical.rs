@@ -1,0 +1,345 @@
+//! The candidates that are near first, the others by and by: region, zone, and whatever finer.
+//!
+//! Instances form *rings* around where a request comes from: those that share all levels with it, those that share
+//! all but the last, and so on; then every other region, in the order of measured latency (the median response time of
+//! its instances, as seen from here). A request goes outward from ring to ring; each keeps the part of it
+//!
+//! `keeps = available × offered × spare` (0..=1), where
+//!
+//! - **available** = `min(1, 1.4 × h / best h)`: `h` is the health of the ring, the weight of its candidates times share
+//!   and score over the weight of all its members, candidates or not. A ring that lost a quarter of its health loses
+//!   nothing yet, as it can bear that; from there on, others help before what is left of it breaks down. It counts
+//!   against the best ring, because when all are sick alike there is nowhere better to go. It falls at once and
+//!   rises by [`RISE`], so that a region that comes back is not flooded;
+//! - **offered** follows reported utilization: it falls while that is above `spill_at`, rises while it is a little
+//!   below, and rests between, slowly, as reports are old;
+//! - **spare** follows requests in flight where `capacity_per_weight` says how many are enough: from 1 at `spill_at` of
+//!   the capacity in a line to 0 at all of it. It is live, looked at every [`ring::LOOK`].
+//!
+//! What nobody keeps is shared by all candidates of all rings. Within a ring the strategy `within` decides. So load spills
+//! over before a ring is full, and a region that is lost hands over to the next, which hands on what is too much for it.
+//!
+//! A region whose latency is unknown comes last; one request every ten seconds finds out, and one every thirty seconds
+//! keeps what is known fresh and a connection warm ([`Geographical::probe`] switches that off). A request's own region
+//! ([`PickRequest::region`]) comes before the setting; one where the service has no instance is as good as none. Where
+//! nothing says where a request comes from, all candidates are one ring.
+//!
+//! O(rings) a pick plus a pick of `within`; one pick in a millisecond sums up the loads of its ring, O(n). Measuring
+//! is O(n) in the writer, every second. Absent on purpose: which regions are allowed at all, which is a stage.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use super::{Picker, Strategy};
+use crate::hash::RequestKey;
+use crate::math::Factor;
+use crate::view::{Candidates, Slot};
+use crate::{Instance, Nanos, NoPick, PickContext, PickRequest, Share, StrategyName};
+
+mod ring;
+
+use ring::{Limit, Ring};
+
+/// One level of where an instance is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Level {
+    /// Its region.
+    Region,
+    /// Its zone.
+    Zone,
+    /// The value of this key of its metadata.
+    Label(Arc<str>),
+}
+
+impl Level {
+    /// What `instance` says; nothing is a place of its own.
+    fn of<'i>(&self, instance: &'i Instance) -> &'i str {
+        match self {
+            Self::Region => instance.region.as_deref(),
+            Self::Zone => instance.zone.as_deref(),
+            Self::Label(key) => instance.metadata.get(&**key).map(String::as_str),
+        }
+        .unwrap_or_default()
+    }
+}
+
+/// The strategy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Geographical {
+    /// Chooses within a ring, with its defaults. Itself counts as the default strategy.
+    pub within: StrategyName,
+    /// From the widest to the finest. None is as good as one ring.
+    pub levels: Vec<Level>,
+    /// Where requests come from: values of the first of these levels. Empty when that is not known.
+    pub from: Vec<Arc<str>>,
+    /// Of its capacity, what a ring takes before it hands on, below 1.
+    pub spill_at: Factor,
+    /// Requests in flight that fill a unit of weight; `None` to go by reports alone.
+    pub capacity_per_weight: Option<u32>,
+    /// Whether other regions get a request now and then, to know their latency.
+    pub probe: bool,
+}
+
+impl Default for Geographical {
+    fn default() -> Self {
+        Self {
+            within: StrategyName::DEFAULT,
+            levels: vec![Level::Region, Level::Zone],
+            from: Vec::new(),
+            spill_at: Factor::clamped(0.8),
+            capacity_per_weight: None,
+            probe: true,
+        }
+    }
+}
+
+/// How fast a ring is believed that it is well again: all of it in five seconds.
+const RISE: f32 = 0.2;
+/// A region moves ahead of another when it is faster by more than this part, so that near equals stay in order.
+const FASTER: f64 = 0.9;
+/// How often a request may go astray to learn a latency.
+const PROBE: Nanos = Nanos::from_secs(1);
+/// After this time a region that is not measured is tried again.
+const PROBE_UNKNOWN: Nanos = Nanos::from_secs(10);
+/// After this time one that is measured is.
+const PROBE_KNOWN: Nanos = Nanos::from_secs(30);
+
+impl Strategy for Geographical {
+    fn build(&self, candidates: &Candidates, seed: u64) -> Box<dyn Picker> {
+        Box::new(Rings::new(self, None, candidates, seed))
+    }
+
+    fn rebuild(&self, before: &dyn Picker, candidates: &Candidates, seed: u64) -> Box<dyn Picker> {
+        let before: &dyn std::any::Any = before;
+        let before = before.downcast_ref::<Rings>();
+        let before = before.filter(|before| before.settings == *self);
+        Box::new(Rings::new(self, before, candidates, seed))
+    }
+
+    fn request_key(&self) -> Option<RequestKey> {
+        self.inner().strategy().request_key()
+    }
+
+    fn refresh_every(&self) -> Option<Nanos> {
+        Some(Nanos::from_secs(1))
+    }
+}
+
+impl Geographical {
+    fn inner(&self) -> StrategyName {
+        match self.within {
+            StrategyName::geographical => StrategyName::DEFAULT,
+            other => other,
+        }
+    }
+
+    /// Where `instance` is, by the first level.
+    fn region<'i>(&self, instance: &'i Instance) -> &'i str {
+        self.levels.first().map_or("", |level| level.of(instance))
+    }
+
+    /// Levels that `instance` shares with where requests come from.
+    fn shared(&self, instance: &Instance) -> usize {
+        let levels = self.levels.iter().zip(&self.from);
+        levels
+            .take_while(|(level, from)| level.of(instance) == &***from)
+            .count()
+    }
+}
+
+/// The candidates that `holds` holds.
+fn part(candidates: &Candidates, holds: &dyn Fn(&Instance) -> bool) -> Candidates {
+    let all = candidates.slots().iter().enumerate();
+    let kept = all.filter(|(_, slot)| {
+        let member = candidates.member(**slot);
+        member.is_some_and(|member| holds(member.instance()))
+    });
+    let (shares, slots): (Vec<Share>, Vec<Slot>) =
+        kept.map(|(index, slot)| (candidates.share(index), *slot)).unzip();
+    let members = Arc::clone(candidates.members());
+    Candidates::new(members, slots.into(), candidates.loads().clone()).with_shares(&shares)
+}
+
+#[derive(Debug)]
+struct Rings {
+    settings: Geographical,
+    /// All candidates.
+    everywhere: Box<dyn Picker>,
+    /// The home region from the nearest ring outward, when it has several.
+    near: Box<[Ring]>,
+    /// By name.
+    regions: Box<[Ring]>,
+    /// The home region, when the service has instances there.
+    home: Option<usize>,
+    /// Indexes of `regions` from the fastest. Relaxed: who reads while it changes may see a region twice or miss one,
+    /// for this pick.
+    order: Box<[AtomicU32]>,
+    limit: Option<Limit>,
+    /// When the writer last looked, plus one; 0 for never.
+    looked: AtomicU64,
+    /// When a request last went astray.
+    probed: AtomicU64,
+}
+
+impl Rings {
+    fn new(settings: &Geographical, before: Option<&Self>, candidates: &Candidates, seed: u64) -> Self {
+        let strategy = settings.inner().strategy();
+        // Members of a priority that nobody needs at present are not missing.
+        let priorities = candidates
+            .slots()
+            .iter()
+            .filter_map(|slot| candidates.member(*slot));
+        let last = priorities
+            .map(|member| member.instance().priority)
+            .max()
+            .unwrap_or(0);
+        let in_use = || {
+            let members = candidates.members().iter().flatten();
+            members
+                .map(|member| member.instance())
+                .filter(move |instance| instance.priority <= last)
+        };
+        let ring = |name: &str, before: Option<&[Ring]>, holds: &dyn Fn(&Instance) -> bool| {
+            let before = before.and_then(|rings| rings.iter().find(|ring| ring.name() == name));
+            let members = in_use().filter(|instance| holds(instance));
+            let weight = members.map(|instance| instance.weight.get()).sum();
+            let part = part(candidates, holds);
+            Ring::new(name, &part, weight, &*strategy, before, seed)
+        };
+        let mut names: Vec<&str> = in_use().map(|instance| settings.region(instance)).collect();
+        names.sort_unstable();
+        names.dedup();
+        let regions = names.iter().map(|name| {
+            ring(name, before.map(|before| &*before.regions), &|instance| {
+                settings.region(instance) == *name
+            })
+        });
+        let regions: Box<[Ring]> = regions.collect();
+        let home = settings
+            .from
+            .first()
+            .and_then(|home| names.binary_search(&&**home).ok());
+        let depths = if settings.from.len() > 1 && home.is_some() {
+            1..settings.from.len().min(settings.levels.len()) + 1
+        } else {
+            1..1
+        };
+        let near = depths.rev().map(|depth| {
+            let before = before.map(|before| &*before.near);
+            ring(&depth.to_string(), before, &|instance| {
+                settings.shared(instance) == depth
+            })
+        });
+        let near = near.collect();
+        let everywhere = match before {
+            Some(before) => strategy.rebuild(&*before.everywhere, candidates, seed),
+            None => strategy.build(candidates, seed),
+        };
+        let mut order: Vec<u32> = (0..regions.len() as u32).collect();
+        order.sort_by_key(|index| regions[*index as usize].latency());
+        Self {
+            everywhere,
+            near,
+            home,
+            order: order.into_iter().map(AtomicU32::new).collect(),
+            limit: settings
+                .capacity_per_weight
+                .map(|capacity| Limit::new(capacity, settings.spill_at)),
+            looked: AtomicU64::new(before.map_or(0, |before| before.looked.load(Relaxed))),
+            probed: AtomicU64::new(before.map_or(0, |before| before.probed.load(Relaxed))),
+            regions,
+            settings: settings.clone(),
+        }
+    }
+
+    /// The region that a request says it comes from, when the service has instances there.
+    fn region_of(&self, request: &PickRequest<'_>) -> Option<usize> {
+        let name = request.region.filter(|name| !name.is_empty())?;
+        if self.settings.levels.first() != Some(&Level::Region) {
+            return None;
+        }
+        self.regions.binary_search_by(|ring| ring.name().cmp(name)).ok()
+    }
+
+    /// The regions, from the fastest.
+    fn by_latency(&self) -> impl Iterator<Item = usize> {
+        self.order.iter().map(|index| index.load(Relaxed) as usize)
+    }
+
+    /// A region other than `home` whose latency is to be learnt, and nobody else is about to.
+    fn astray(&self, home: Option<usize>, now: Nanos) -> Option<&Ring> {
+        if !self.settings.probe {
+            return None;
+        }
+        let last = self.probed.load(Relaxed);
+        // A clock that steps back is a long time, too.
+        if now.0.abs_diff(last) < PROBE.0 {
+            return None;
+        }
+        // One of the workers that see it due goes astray. Relaxed: only who wins matters.
+        let won = self.probed.compare_exchange(last, now.0, Relaxed, Relaxed);
+        won.ok()?;
+        let mut others = self
+            .regions
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| Some(*index) != home);
+        others
+            .find(|(_, ring)| ring.take_probe(now))
+            .map(|(_, ring)| ring)
+    }
+}
+
+impl Picker for Rings {
+    fn pick(&self, request: &PickRequest<'_>, cx: &mut PickContext) -> Result<Slot, NoPick> {
+        let (near, home) = match self.region_of(request) {
+            Some(region) if Some(region) != self.home => (&[][..], Some(region)),
+            // Nobody said where from.
+            None if self.settings.from.is_empty() => return self.everywhere.pick(request, cx),
+            _ => (&*self.near, self.home),
+        };
+        if let Some(astray) = self.astray(home, cx.now) {
+            return astray.pick(request, cx);
+        }
+        let first = home.filter(|_| near.is_empty()).map(|home| &self.regions[home]);
+        let others = self.by_latency().filter(|index| Some(*index) != home);
+        let others = others.map(|index| &self.regions[index]);
+        // One draw serves all rings: what is left of it is uniform again among what is handed on.
+        let mut place = cx.rng.unit() as f32;
+        for ring in near.iter().chain(first).chain(others) {
+            let keeps = ring.keeps(self.limit.as_ref(), cx.now);
+            if place < keeps {
+                return ring.pick(request, cx);
+            }
+            place = (place - keeps) / (1.0 - keeps);
+        }
+        self.everywhere.pick(request, cx)
+    }
+
+    fn refresh(&self, now: Nanos) {
+        self.everywhere.refresh(now);
+        let before = self.looked.swap(now.0.saturating_add(1), Relaxed);
+        let passed = before.checked_sub(1).map(|before| now.since(Nanos(before)));
+        if passed.is_none() {
+            self.probed.store(now.0, Relaxed);
+        }
+        let rings = || self.near.iter().chain(&self.regions);
+        let best = rings().map(Ring::health).fold(0.0, f32::max);
+        for ring in rings() {
+            ring.refresh(best, self.settings.spill_at.get() as f32, passed, now);
+        }
+        // Insertion by latency, as long as it is worth it.
+        let mut order: Vec<usize> = self.by_latency().collect();
+        for end in 1..order.len() {
+            let latency = |index: usize| self.regions[index].latency() as f64;
+            let mut at = end;
+            while at > 0 && latency(order[at]) < latency(order[at - 1]) * FASTER {
+                order.swap(at, at - 1);
+                at -= 1;
+            }
+        }
+        for (place, index) in self.order.iter().zip(order) {
+            place.store(index as u32, Relaxed);
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! Candidates that are equally near, and how much they can take.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use super::{PROBE_KNOWN, PROBE_UNKNOWN, RISE};
+use crate::math::Factor;
+use crate::view::{Candidates, Slot};
+use crate::{LoadBlock, Loads, Nanos, NoPick, PickContext, PickRequest, Picker, Share, Stats, Strategy};
+
+/// How often requests in flight are summed up.
+pub(super) const LOOK: Nanos = Nanos::from_millis(1);
+/// A ring needs `1 / OVERPROVISION` of its health to serve its traffic: Envoy's factor for priorities and localities.
+const OVERPROVISION: f32 = 1.4;
+/// Utilization between `spill_at − CALM` and `spill_at` changes nothing.
+const CALM: f32 = 0.05;
+/// By how much what is offered changes in a second, per utilization too much or too little. What it does shows in reports
+/// some seconds later; traffic settles while their delay times this is well below 1.6, so up to about ten seconds.
+const GAIN: f32 = 0.1;
+/// Fastest change in a second: everything in ten seconds, however great the overload…
+const FALL: f32 = 0.1;
+/// …and back in twenty, also without reports.
+const RETURN: f32 = 0.05;
+
+/// What requests in flight may fill.
+#[derive(Debug)]
+pub(super) struct Limit {
+    per_weight: f64,
+    spill_at: f64,
+}
+
+impl Limit {
+    pub(super) fn new(per_weight: u32, spill_at: Factor) -> Self {
+        Self {
+            per_weight: f64::from(per_weight.max(1)),
+            // Something is left to spill gradually in.
+            spill_at: spill_at.get().min(0.99),
+        }
+    }
+
+    /// The part that a ring in this state of use takes.
+    fn spare(&self, used: f64) -> f32 {
+        ((1.0 - used) / (1.0 - self.spill_at)).clamp(0.0, 1.0) as f32
+    }
+}
+
+/// An atomic f32. Relaxed: each stands alone, and an old one does.
+#[derive(Debug)]
+struct Part(AtomicU32);
+
+impl Part {
+    fn new(value: f32) -> Self {
+        Self(AtomicU32::new(value.to_bits()))
+    }
+
+    fn get(&self) -> f32 {
+        f32::from_bits(self.0.load(Relaxed))
+    }
+
+    fn set(&self, value: f32) {
+        self.0.store(value.to_bits(), Relaxed);
+    }
+}
+
+/// Not measured.
+const UNKNOWN: u64 = u64::MAX;
+
+#[derive(Debug)]
+pub(super) struct Ring {
+    name: Box<str>,
+    picker: Box<dyn Picker>,
+    /// The candidates and their weight times share.
+    candidates: Box<[(Arc<Stats>, f32)]>,
+    /// Sum of those weights.
+    weight: f32,
+    /// Weight of all members.
+    whole: f32,
+    loads: Loads,
+    /// The candidates' slots, a word per block of counters.
+    masks: Box<[u64]>,
+    available: Part,
+    offered: Part,
+    spare: Part,
+    /// When `spare` was found.
+    looked: AtomicU64,
+    /// Median response time in ns.
+    latency: AtomicU64,
+    /// When a request came here to learn that.
+    probed: AtomicU64,
+}
+
+impl Ring {
+    /// The ring of `candidates`, out of members of the weight `whole`; what is known of it is that of `before`.
+    pub(super) fn new(
+        name: &str,
+        candidates: &Candidates,
+        whole: u32,
+        within: &dyn Strategy,
+        before: Option<&Self>,
+        seed: u64,
+    ) -> Self {
+        let mut masks = vec![0; candidates.loads().blocks().len()];
+        for slot in candidates.slots().iter() {
+            let slot = slot.0 as usize;
+            if let Some(mask) = masks.get_mut(slot / LoadBlock::LEN) {
+                *mask |= 1u64 << (slot % LoadBlock::LEN);
+            }
+        }
+        let full = if candidates.has_full_shares() {
+            1.0
+        } else {
+            Share::UNITS as f32
+        };
+        let weights = candidates.weights().map(|weight| weight as f32 / full);
+        let slots = candidates.slots().iter().zip(weights);
+        let list: Box<[(Arc<Stats>, f32)]> = slots
+            .filter_map(|(slot, weight)| Some((Arc::clone(candidates.member(*slot)?.stats()), weight)))
+            .collect();
+        Self {
+            name: name.into(),
+            picker: match before {
+                Some(before) => within.rebuild(&*before.picker, candidates, seed),
+                None => within.build(candidates, seed),
+            },
+            weight: list.iter().map(|(_, weight)| weight).sum(),
+            candidates: list,
+            whole: whole.max(1) as f32,
+            loads: candidates.loads().clone(),
+            masks: masks.into(),
+            available: Part::new(before.map_or(0.0, |before| before.available.get())),
+            offered: Part::new(before.map_or(1.0, |before| before.offered.get())),
+            spare: Part::new(1.0),
+            looked: AtomicU64::new(UNKNOWN),
+            latency: AtomicU64::new(before.map_or(UNKNOWN, Self::latency)),
+            probed: AtomicU64::new(before.map_or(0, |before| before.probed.load(Relaxed))),
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// In ns; the greatest number when it is not known.
+    pub(super) fn latency(&self) -> u64 {
+        self.latency.load(Relaxed)
+    }
+
+    #[inline]
+    pub(super) fn pick(&self, request: &PickRequest<'_>, cx: &mut PickContext) -> Result<Slot, NoPick> {
+        self.picker.pick(request, cx)
+    }
+
+    /// The part of the requests that come here that stay, 0..=1.
+    #[inline]
+    pub(super) fn keeps(&self, limit: Option<&Limit>, now: Nanos) -> f32 {
+        let kept = self.available.get() * self.offered.get();
+        match limit {
+            Some(limit) if kept > 0.0 => kept * self.spare(limit, now),
+            _ => kept,
+        }
+    }
+
+    fn spare(&self, limit: &Limit, now: Nanos) -> f32 {
+        let last = self.looked.load(Relaxed);
+        // A clock that steps back is a long time, too. Relaxed: only who wins matters.
+        if now.0.abs_diff(last) >= LOOK.0
+            && self
+                .looked
+                .compare_exchange(last, now.0, Relaxed, Relaxed)
+                .is_ok()
+        {
+            let capacity = limit.per_weight * f64::from(self.weight);
+            let used = self.loads.sum(&self.masks) as f64 / capacity;
+            self.spare.set(limit.spare(used));
+        }
+        self.spare.get()
+    }
+
+    /// Whether a request may come here to learn the latency; counts as if it did.
+    pub(super) fn take_probe(&self, now: Nanos) -> bool {
+        let every = if self.latency() == UNKNOWN {
+            PROBE_UNKNOWN
+        } else {
+            PROBE_KNOWN
+        };
+        let due = !self.candidates.is_empty() && now.0.abs_diff(self.probed.load(Relaxed)) >= every.0;
+        if due {
+            self.probed.store(now.0, Relaxed);
+        }
+        due
+    }
+
+    /// What of its members' weight is in use and well, 0..=1.
+    pub(super) fn health(&self) -> f32 {
+        let well: f32 = self
+            .candidates
+            .iter()
+            .map(|(stats, weight)| weight * stats.health())
+            .sum();
+        (well / self.whole).min(1.0)
+    }
+
+    /// Measures everything, `passed` after the last time (`None` for the first). For the writer.
+    pub(super) fn refresh(&self, best: f32, spill_at: f32, passed: Option<Nanos>, now: Nanos) {
+        self.picker.refresh(now);
+        let seconds = passed.map(|passed| passed.as_secs_f64().min(2.0) as f32);
+        let target = if self.candidates.is_empty() {
+            0.0
+        } else if best > 0.0 {
+            (OVERPROVISION * self.health() / best).min(1.0)
+        } else {
+            1.0
+        };
+        let risen = seconds.map_or(target, |seconds| self.available.get() + RISE * seconds);
+        self.available.set(target.min(risen));
+
+        let change = self.utilization(now).map_or(RETURN, |(used, known)| {
+            let error = spill_at - used;
+            let rate = GAIN * (error.min(0.0) + (error - CALM).max(0.0));
+            known * rate.clamp(-FALL, RETURN)
+        });
+        let offered = self.offered.get() + change * seconds.unwrap_or(0.0);
+        self.offered.set(offered.clamp(0.0, 1.0));
+
+        let mut times: Vec<u64> = self
+            .candidates
+            .iter()
+            .filter_map(|(stats, _)| stats.response_time())
+            .map(|(time, _)| time.0)
+            .collect();
+        if !times.is_empty() {
+            let middle = times.len() / 2;
+            let (_, median, _) = times.select_nth_unstable(middle);
+            self.latency.store(*median, Relaxed);
+        }
+    }
+
+    /// The mean of what the candidates report, by weight and by what the reports are worth, and the part of the weight
+    /// that it speaks for. `None` without reports.
+    fn utilization(&self, now: Nanos) -> Option<(f32, f32)> {
+        let (mut sum, mut known) = (0.0, 0.0);
+        for (stats, weight) in &self.candidates {
+            if let Some((report, worth)) = stats.reported().get(now)
+                && let Some(used) = report.utilization()
+            {
+                sum += weight * worth * used;
+                known += weight * worth;
+            }
+        }
+        (known > 0.0).then(|| (sum / known, known / self.weight))
+    }
+}
