@@ -211,6 +211,12 @@ fn write_services(services: &[Seen], text: &mut MetricsText) {
         |s| s.counters.absent_keys.into(),
     );
     single(
+        "evenkeel_bad_load_reports_total",
+        Counter,
+        "Load reports of instances that were not acceptable, and therefore said nothing.",
+        |s| s.counters.bad_load_reports.into(),
+    );
+    single(
         "evenkeel_ejections_total",
         Counter,
         "Ejections of instances because their requests failed.",

@@ -110,6 +110,7 @@ fn settings(config: &Config, balancer: &Balancer) -> Option<ProxySettings> {
             },
             retry_attempts: service.retry.attempts,
             retry_budget: service.retry.budget,
+            strip_load_reports: service.orca.strip,
             max_connections: service.pool.connections_per_instance.unwrap_or(u32::MAX),
             max_idle: service.pool.idle_per_instance as usize,
         })
@@ -182,6 +183,7 @@ pub(crate) fn from_flags(arguments: &crate::args::Serve) -> Config {
             health: Default::default(),
             circuit_breaker: Default::default(),
             retry: Default::default(),
+            orca: Default::default(),
             timeouts: Default::default(),
             pool: Default::default(),
             instances: arguments.backends.iter().map(instance).collect(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::address::{Address, Cidr, Statuses};
 use crate::file::{ConfigFile, InstanceFile, ListenerFile, Protocol, Route, ServiceFile};
 use crate::health_check::{HealthCheckFile, HttpCheckFile, TcpCheckFile};
-use crate::settings::{Admin, CircuitBreaker, Health, Limits, ListenerTimeouts, Pool, Retry, Timeouts};
+use crate::settings::{Admin, CircuitBreaker, Health, Limits, ListenerTimeouts, Orca, Pool, Retry, Timeouts};
 use crate::strategy::{StrategyFile, StrategyText};
 
 /// A valid configuration.
@@ -62,6 +62,8 @@ pub struct Service {
     pub circuit_breaker: CircuitBreaker,
     /// Further tries on other instances.
     pub retry: Retry,
+    /// What instances say of their load.
+    pub orca: Orca,
     /// How long an instance may take.
     pub timeouts: Timeouts,
     /// Connections to the instances.
@@ -229,6 +231,7 @@ impl From<ServiceFile> for Service {
             health: file.health.unwrap_or_default().into(),
             circuit_breaker: file.circuit_breaker.unwrap_or_default().into(),
             retry: file.retry.unwrap_or_default().into(),
+            orca: file.orca.unwrap_or_default().into(),
             timeouts: file.timeouts.unwrap_or_default().into(),
             pool: file.pool.unwrap_or_default().into(),
             instances: file.instances.into_iter().map(Into::into).collect(),
@@ -245,6 +248,7 @@ impl From<&Service> for ServiceFile {
             health: Some((&service.health).into()),
             circuit_breaker: Some((&service.circuit_breaker).into()),
             retry: Some((&service.retry).into()),
+            orca: Some((&service.orca).into()),
             timeouts: Some((&service.timeouts).into()),
             pool: Some((&service.pool).into()),
             instances: service.instances.iter().map(Into::into).collect(),

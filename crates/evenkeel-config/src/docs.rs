@@ -141,6 +141,7 @@ fn kind(property: &Value, defs: &Map<String, Value>) -> String {
     match property["type"].as_str() {
         Some("integer") => format!("{} to {}", property["minimum"], property["maximum"]),
         Some("array") => format!("list of {}", kind(&property["items"], defs)),
+        Some("boolean") => "`true` or `false`".to_owned(),
         Some("object") => "mapping of text to text".to_owned(),
         Some("string") => "text".to_owned(),
         other => other.unwrap_or_default().to_owned(),

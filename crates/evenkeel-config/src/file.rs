@@ -9,7 +9,7 @@ use crate::address::{Address, Bind, Cidr};
 use crate::health_check::HealthCheckFile;
 use crate::rules;
 use crate::settings::{
-    AdminFile, CircuitBreakerFile, HealthFile, LimitsFile, ListenerTimeoutsFile, PoolFile, RetryFile,
+    AdminFile, CircuitBreakerFile, HealthFile, LimitsFile, ListenerTimeoutsFile, OrcaFile, PoolFile, RetryFile,
     TimeoutsFile, overlay,
 };
 use crate::strategy::StrategyText;
@@ -226,6 +226,8 @@ service_settings! {
     circuit_breaker: CircuitBreakerFile,
     /// Further tries of a request on other instances, when that is safe.
     retry: RetryFile,
+    /// What instances say of their load with their responses.
+    orca: OrcaFile,
     /// How long an instance may take.
     timeouts: TimeoutsFile,
     /// Connections to the instances.
@@ -242,6 +244,7 @@ impl ServiceFile {
             health: overlay(self.health, defaults.health),
             circuit_breaker: overlay(self.circuit_breaker, defaults.circuit_breaker),
             retry: overlay(self.retry, defaults.retry),
+            orca: overlay(self.orca, defaults.orca),
             timeouts: overlay(self.timeouts, defaults.timeouts),
             pool: overlay(self.pool, defaults.pool),
             instances: self.instances,

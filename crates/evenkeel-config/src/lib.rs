@@ -40,7 +40,7 @@ pub use retry_on::RetryOn;
 pub use schema::json_schema;
 pub use settings::{
     Admin, AdminFile, CircuitBreaker, CircuitBreakerFile, Health, HealthFile, Limits, LimitsFile,
-    ListenerTimeouts, ListenerTimeoutsFile, Pool, PoolFile, Retry, RetryFile, Timeouts, TimeoutsFile,
+    ListenerTimeouts, ListenerTimeoutsFile, Orca, OrcaFile, Pool, PoolFile, Retry, RetryFile, Timeouts, TimeoutsFile,
 };
 pub use strategy::{Compatibility, NameText, StrategyFile, StrategyText};
 pub use text::{Count, CountLimit, DurationText, OrNone, Ratio, SizeLimit, SizeText};

@@ -146,6 +146,13 @@ settings! {
         on: RetryOn => RetryOn = RetryOn::USUAL,
     }
 
+    /// What instances say of their load with their responses, in `endpoint-load-metrics` fields and trailers (ORCA).
+    /// Always read; strategies that go by reported load use it.
+    OrcaFile => Orca {
+        /// Whether these fields are kept from the client. With `false` it gets them as the instance sent them.
+        strip: bool => bool = true,
+    }
+
     /// How long an instance may take.
     TimeoutsFile => Timeouts {
         /// To accept a connection.

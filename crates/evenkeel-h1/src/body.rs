@@ -12,9 +12,9 @@
 use memchr::memchr;
 
 use crate::chunk::parse_line;
-use crate::field::{is_token_byte, is_value_byte};
+use crate::field::{is_token_byte, is_value_byte, trim};
 use crate::name::is_forbidden_trailer;
-use crate::{BodyError, FieldError, Framing, Limits};
+use crate::{BodyError, FieldError, FieldName, Framing, Limits};
 
 /// What the receiver of a chunked body gets. Bodies of other framings pass as they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,12 +127,25 @@ impl BodyFilter {
     /// The body is malformed: neither it nor anything behind it can be trusted. What was produced by
     /// earlier calls is out already; end the receiver's connection without ending the body.
     pub fn filter(&mut self, buf: &mut [u8]) -> Result<Progress, BodyError> {
+        self.filter_with(buf, |_, _| true)
+    }
+
+    /// As [`Self::filter`]; `trailer` is given the name and the value of each trailer that may be forwarded,
+    /// and says whether it is. Trailers that the receiver cannot get are shown to it, too.
+    ///
+    /// # Errors
+    /// As for [`Self::filter`].
+    pub fn filter_with(
+        &mut self,
+        buf: &mut [u8],
+        mut trailer: impl FnMut(FieldName, &[u8]) -> bool,
+    ) -> Result<Progress, BodyError> {
         let mut cursor = Cursor {
             buf,
             read: 0,
             written: 0,
         };
-        while self.step(&mut cursor)? {}
+        while self.step(&mut cursor, &mut trailer)? {}
         Ok(Progress {
             consumed: cursor.read,
             produced: cursor.written,
@@ -142,7 +155,11 @@ impl BodyFilter {
 
     /// One piece of the body; false when the input has no whole piece left or the body is complete.
     #[inline]
-    fn step(&mut self, cursor: &mut Cursor<'_>) -> Result<bool, BodyError> {
+    fn step(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        trailer: &mut impl FnMut(FieldName, &[u8]) -> bool,
+    ) -> Result<bool, BodyError> {
         let available = cursor.rest().len();
         match self.state {
             State::Length(left) => {
@@ -214,7 +231,10 @@ impl BodyFilter {
                 let text =
                     crlf_stripped(&cursor.rest()[..line]).ok_or(BodyError::Trailer(FieldError::BareLf))?;
                 let last = text.is_empty();
-                let wanted = last || may_forward_trailer(text).map_err(BodyError::Trailer)?;
+                let wanted = last || {
+                    let (name, value) = split_trailer(text).map_err(BodyError::Trailer)?;
+                    !is_forbidden_trailer(name) && trailer(FieldName::classify(name), trim(value))
+                };
                 cursor.keep_or_drop(line, wanted && self.out == BodyOut::Chunked);
                 if last {
                     self.state = State::Done;
@@ -241,8 +261,8 @@ fn crlf_stripped(line: &[u8]) -> Option<&[u8]> {
     line.strip_suffix(b"\r\n")
 }
 
-/// Checks a trailer line as strictly as a field, and says whether it may be forwarded.
-fn may_forward_trailer(line: &[u8]) -> Result<bool, FieldError> {
+/// Checks a trailer line as strictly as a field, and gives its name and its value.
+fn split_trailer(line: &[u8]) -> Result<(&[u8], &[u8]), FieldError> {
     let colon = line.iter().position(|b| !is_token_byte(*b)).unwrap_or(line.len());
     let (name, rest) = line.split_at(colon);
     let [b':', value @ ..] = rest else {
@@ -254,7 +274,7 @@ fn may_forward_trailer(line: &[u8]) -> Result<bool, FieldError> {
     if !value.iter().all(|b| is_value_byte(*b)) {
         return Err(FieldError::Value);
     }
-    Ok(!is_forbidden_trailer(name))
+    Ok((name, value))
 }
 
 /// A buffer that is read ahead of where it is written.

@@ -140,3 +140,32 @@ fn limits_hold_before_a_line_is_complete() {
     assert_eq!(run("0\r\nX: 123456\r\n\r\n"), Err(BodyError::TrailersTooLong));
     assert_eq!(run("0\r\nX: 123\r\n\r\n"), Ok(true));
 }
+
+#[test]
+fn trailers_are_shown_and_chosen() {
+    let input = "2\r\nok\r\n0\r\nX-A: 1\r\nHost: x\r\nEndpoint-Load-Metrics:  TEXT eps=1 \r\nX-B: 2\r\n\r\n";
+    for (out, expected) in [
+        (BodyOut::Chunked, "2\r\nok\r\n0\r\nX-A: 1\r\nX-B: 2\r\n\r\n"),
+        (BodyOut::Plain, "ok"),
+    ] {
+        let mut filter = BodyFilter::new(Framing::Chunked, out, &Limits::default());
+        let mut buf = input.as_bytes().to_vec();
+        let mut seen = Vec::new();
+        let progress = filter
+            .filter_with(&mut buf, |name, value| {
+                seen.push((name, String::from_utf8_lossy(value).into_owned()));
+                !name.is_load_report()
+            })
+            .unwrap();
+        assert!(progress.done);
+        assert_eq!(&buf[..progress.produced], expected.as_bytes());
+        assert_eq!(
+            seen,
+            [
+                (FieldName::Other, "1".to_owned()),
+                (FieldName::EndpointLoadMetrics, "TEXT eps=1".to_owned()),
+                (FieldName::Other, "2".to_owned()),
+            ]
+        );
+    }
+}

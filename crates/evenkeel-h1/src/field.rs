@@ -65,6 +65,7 @@ pub(crate) struct Facts {
     pub(crate) length: Option<u64>,
     pub(crate) coding: Option<Field>,
     pub(crate) te_trailers: bool,
+    pub(crate) load_report: bool,
     close: bool,
     keep_alive: bool,
     upgrade_option: bool,
@@ -235,6 +236,7 @@ impl Facts {
                 self.expect = field.value;
                 self.expects += 1;
             }
+            FieldName::EndpointLoadMetrics | FieldName::EndpointLoadMetricsBin => self.load_report = true,
             _ => {}
         }
         Ok(())

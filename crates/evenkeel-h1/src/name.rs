@@ -41,6 +41,8 @@ pub enum FieldName {
     CacheControl,
     Cookie,
     SetCookie,
+    EndpointLoadMetrics,
+    EndpointLoadMetricsBin,
     /// Any other name.
     #[default]
     Other,
@@ -93,6 +95,8 @@ impl FieldName {
             (17, b'x') => &[(b"x-forwarded-proto", N::XForwardedProto)],
             (18, b'p') => &[(b"proxy-authenticate", N::ProxyAuthenticate)],
             (19, b'p') => &[(b"proxy-authorization", N::ProxyAuthorization)],
+            (21, b'e') => &[(b"endpoint-load-metrics", N::EndpointLoadMetrics)],
+            (25, b'e') => &[(b"endpoint-load-metrics-bin", N::EndpointLoadMetricsBin)],
             _ => return N::Other,
         };
         candidates
@@ -115,6 +119,12 @@ impl FieldName {
                 | N::Upgrade
                 | N::Http2Settings
         )
+    }
+
+    /// Whether an instance reports its load in the field (ORCA).
+    #[inline]
+    pub const fn is_load_report(self) -> bool {
+        matches!(self, N::EndpointLoadMetrics | N::EndpointLoadMetricsBin)
     }
 }
 
@@ -145,7 +155,7 @@ pub(crate) fn is_forbidden_trailer(name: &[u8]) -> bool {
                 || imitates_vouched(name)
                 || CONTROLS.iter().any(|control| name.eq_ignore_ascii_case(control))
         }
-        N::Date | N::Server | N::ProxyStatus => false,
+        N::Date | N::Server | N::ProxyStatus | N::EndpointLoadMetrics | N::EndpointLoadMetricsBin => false,
         _ => true,
     }
 }
@@ -200,6 +210,9 @@ mod tests {
             ("TE", N::Te),
             ("content-range", N::ContentRange),
             ("X-Forwarded-Port", N::XForwardedPort),
+            ("Endpoint-Load-Metrics", N::EndpointLoadMetrics),
+            ("endpoint-load-metrics-BIN", N::EndpointLoadMetricsBin),
+            ("endpoint-load-metrics-txt", N::Other),
             ("Hosts", N::Other),
             ("Content-Lengthy", N::Other),
             ("", N::Other),
@@ -236,7 +249,14 @@ mod tests {
 
     #[test]
     fn trailers_keep_only_what_is_harmless() {
-        for name in ["X-Checksum", "Digest", "Server-Timing", "grpc-status", "Date"] {
+        for name in [
+            "X-Checksum",
+            "Digest",
+            "Server-Timing",
+            "grpc-status",
+            "Date",
+            "endpoint-load-metrics",
+        ] {
             assert!(!is_forbidden_trailer(name.as_bytes()), "{name}");
         }
         for name in [

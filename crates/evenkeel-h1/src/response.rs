@@ -25,6 +25,8 @@ pub struct ResponseHead {
     /// Whether the server switches protocols (101) or the tunnel stands (2xx to CONNECT): what follows
     /// the head is no longer HTTP.
     pub upgrade: bool,
+    /// Whether a field reports the load of the instance ([`FieldName::is_load_report`]).
+    pub load_report: bool,
     fields: Fields,
     scan: Scan,
 }
@@ -45,6 +47,7 @@ impl ResponseHead {
             framing: Framing::None,
             keep_alive: false,
             upgrade: false,
+            load_report: false,
             fields: Fields::new(),
             scan: Scan::NEW,
         }
@@ -162,6 +165,7 @@ impl ResponseHead {
             _ if method == Method::Head => Framing::None,
             _ => announced.unwrap_or(Framing::UntilClose),
         };
+        self.load_report = facts.load_report;
         self.keep_alive =
             facts.persists(self.version) && self.framing != Framing::UntilClose && !self.upgrade;
         Ok(())

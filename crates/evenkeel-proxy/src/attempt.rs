@@ -6,12 +6,13 @@
 //! what it read before has left, which is the back-pressure.
 
 mod receive;
+mod report;
 mod send;
 
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use evenkeel_core::{Nanos, Slot};
+use evenkeel_core::{Lease, Nanos};
 use evenkeel_h1::{BodyFilter, BodyOut, Framing};
 
 use crate::buffer::{Buffer, SMALL};
@@ -83,7 +84,7 @@ pub(crate) struct Attempt<'a> {
     request: &'a mut Request,
     upstream: &'a Upstream,
     connection: &'a mut Connection,
-    slot: Slot,
+    lease: &'a Lease,
     tries: &'a mut Tries,
 
     asked: Option<Nanos>,
@@ -126,7 +127,7 @@ impl<'a> Attempt<'a> {
         request: &'a mut Request,
         upstream: &'a Upstream,
         connection: &'a mut Connection,
-        slot: Slot,
+        lease: &'a Lease,
         tries: &'a mut Tries,
     ) -> Self {
         // The last try may have ended by its deadline.
@@ -140,7 +141,7 @@ impl<'a> Attempt<'a> {
             request,
             upstream,
             connection,
-            slot,
+            lease,
             tries,
             asked: None,
             sent: 0,

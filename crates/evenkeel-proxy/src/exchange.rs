@@ -184,7 +184,7 @@ impl Client {
         let worker = Rc::clone(&self.worker);
         let service = &upstream.settings.service;
         let (slot, started) = (lease.slot(), lease.started());
-        let mut attempt = Attempt::new(self, request, upstream, &mut connection, slot, tries);
+        let mut attempt = Attempt::new(self, request, upstream, &mut connection, &lease, tries);
         let result = poll_fn(|cx| attempt.poll(cx)).await;
         let end = attempt.end();
         // The time a client takes to send is not its instance's.

@@ -178,30 +178,39 @@ pub(crate) fn request(
     out.extend_from_slice(CRLF);
 }
 
+/// What is ours in a response head.
+#[derive(Debug, Default)]
+pub(crate) struct Passing<'a> {
+    /// Whether its body gets chunk framing.
+    pub(crate) chunked: bool,
+    /// Whether the client's connection ends with it.
+    pub(crate) close: bool,
+    /// Whether a report of the instance's load does not pass.
+    pub(crate) strip_load_report: bool,
+    /// For a response without `Date`.
+    pub(crate) date: &'a [u8],
+}
+
 /// Appends the response head to send to the client.
-pub(crate) fn response(
-    out: &mut Vec<u8>,
-    head: &ResponseHead,
-    buf: &[u8],
-    chunked: bool,
-    close: bool,
-    date: &[u8],
-) {
+pub(crate) fn response(out: &mut Vec<u8>, head: &ResponseHead, buf: &[u8], passing: &Passing<'_>) {
     out.extend_from_slice(b"HTTP/1.1 ");
     let status = head.status;
     out.extend_from_slice(&[digit(status / 100), digit(status / 10), digit(status), b' ']);
     out.extend_from_slice(head.reason.of(buf));
     out.extend_from_slice(CRLF);
-    copy_lines(out, head.fields(), buf, |field| !field.hop_by_hop);
+    let strip = head.load_report && passing.strip_load_report;
+    copy_lines(out, head.fields(), buf, |field| {
+        !(field.hop_by_hop || strip && field.id.is_load_report())
+    });
     if !head.is_informational() {
         if head.field(FieldName::Date).is_none() {
             // RFC 9110 §6.6.1: who forwards a response without Date adds it.
-            line(out, b"Date", date);
+            line(out, b"Date", passing.date);
         }
-        if chunked {
+        if passing.chunked {
             out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
         }
-        if close {
+        if passing.close {
             out.extend_from_slice(b"Connection: close\r\n");
         }
     }

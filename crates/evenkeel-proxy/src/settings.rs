@@ -86,6 +86,8 @@ pub struct UpstreamSettings {
     pub retry_attempts: u32,
     /// Further tries per request on average, e.g. 0.2.
     pub retry_budget: f64,
+    /// Whether load reports of instances are kept from clients.
+    pub strip_load_reports: bool,
     /// Open connections per instance and worker.
     pub max_connections: u32,
     /// Unused connections kept per instance and worker.

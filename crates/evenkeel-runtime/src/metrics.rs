@@ -100,6 +100,7 @@ struct Rare {
     local_errors: [AtomicU64; LOCAL_ERRORS.len()],
     no_picks: AtomicU64,
     absent_keys: AtomicU64,
+    bad_load_reports: AtomicU64,
     checks_passed: AtomicU64,
     checks_failed: AtomicU64,
 }
@@ -136,6 +137,11 @@ impl ServiceMetrics {
     /// Counts a request without what the strategy hashes, so that its source address decided instead.
     pub fn record_absent_key(&self) {
         self.rare.absent_keys.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a load report of an instance that was not acceptable.
+    pub fn record_bad_load_report(&self) {
+        self.rare.bad_load_reports.fetch_add(1, Relaxed);
     }
 
     #[inline]
@@ -182,6 +188,7 @@ impl ServiceMetrics {
             local_errors: std::array::from_fn(|i| (LOCAL_ERRORS[i], self.rare.local_errors[i].load(Relaxed))),
             no_picks: self.rare.no_picks.load(Relaxed),
             absent_keys: self.rare.absent_keys.load(Relaxed),
+            bad_load_reports: self.rare.bad_load_reports.load(Relaxed),
             fallback_picks: self.fallback_picks.load(Relaxed),
             checks_passed: self.rare.checks_passed.load(Relaxed),
             checks_failed: self.rare.checks_failed.load(Relaxed),
@@ -219,6 +226,8 @@ pub struct MetricsSnapshot {
     pub no_picks: u64,
     /// Requests without what the strategy hashes, decided by their source address instead.
     pub absent_keys: u64,
+    /// Load reports of instances that were not acceptable, and therefore said nothing.
+    pub bad_load_reports: u64,
     /// Picks made while too few instances were healthy: checks and priorities had no say.
     pub fallback_picks: u64,
     /// Active checks that passed.

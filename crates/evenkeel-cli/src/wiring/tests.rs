@@ -43,6 +43,7 @@ services:
     health: { min_healthy_instances: 2 }
     circuit_breaker: { consecutive_errors: 39, base_ejection: 40s, recovery_window: 41s }
     retry: { attempts: 4, budget: 0.43, on: [no_response, 443, 4xx] }
+    orca: { strip: false }
     timeouts: { connect: 44s, response: 45s, idle: 46s, body_idle: 47s }
     pool: { connections_per_instance: 49, idle_per_instance: 48 }
     instances:
@@ -207,6 +208,7 @@ fn assert_slow(upstream: UpstreamSettings) {
         retry_on,
         retry_attempts,
         retry_budget,
+        strip_load_reports,
         max_connections,
         max_idle,
     } = upstream;
@@ -214,6 +216,7 @@ fn assert_slow(upstream: UpstreamSettings) {
     assert_eq!([connect, response], [secs(44), secs(45)]);
     assert_eq!([idle, body_idle], [secs(46), secs(47)]);
     assert_eq!((retry_attempts, retry_budget), (4, 0.43));
+    assert!(!strip_load_reports);
     assert!(!retry_on.connect && retry_on.no_response);
     assert_eq!(retry_on.statuses, (400..=499).collect());
     assert_eq!((max_connections, max_idle), (49, 48));

@@ -5,15 +5,16 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use evenkeel_h1::{
-    BodyFilter, BodyOut, CHUNK_END, Framing, LAST_CHUNK, ResponseHead, Status, Version, encode_chunk_header,
+    BodyFilter, BodyOut, CHUNK_END, FieldName, Framing, LAST_CHUNK, ResponseHead, Status, Version,
+    encode_chunk_header,
 };
 use evenkeel_runtime::RetryReason;
 use tokio::io::AsyncWrite;
 
-use super::{Attempt, Discarded, Head, Waiting};
+use super::{Attempt, Discarded, Head, Waiting, report};
 use crate::buffer::{LARGE, SMALL};
 use crate::failure::Failure;
-use crate::rewrite;
+use crate::rewrite::{self, Passing};
 
 /// 1xx responses that may precede a response.
 const MAX_INFORMATIONAL: u8 = 100;
@@ -149,11 +150,19 @@ impl Attempt<'_> {
                 return Err(Failure::ResponseTimeout);
             }
             if self.request.version == Version::Http11 {
-                rewrite::response(&mut self.reply, &head, self.inbox.bytes(), false, false, &[]);
+                let passing = Passing {
+                    strip_load_report: self.upstream.settings.strip_load_reports,
+                    ..Passing::default()
+                };
+                rewrite::response(&mut self.reply, &head, self.inbox.bytes(), &passing);
                 self.informed = true;
             }
             self.inbox.consume(len);
             return Ok(true);
+        }
+        if head.load_report {
+            let now = worker.timers.now();
+            report::from_head(&head, self.inbox.bytes(), self.lease, self.upstream, now);
         }
         if self.is_tried_again(head.status) {
             self.discard(&head, len);
@@ -182,7 +191,7 @@ impl Attempt<'_> {
             && self.request.method.is_idempotent()
             && self.tries.grant(
                 self.upstream,
-                self.slot,
+                self.lease.slot(),
                 RetryReason::Status,
                 self.client.worker.timers.now(),
             )
@@ -231,21 +240,28 @@ impl Attempt<'_> {
             close,
             until_close,
         });
-        rewrite::response(
-            &mut self.reply,
-            head,
-            self.inbox.bytes(),
+        let passing = Passing {
             chunked,
             close,
-            &worker.date.text(),
-        );
+            strip_load_report: self.upstream.settings.strip_load_reports,
+            date: &worker.date.text(),
+        };
+        rewrite::response(&mut self.reply, head, self.inbox.bytes(), &passing);
     }
 
     /// Filters what is in the inbox; false when more must be read first.
     fn stage_body(&mut self) -> Result<bool, Failure> {
+        let (lease, upstream) = (self.lease, self.upstream);
+        let now = self.client.worker.timers.now();
+        let trailer = |name: FieldName, value: &[u8]| {
+            if name.is_load_report() {
+                report::observe(name, value, lease, upstream, now);
+            }
+            !(name.is_load_report() && upstream.settings.strip_load_reports)
+        };
         let progress = self
             .body
-            .filter(self.inbox.bytes_mut())
+            .filter_with(self.inbox.bytes_mut(), trailer)
             .map_err(|_| Failure::BodyBroken)?;
         let (produced, consumed) = (progress.produced, progress.consumed);
         if self.chunking && produced > 0 {

@@ -7,6 +7,7 @@ mod desync;
 mod faults;
 mod heads;
 mod leaving;
+mod load_reports;
 mod peer;
 mod pool;
 mod refusals;
