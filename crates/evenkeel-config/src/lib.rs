@@ -13,6 +13,7 @@ mod error;
 mod file;
 mod health_check;
 mod keys;
+mod levels;
 mod names;
 mod path;
 mod read;

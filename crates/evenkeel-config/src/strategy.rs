@@ -5,12 +5,13 @@
 //! stand behind them.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use evenkeel_core::math::Factor;
 use evenkeel_core::strategy::{
-    AdaptiveHealthAware, ConsistentHash, HealthAwareLeastConnections, HealthWeightedRoundRobin, Maglev,
-    Rendezvous, ResourceAware, RingKind, TableSize,
+    AdaptiveHealthAware, ConsistentHash, Geographical, HealthAwareLeastConnections, HealthWeightedRoundRobin,
+    Maglev, Rendezvous, ResourceAware, RingKind, TableSize,
 };
 use evenkeel_core::{HashSecret, HashSettings, HealthFactor, StrategyName, StrategySettings};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -19,6 +20,7 @@ use serde::{Serialize, Serializer};
 
 use crate::decimal::Decimal;
 use crate::keys::{Key, LoadFactorText, TableSizeText};
+use crate::levels::{LevelText, place};
 use crate::names::did_you_mean;
 use crate::whole::Whole;
 
@@ -88,6 +90,23 @@ settings! {
     connections_weight: Decimal<0, 1_000_000>, of resource_aware;
     /// Requests in flight that count as much as processors that are all in use. Default 100.
     connections_scale: Whole<1, 1_000_000>, of resource_aware;
+    /// The strategy that chooses among instances that are equally near, with its defaults. The default strategy
+    /// unless given.
+    within: NameText, of geographical;
+    /// What makes instances near, from the widest to the finest: `region`, `zone`, or a key of their `metadata`.
+    /// Default `[region, zone]`.
+    levels: Vec<LevelText>, of geographical;
+    /// Where this balancer is, by the first of `levels`: `{ region: eu-west, zone: a }`. Without it no instance is
+    /// nearer than another.
+    from: BTreeMap<String, String>, of geographical;
+    /// Part of its capacity that a region or zone takes before others help. Default 0.8.
+    spill_at: Decimal<10, 990>, of geographical;
+    /// Requests in flight that fill an instance, per unit of its weight. Without it regions are full by what their
+    /// instances report, or never.
+    capacity_per_weight: Whole<1, 1_000_000>, of geographical;
+    /// Whether other regions get one request every 30 s (10 s until the first is answered), so that their latency is
+    /// known and a connection warm before they are needed. Default `true`.
+    probe: bool, of geographical;
 }
 
 /// Whose choices to repeat.
@@ -135,6 +154,12 @@ impl StrategyFile {
             self.trend_weight.get_or_insert(Decimal::thousandths(500));
             self.recovery_preference.get_or_insert(Decimal::thousandths(250));
         }
+        if has("within") {
+            self.within.get_or_insert_default();
+            self.levels.get_or_insert_with(LevelText::default_levels);
+            self.spill_at.get_or_insert(Decimal::thousandths(800));
+            self.probe.get_or_insert(true);
+        }
         if has("cpu_weight") {
             self.cpu_weight.get_or_insert(Decimal::thousandths(400));
             self.memory_weight.get_or_insert(Decimal::thousandths(300));
@@ -181,6 +206,15 @@ impl StrategyFile {
         {
             let text = "with all three weights at 0 nothing decides but health\ngive one of them, or write `name: health_weighted_round_robin`";
             wrong.push(("connections_weight", text.to_owned()));
+        }
+        if name == StrategyName::geographical {
+            let levels = self.levels.clone().unwrap_or_else(LevelText::default_levels);
+            wrong.extend(crate::levels::misplaced(&levels, self.from.as_ref()));
+            if self.within == Some(NameText(StrategyName::geographical)) {
+                let text =
+                    "`geographical` cannot choose within itself\nname another strategy, or remove the key";
+                wrong.push(("within", text.to_owned()));
+            }
         }
         if name == StrategyName::maglev && self.compatibility == Some(Compatibility::Ketama) {
             let text = "ketama is a ring, and `maglev` has none\nwrite `name: consistent_hash`, or `compatibility: envoy`";
@@ -244,6 +278,18 @@ impl StrategyFile {
                     connections_scale: self
                         .connections_scale
                         .map_or(default.connections_scale, Into::into),
+                })
+            }
+            StrategyName::geographical => {
+                let default = Geographical::default();
+                let levels = self.levels.clone().unwrap_or_else(LevelText::default_levels);
+                StrategySettings::geographical(Geographical {
+                    within: self.within.map_or(default.within, |name| name.0),
+                    from: place(&levels, self.from.as_ref()),
+                    levels: levels.into_iter().map(|level| level.0).collect(),
+                    spill_at: factor(self.spill_at, default.spill_at),
+                    capacity_per_weight: self.capacity_per_weight.map(Into::into),
+                    probe: self.probe.unwrap_or(default.probe),
                 })
             }
             StrategyName::consistent_hash => StrategySettings::consistent_hash(ConsistentHash {

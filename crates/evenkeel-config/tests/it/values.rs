@@ -203,7 +203,9 @@ fn settings_of_strategies_reach_the_core() {
 #[test]
 fn health_and_resources_reach_the_core() {
     use evenkeel_core::math::Factor;
-    use evenkeel_core::strategy::{AdaptiveHealthAware, HealthWeightedRoundRobin, ResourceAware};
+    use evenkeel_core::strategy::{
+        AdaptiveHealthAware, Geographical, HealthWeightedRoundRobin, Level, ResourceAware,
+    };
     use evenkeel_core::{HealthFactor, StrategyName, StrategySettings};
 
     let strategy = |text: &str| {
@@ -252,6 +254,18 @@ fn health_and_resources_reach_the_core() {
             connections_weight: Factor::clamped(2.5),
             connections_scale: 20,
             ..ResourceAware::default()
+        })
+    );
+    let elsewhere = "{ name: geographical, within: maglev, levels: [region, rack], from: { region: eu, rack: 7 }, spill_at: 0.5, capacity_per_weight: 20, probe: false }";
+    assert_eq!(
+        strategy(elsewhere),
+        StrategySettings::geographical(Geographical {
+            within: StrategyName::maglev,
+            levels: vec![Level::Region, Level::Label("rack".into())],
+            from: vec!["eu".into(), "7".into()],
+            spill_at: Factor::clamped(0.5),
+            capacity_per_weight: Some(20),
+            probe: false,
         })
     );
 }

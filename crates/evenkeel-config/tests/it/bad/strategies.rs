@@ -98,7 +98,7 @@ error: there is no strategy `power_of_to`: did you mean `power_of_two`?
   |
 4 |     strategy: power_of_to
   |               ^^^^^^^^^^^
-  = known here: `round_robin`, `weighted_round_robin`, `random`, `weighted_random`, `least_connections`, `power_of_two`, `peak_ewma`, `least_response_time`, `consistent_hash`, `maglev`, `rendezvous`, `health_weighted_round_robin`, `health_aware_least_connections`, `adaptive_health_aware`, `resource_aware`
+  = known here: `round_robin`, `weighted_round_robin`, `random`, `weighted_random`, `least_connections`, `power_of_two`, `peak_ewma`, `least_response_time`, `consistent_hash`, `maglev`, `rendezvous`, `health_weighted_round_robin`, `health_aware_least_connections`, `adaptive_health_aware`, `resource_aware`, `geographical`
 
 1 error in bad.yaml
 "#,
@@ -118,7 +118,7 @@ error: there is no strategy `the_fastest`
   |
 4 |     strategy: { name: the_fastest }
   |                       ^^^^^^^^^^^
-  = known here: `round_robin`, `weighted_round_robin`, `random`, `weighted_random`, `least_connections`, `power_of_two`, `peak_ewma`, `least_response_time`, `consistent_hash`, `maglev`, `rendezvous`, `health_weighted_round_robin`, `health_aware_least_connections`, `adaptive_health_aware`, `resource_aware`
+  = known here: `round_robin`, `weighted_round_robin`, `random`, `weighted_random`, `least_connections`, `power_of_two`, `peak_ewma`, `least_response_time`, `consistent_hash`, `maglev`, `rendezvous`, `health_weighted_round_robin`, `health_aware_least_connections`, `adaptive_health_aware`, `resource_aware`, `geographical`
 
 1 error in bad.yaml
 "#,
@@ -275,7 +275,7 @@ error: unknown key `bounded_laod`: did you mean `bounded_load`?
   |
 4 |     strategy: { name: consistent_hash, bounded_laod: 1.25 }
   |                                        ^^^^^^^^^^^^
-  = allowed here: bounded_load, compatibility, connections_scale, connections_weight, cpu_weight, hash_secret_file, health_exponent, key, memory_weight, min_health, name, recovery_preference, table_size, trend_weight, virtual_nodes
+  = allowed here: bounded_load, capacity_per_weight, compatibility, connections_scale, connections_weight, cpu_weight, from, hash_secret_file, health_exponent, key, levels, memory_weight, min_health, name, probe, recovery_preference, spill_at, table_size, trend_weight, virtual_nodes, within
 
 1 error in bad.yaml
 "#,
@@ -362,6 +362,105 @@ error: `health_weighted_round_robin` has no setting `trend_weight`
   = it has min_health, health_exponent; `trend_weight` is of `adaptive_health_aware`
 
 1 error in bad.yaml
+"#,
+    },
+    Case {
+        name: "place that no level has",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    strategy: { name: geographical, from: { region: eu, rack: r1 } }
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: `rack` is not among the levels
+ --> bad.yaml:4:43
+  |
+4 |     strategy: { name: geographical, from: { region: eu, rack: r1 } }
+  |                                           ^
+  = the levels are region, zone; see `levels`
+
+1 error in bad.yaml
+"#,
+    },
+    Case {
+        name: "finer place without the wider",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    strategy: { name: geographical, from: { zone: a } }
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: `zone` is given without `region`, which is wider
+ --> bad.yaml:4:43
+  |
+4 |     strategy: { name: geographical, from: { zone: a } }
+  |                                           ^
+  = give both
+
+1 error in bad.yaml
+"#,
+    },
+    Case {
+        name: "levels twice and a strategy within itself",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    strategy: { name: geographical, levels: [region, region], within: geographical }
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: the level `region` stands twice
+ --> bad.yaml:4:45
+  |
+4 |     strategy: { name: geographical, levels: [region, region], within: geographical }
+  |                                             ^
+  = remove one of the two
+
+error: `geographical` cannot choose within itself
+ --> bad.yaml:4:71
+  |
+4 |     strategy: { name: geographical, levels: [region, region], within: geographical }
+  |                                                                       ^^^^^^^^^^^^
+  = name another strategy, or remove the key
+
+2 errors in bad.yaml
+"#,
+    },
+    Case {
+        name: "region full before it is used",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    strategy: { name: geographical, spill_at: 1.5, capacity_per_weight: 0, probe: sometimes }
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: `1.5` is not a number from 0.01 to 0.99
+ --> bad.yaml:4:47
+  |
+4 |     strategy: { name: geographical, spill_at: 1.5, capacity_per_weight: 0, probe: sometimes }
+  |                                               ^^^
+
+error: `0` is not a whole number from 1 to 1000000
+ --> bad.yaml:4:73
+  |
+4 |     strategy: { name: geographical, spill_at: 1.5, capacity_per_weight: 0, probe: sometimes }
+  |                                                                         ^
+
+error: wrong kind of value
+ --> bad.yaml:4:83
+  |
+4 |     strategy: { name: geographical, spill_at: 1.5, capacity_per_weight: 0, probe: sometimes }
+  |                                                                                   ^^^^^^^^^
+  = write a boolean
+
+3 errors in bad.yaml
 "#,
     },
 ];
