@@ -1,4 +1,4 @@
-//! Wire types of Evenkeel: the configuration file.
+//! Wire types of Evenkeel: the configuration file, and the bodies of requests to the admin API.
 //!
 //! [`ConfigFile`] is the file as written, [`Config`] the same with every value present. Wire formats exist only here,
 //! and behaviour never does: nothing in this crate opens a socket or resolves a name.
@@ -18,6 +18,7 @@ mod names;
 mod path;
 mod read;
 mod reader;
+mod request;
 mod retry_on;
 mod routes;
 mod rules;
@@ -37,6 +38,10 @@ pub use error::{ConfigError, Invalid, Place, Problem};
 pub use file::{ConfigFile, DefaultsFile, InstanceFile, ListenerFile, Protocol, Route, ServiceFile};
 pub use health_check::{HealthCheckFile, HttpCheckFile, TcpCheckFile};
 pub use keys::{Key, LoadFactorText, Parameter, TableSizeText, Token};
+pub use request::{
+    BadRequest, BodyFault, DrainRequest, HealthRequest, InstanceRequest, LoadRequest, ServicePatch, TimeText,
+    read_body,
+};
 pub use retry_on::RetryOn;
 pub use schema::json_schema;
 pub use settings::{

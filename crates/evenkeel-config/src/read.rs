@@ -130,7 +130,7 @@ fn read(text: &str) -> Result<Config, Vec<Problem>> {
 }
 
 /// The tree of `text`, unless it is not YAML.
-fn parse(text: &str, problems: &mut Vec<Problem>) -> Option<Node> {
+pub(crate) fn parse(text: &str, problems: &mut Vec<Problem>) -> Option<Node> {
     let mut note = |message: String, error: &Error| {
         let place = error.location().map(|location| Mark::from(location).into());
         problems.push(Problem::new(message, place));
