@@ -1,10 +1,13 @@
 //! From the configuration to the types of the core.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_core::{
-    CheckThresholds, EjectionSettings, Instance, InstanceError, InstanceId, Nanos, ServiceSettings, Weight,
+    CheckThresholds, EjectionSettings, Instance, InstanceError, InstanceId, Nanos, Regions, ServiceSettings,
+    Share, SlowStart, Weight,
 };
 
 use crate::config::{InstanceConfig, Service};
@@ -12,6 +15,10 @@ use crate::config::{InstanceConfig, Service};
 /// A year of nanoseconds, the longest duration of a file, fits easily.
 fn nanos(duration: Duration) -> Nanos {
     Nanos(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+}
+
+fn regions(names: &[String]) -> BTreeSet<Arc<str>> {
+    names.iter().map(|name| name.as_str().into()).collect()
 }
 
 impl Service {
@@ -30,9 +37,18 @@ impl Service {
                 consecutive_failures: service.circuit_breaker.consecutive_errors,
                 base: nanos(service.circuit_breaker.base_ejection),
                 max: nanos(service.circuit_breaker.recovery_window),
+                ..EjectionSettings::default()
             },
             min_healthy: service.health.min_healthy_instances,
-            ..ServiceSettings::new("")
+            panic: service.health.panic,
+            regions: Regions {
+                allow: regions(&service.locality.allow_regions),
+                deny: regions(&service.locality.deny_regions),
+            },
+            slow_start: SlowStart {
+                window: nanos(service.slow_start.window),
+                min_share: Share::of(service.slow_start.min_share),
+            },
         }
     }
 }

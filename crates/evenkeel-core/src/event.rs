@@ -44,8 +44,18 @@ pub enum EventKind {
     Ejected,
     /// Its requests fail, but too few others work to do without it.
     EjectionWithheld,
+    /// A detector in dry run found what it would have ejected for.
+    WouldEject,
     /// An ejection is over.
     Returned,
+    /// An instance that came back answers.
+    Recovering,
+    /// It has its full share and all patience again.
+    Recovered,
+    /// Its score fell below the threshold; it gets no requests.
+    Weakened,
+    /// Its score is back at the recovery threshold.
+    Strengthened,
     /// Too few healthy instances: all that answer requests are used, whatever checks say.
     FallbackBegan,
     /// Enough healthy instances again.
@@ -65,7 +75,12 @@ impl EventKind {
         Self::CheckedUp,
         Self::Ejected,
         Self::EjectionWithheld,
+        Self::WouldEject,
         Self::Returned,
+        Self::Recovering,
+        Self::Recovered,
+        Self::Weakened,
+        Self::Strengthened,
         Self::FallbackBegan,
         Self::FallbackEnded,
     ];
@@ -84,7 +99,12 @@ impl EventKind {
             Self::CheckedUp => "up",
             Self::Ejected => "ejected",
             Self::EjectionWithheld => "ejection_withheld",
+            Self::WouldEject => "would_eject",
             Self::Returned => "returned",
+            Self::Recovering => "recovering",
+            Self::Recovered => "recovered",
+            Self::Weakened => "weakened",
+            Self::Strengthened => "strengthened",
             Self::FallbackBegan => "fallback_began",
             Self::FallbackEnded => "fallback_ended",
         }

@@ -5,11 +5,28 @@
 //! server may answer its health path while failing every request, and fail it while doing its work. Decisions
 //! that need the other instances (how many may be out at once, whether checks can be believed) are not taken
 //! here but by the service.
+//!
+//! Beside the two there is one score from 0 to 1 ([`score`]), the worst of five parts ([`vitals`]): strategies
+//! give a weak instance less, and below a threshold it gets nothing.
 
 use std::sync::Arc;
 
+pub(crate) mod burst;
 pub(crate) mod checks;
 pub(crate) mod ejection;
+pub(crate) mod latency;
+mod ramp;
+mod requests;
+mod score;
+mod settings;
+pub(crate) mod vitals;
+mod window;
+
+pub(crate) use burst::Suspicion;
+pub use ejection::BreakerState;
+pub(crate) use requests::THROTTLED;
+pub use score::{HealthPart, HealthParts};
+pub use settings::{CheckThresholds, EjectionSettings, Mode, Recovery};
 
 use crate::Nanos;
 
@@ -28,6 +45,8 @@ pub enum InstanceState {
         /// When it returns.
         until: Nanos,
     },
+    /// Its score is below the threshold.
+    Weak,
 }
 
 impl InstanceState {
@@ -39,45 +58,7 @@ impl InstanceState {
             Self::Draining => "draining",
             Self::Down => "down",
             Self::Ejected { .. } => "ejected",
-        }
-    }
-}
-
-/// How many check results in a row change the state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CheckThresholds {
-    /// Failures until down. The very first check needs one.
-    pub unhealthy: u32,
-    /// Successes until healthy again.
-    pub healthy: u32,
-}
-
-impl Default for CheckThresholds {
-    fn default() -> Self {
-        Self {
-            unhealthy: 3,
-            healthy: 2,
-        }
-    }
-}
-
-/// When failing requests take an instance out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EjectionSettings {
-    /// Failures in a row that eject; 0 disables.
-    pub consecutive_failures: u32,
-    /// How long the first ejection lasts, give or take a tenth; each further one twice as long.
-    pub base: Nanos,
-    /// No ejection is longer.
-    pub max: Nanos,
-}
-
-impl Default for EjectionSettings {
-    fn default() -> Self {
-        Self {
-            consecutive_failures: 5,
-            base: Nanos::from_secs(5),
-            max: Nanos::from_secs(300),
+            Self::Weak => "weak",
         }
     }
 }

@@ -33,7 +33,10 @@ mod view;
 pub use candidates::{Exclusion, Panic, Regions, SlowStart};
 pub use event::{Event, EventKind};
 pub use hash::{HashSecret, KeyHash, KeySource, RequestKey};
-pub use health::{CheckFailure, CheckOutcome, CheckThresholds, EjectionSettings, InstanceState};
+pub use health::{
+    BreakerState, CheckFailure, CheckOutcome, CheckThresholds, EjectionSettings, HealthPart, HealthParts,
+    InstanceState, Mode, Recovery,
+};
 pub use instance::{Instance, InstanceError, InstanceId, Weight};
 pub use keyed::{HashSettings, LoadFactor};
 pub use load::{LoadBlock, LoadSlot, Loads};

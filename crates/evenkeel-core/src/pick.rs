@@ -52,8 +52,10 @@ pub enum NoPick {
 /// What an ended request says about the instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It did its work; a client's fault (4xx) counts here too.
+    /// It did its work; a client's fault (4xx but 408 and 429) counts here too.
     Success,
+    /// It was too busy (408, 429): worth a smaller share, but no failure.
+    Throttled,
     /// It failed: 5xx, connection refused or broken, time-out.
     Failure,
     /// Nothing: the client went away, or we gave up for reasons of our own.
@@ -77,13 +79,14 @@ impl Outcome {
         response_time: None,
     };
 
-    /// A response with `status` after `response_time`. 5xx is a failure, all else a success.
+    /// A response with `status` after `response_time`. 5xx is a failure, 408 and 429 say that it is too busy,
+    /// all else is a success.
     #[must_use]
     pub const fn from_status(status: u16, response_time: Nanos) -> Self {
-        let verdict = if status >= 500 {
-            Verdict::Failure
-        } else {
-            Verdict::Success
+        let verdict = match status {
+            500.. => Verdict::Failure,
+            408 | 429 => Verdict::Throttled,
+            _ => Verdict::Success,
         };
         Self {
             verdict,
@@ -150,7 +153,7 @@ impl Lease {
         self.started
     }
 
-    /// Ends the lease. `Some` when the outcome completed a run of failures.
+    /// Ends the lease. `Some` when the outcome raised an alarm.
     #[inline]
     pub fn finish(mut self, outcome: &Outcome, now: Nanos) -> Option<Alarm> {
         self.finished = true;

@@ -19,12 +19,14 @@ use crate::{
     StrategySettings, View,
 };
 
+mod detect;
 mod entry;
 mod journal;
 mod operate;
 mod passive;
 mod publish;
 mod returns;
+mod scores;
 mod slots;
 mod stages;
 #[cfg(test)]
@@ -33,6 +35,7 @@ mod tests;
 pub use journal::ServiceCounters;
 
 use journal::Journal;
+use scores::Scores;
 use slots::Slots;
 
 /// How often runs of failures and slots to reuse are looked at when nothing else calls. An alarm tells
@@ -43,7 +46,7 @@ const LOOK: Nanos = Nanos::from_secs(1);
 const AGE: Nanos = Nanos::from_secs(10);
 
 /// Settings of a service that the core needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ServiceSettings {
     /// Its name.
     pub name: Arc<str>,
@@ -104,6 +107,7 @@ pub struct ServiceState {
     slots: Slots,
     journal: Journal,
     rng: Rng,
+    scores: Scores,
     view: Arc<View>,
     now: Nanos,
     next_look: Nanos,
@@ -147,6 +151,7 @@ impl ServiceState {
             slots,
             journal,
             rng,
+            scores: Scores::new(),
             view: Arc::new(view),
             now,
             next_look: now + LOOK,
@@ -232,6 +237,7 @@ impl ServiceState {
     /// failures, lets the picker look. O(n).
     pub fn tick(&mut self, now: Nanos) {
         self.follow(now);
+        self.scores.tick(&mut self.slots, &self.settings, now);
         self.end_ejections();
         self.forget_failures();
         self.look();
@@ -296,6 +302,7 @@ impl ServiceState {
             entry.shift(back);
             self.dirty = true;
         }
+        self.scores.shift(back);
         self.next_look = self.next_look.since(back);
         self.next_age = self.next_age.since(back);
         for deadline in [&mut self.next_refresh, &mut self.next_step] {
@@ -326,7 +333,8 @@ impl ServiceState {
             entry.healthy = Mark::new(self.now, Arc::clone(&reason));
             if entry.ejection.is_behind_checks() {
                 // What requests met was what checks met, and that is over.
-                entry.ejection.end(entry.member.stats().successes(), self.now);
+                let successes = entry.member.stats().successes();
+                entry.come_back(successes, &self.settings.ejection, self.now);
             }
             if let Some(until) = entry.ejection.until() {
                 let left = until.since(self.now).as_secs_f64();
@@ -342,9 +350,11 @@ impl ServiceState {
     }
 
     fn look(&mut self) {
+        self.scores.alarm(&mut self.slots, &self.settings, self.now);
         self.dirty |= passive::look(
             &mut self.slots,
             &self.settings,
+            &self.scores,
             &mut self.journal,
             &mut self.rng,
             self.now,

@@ -1,6 +1,7 @@
 //! What is known of an instance from its requests. Lives beside the instance, survives every rebuild
 //! of the view, shared by all workers.
 
+use crate::health::{HealthParts, Suspicion, THROTTLED};
 use crate::math::Histogram;
 use crate::pace::Pace;
 use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -22,12 +23,15 @@ pub struct Stats {
     picks: AtomicU64,
     successes: AtomicU64,
     failures: AtomicU64,
+    throttled: AtomicU64,
     cancelled: AtomicU64,
     last_used: AtomicU64,
     /// Smoothed response time in ns; 0 means not measured yet.
     response_time: AtomicU64,
     /// When `response_time` was last updated.
     response_time_at: AtomicU64,
+    /// The last sample of `response_time`.
+    last_response_time: AtomicU64,
     consecutive_failures: AtomicU32,
     /// Consecutive failures that raise an alarm; 0 disables.
     alarm_at: AtomicU32,
@@ -35,6 +39,9 @@ pub struct Stats {
     success_share: AtomicU32,
     /// The score of its health, as f32 bits.
     health: AtomicU32,
+    /// The parts of that score, packed.
+    parts: AtomicU64,
+    suspicion: Suspicion,
     pace: Pace,
     response_times: Histogram,
     reported: ReportedLoad,
@@ -46,14 +53,18 @@ impl Default for Stats {
             picks: AtomicU64::new(0),
             successes: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            throttled: AtomicU64::new(0),
             cancelled: AtomicU64::new(0),
             last_used: AtomicU64::new(0),
             response_time: AtomicU64::new(0),
             response_time_at: AtomicU64::new(0),
+            last_response_time: AtomicU64::new(0),
             consecutive_failures: AtomicU32::new(0),
             alarm_at: AtomicU32::new(0),
             success_share: AtomicU32::new(1.0f32.to_bits()),
             health: AtomicU32::new(1.0f32.to_bits()),
+            parts: AtomicU64::new(HealthParts::default().bits()),
+            suspicion: Suspicion::default(),
             pace: Pace::default(),
             response_times: Histogram::default(),
             reported: ReportedLoad::default(),
@@ -69,8 +80,8 @@ impl Stats {
         self.last_used.store(now.0, Relaxed);
     }
 
-    /// Folds in how a request ended. True when this very outcome completed the run of failures that
-    /// raises an alarm (exactly one caller sees it).
+    /// Folds in how a request ended. True when this very outcome raises an alarm: it completed the run of failures
+    /// (exactly one caller sees that), or took the suspicion over its bar.
     #[inline]
     pub fn on_end(&self, outcome: &Outcome, now: Nanos) -> bool {
         if let Some(time) = outcome.response_time {
@@ -86,6 +97,7 @@ impl Stats {
                 if self.consecutive_failures.load(Relaxed) != 0 {
                     self.consecutive_failures.store(0, Relaxed);
                 }
+                self.suspicion.on_success();
                 self.fold_success(1.0);
                 if let Some(time) = outcome.response_time {
                     self.fold_response_time(time, now);
@@ -104,8 +116,17 @@ impl Stats {
                 {
                     self.fold_response_time(time, now);
                 }
+                let suspicious = self.suspicion.on_failure();
                 let run = self.consecutive_failures.fetch_add(1, Relaxed).saturating_add(1);
-                run == self.alarm_at.load(Relaxed)
+                run == self.alarm_at.load(Relaxed) || suspicious
+            }
+            Verdict::Throttled => {
+                // It neither did its work nor failed at it: no run is broken or made longer, and nothing is
+                // suspicious. But an answer that costs nothing must not make it look fast.
+                self.throttled.fetch_add(1, Relaxed);
+                self.fold_success(THROTTLED);
+                self.pace.on_failure(outcome.response_time, now);
+                false
             }
         }
     }
@@ -137,6 +158,7 @@ impl Stats {
         };
         self.response_time.store(new, Relaxed);
         self.response_time_at.store(now.0, Relaxed);
+        self.last_response_time.store(time.0, Relaxed);
     }
 
     /// Consecutive failures that raise an alarm; 0 disables. Set by the writer.
@@ -144,9 +166,10 @@ impl Stats {
         self.alarm_at.store(failures, Relaxed);
     }
 
-    /// Starts the count of consecutive failures anew, when an instance returns.
+    /// Starts the count of consecutive failures and the suspicion anew, when an instance returns.
     pub fn forgive(&self) {
         self.consecutive_failures.store(0, Relaxed);
+        self.suspicion.set(0.0);
     }
 
     /// Halves the memory of response times, but for the last few; called by the writer at a steady pace.
@@ -170,6 +193,12 @@ impl Stats {
     #[must_use]
     pub fn failures(&self) -> u64 {
         self.failures.load(Relaxed)
+    }
+
+    /// Requests that it was too busy for (408, 429).
+    #[must_use]
+    pub fn throttled(&self) -> u64 {
+        self.throttled.load(Relaxed)
     }
 
     /// Requests that ended without saying anything about the instance.
@@ -200,6 +229,13 @@ impl Stats {
         }
     }
 
+    /// The last response time that [`Self::response_time`] took in; zero before the first.
+    #[inline]
+    #[must_use]
+    pub fn last_response_time(&self) -> Nanos {
+        Nanos(self.last_response_time.load(Relaxed))
+    }
+
     /// Smoothed share of successes, `0.0..=1.0`; 1 before the first outcome.
     #[must_use]
     pub fn success_share(&self) -> f32 {
@@ -218,6 +254,23 @@ impl Stats {
         if !score.is_nan() {
             self.health.store(score.clamp(0.0, 1.0).to_bits(), Relaxed);
         }
+    }
+
+    /// The parts of that score, as its service's writer last judged them.
+    #[must_use]
+    pub fn health_parts(&self) -> HealthParts {
+        HealthParts::from_bits(self.parts.load(Relaxed))
+    }
+
+    /// Sets the parts and, by them, the score. For the writer.
+    pub(crate) fn set_health_parts(&self, parts: HealthParts) {
+        self.parts.store(parts.bits(), Relaxed);
+        self.set_health(parts.score());
+    }
+
+    /// How suspicious its failures of late are.
+    pub(crate) fn suspicion(&self) -> &Suspicion {
+        &self.suspicion
     }
 
     #[inline]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::hash::RequestKey;
-use crate::health::InstanceState;
+use crate::health::{BreakerState, InstanceState};
 use crate::load::{LoadSlot, Loads};
 use crate::service::ServiceCounters;
 use crate::{
@@ -66,6 +66,8 @@ pub struct Status {
     /// Until when its requests keep it out. Behind failing checks too, where [`Self::state`] is
     /// [`InstanceState::Down`].
     pub ejected_until: Option<Nanos>,
+    /// The state of its circuit breaker.
+    pub breaker: BreakerState,
     /// Who declared it.
     pub source: Source,
     /// Why it is no candidate, if it is none.

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use evenkeel_admin::{AdminHandle, AdminSettings, MetricsSource, ProcessCounters, Readiness, Shared, spawn};
+use evenkeel_admin::{
+    AdminHandle, AdminSettings, MetricsSource, ProcessCounters, Readiness, Shared, Token, spawn,
+};
 use evenkeel_core::{
     EjectionSettings, Instance, Nanos, Outcome, PickContext, PickRequest, ServiceSettings, StrategyName,
 };
@@ -18,6 +20,9 @@ pub(crate) struct Fleet {
     /// Writers run while something is waited for.
     runtime: Runtime,
 }
+
+/// The admin token of every fleet.
+pub(crate) const TOKEN: &str = "a-token-for-tests-alone";
 
 /// An instance on loopback, on a port of its own.
 pub(crate) fn instance(id: &str, port: u16) -> Instance {
@@ -34,6 +39,7 @@ pub(crate) fn service(name: &str, instances: Vec<Instance>) -> ServiceSpec {
                 consecutive_failures: 2,
                 base: Nanos::from_secs(600),
                 max: Nanos::from_secs(600),
+                ..EjectionSettings::default()
             },
             ..ServiceSettings::new(name)
         },
@@ -59,6 +65,15 @@ impl Fleet {
     }
 
     pub(crate) fn with_sources(specs: Vec<ServiceSpec>, sources: Vec<Box<dyn MetricsSource>>) -> Self {
+        Self::with(specs, sources, Token::new(TOKEN).ok())
+    }
+
+    /// A process that has no token.
+    pub(crate) fn closed(specs: Vec<ServiceSpec>) -> Self {
+        Self::with(specs, Vec::new(), None)
+    }
+
+    fn with(specs: Vec<ServiceSpec>, sources: Vec<Box<dyn MetricsSource>>, token: Option<Token>) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -71,6 +86,7 @@ impl Fleet {
             balancer: balancer.clone(),
             readiness: Arc::clone(&readiness),
             process: Arc::clone(&process),
+            token,
             sources,
         };
         let settings = AdminSettings {
@@ -92,6 +108,20 @@ impl Fleet {
 
     pub(crate) fn apply(&self, specs: Vec<ServiceSpec>) {
         self.runtime.block_on(self.balancer.apply(specs)).unwrap();
+    }
+
+    /// What `ask` returns, while writers run: a change is answered when it is in force.
+    pub(crate) fn serve<R: Send>(&self, ask: impl FnOnce() -> R + Send) -> R {
+        std::thread::scope(|scope| {
+            let (done, end) = tokio::sync::oneshot::channel();
+            let asking = scope.spawn(move || {
+                let reply = ask();
+                let _ = done.send(());
+                reply
+            });
+            let _ = self.runtime.block_on(end);
+            asking.join().unwrap()
+        })
     }
 
     /// Sends one request to `service` that takes 20 ms and ends with the status `of` gives for the

@@ -8,7 +8,8 @@ use std::time::Duration;
 use clap::Parser as _;
 use evenkeel_config::Config;
 use evenkeel_core::{
-    CheckThresholds, EjectionSettings, Instance, Nanos, ServiceSettings, StrategyName, Weight,
+    CheckThresholds, EjectionSettings, Instance, Nanos, Panic, Regions, ServiceSettings, Share, SlowStart,
+    StrategyName, Weight,
 };
 use evenkeel_proxy::{ListenerSettings, ProxySettings, RouteSettings, UpstreamSettings};
 use evenkeel_runtime::{Balancer, CheckKind, CheckSettings, Clock, ServiceSpec};
@@ -40,7 +41,9 @@ services:
       unhealthy_threshold: 35
       healthy_threshold: 36
       jitter: 0.37
-    health: { min_healthy_instances: 2 }
+    health: { min_healthy_instances: 2, panic: fail }
+    locality: { allow_regions: [eu], deny_regions: [us] }
+    slow_start: { window: 58s, min_share: 0.5 }
     circuit_breaker: { consecutive_errors: 39, base_ejection: 40s, recovery_window: 41s }
     retry: { attempts: 4, budget: 0.43, on: [no_response, 443, 4xx] }
     orca: { strip: false }
@@ -93,9 +96,18 @@ async fn every_key_of_a_service_reaches_the_balancer() {
                 consecutive_failures: 39,
                 base: Nanos::from_secs(40),
                 max: Nanos::from_secs(41),
+                ..EjectionSettings::default()
             },
             min_healthy: 2,
-            ..ServiceSettings::new("slow")
+            panic: Panic::Fail,
+            regions: Regions {
+                allow: ["eu".into()].into(),
+                deny: ["us".into()].into(),
+            },
+            slow_start: SlowStart {
+                window: Nanos::from_secs(58),
+                min_share: Share::of(0.5),
+            },
         }
     );
     let instance = |id, address: &str, weight, priority| Instance {

@@ -46,6 +46,15 @@ impl Checks {
         self.down.as_ref()
     }
 
+    /// The part of the score that comes from checks: 0 while down, less by a share of a half for each failure on the
+    /// way there.
+    pub(crate) fn part(&self, thresholds: CheckThresholds) -> f32 {
+        if self.down.is_some() {
+            return 0.0;
+        }
+        1.0 - 0.5 * self.run as f32 / thresholds.unhealthy.max(1) as f32
+    }
+
     /// Takes in a result of a check that was sent at `observed`.
     pub(crate) fn observe(
         &mut self,
@@ -166,6 +175,22 @@ mod tests {
             healthy: 0,
         };
         assert_eq!(states("+-+-", zero), "udud", "zero works like one");
+    }
+
+    #[test]
+    fn the_part_falls_on_the_way_down() {
+        let mut checks = Checks::new(Nanos::ZERO);
+        let mut parts = Vec::new();
+        for (second, passed) in [true, false, false, false, true, true].into_iter().enumerate() {
+            let now = Nanos::from_secs(second as u64);
+            let outcome = match passed {
+                true => CheckOutcome::Passed,
+                false => CheckOutcome::Failed(CheckFailure("refused".into())),
+            };
+            checks.observe(&outcome, now, THRESHOLDS, now);
+            parts.push((checks.part(THRESHOLDS) * 100.0).round());
+        }
+        assert_eq!(parts, [100.0, 83.0, 67.0, 0.0, 0.0, 100.0]);
     }
 
     #[test]

@@ -1,11 +1,18 @@
-//! Passive ejection of one instance: how long it is out, and how it comes back.
+//! Passive ejection of one instance: the states of its circuit breaker, how long it is out, and how it comes back.
+//!
+//! ```text
+//! closed --a detector--> open --time--> half-open --an answer--> recovering --evidence or time--> closed
+//!                         ^                 |                        |
+//!                         +------- failures, for twice as long ------+
+//! ```
 //!
 //! The n-th ejection lasts `base × 2^(n−1)`, at most `max`, give or take a tenth, so that instances
-//! ejected together do not return together. n falls by one for every ejection-length without another
-//! ejection. An instance that returns is on probation: [`PROBATION_FAILURES`] failures in a row put it
-//! out again, for twice as long, so one that is still broken costs two requests per ever longer
-//! ejection. Probation ends after as many successes as it takes failures to eject, or after one
-//! ejection-length when nobody asks.
+//! ejected together do not return together (or always `max`, less up to a fifth, where recovery is
+//! [`Recovery::Fixed`]). n falls by one for every ejection-length without another ejection and
+//! without failures to speak of. An instance that returns is on probation: [`PROBATION_FAILURES`] failures in a row
+//! (or half the suspicion) put it out again, for twice as long, so one that is still broken costs two requests per ever longer ejection. Probation ends after as many
+//! successes as it takes failures to eject, or after one ejection-length when nobody asks. With
+//! [`Recovery::Ramp`] its share of traffic grows meanwhile ([`Ramp`]).
 //!
 //! An ejection ends early in two cases: when it began while checks failed, with those, and when nobody
 //! else answers, with an answer.
@@ -14,14 +21,44 @@
 
 use std::sync::Arc;
 
-use super::{EjectionSettings, Mark};
-use crate::{Nanos, Rng};
+use super::ramp::{Ramp, is_sound};
+use super::{EjectionSettings, Mark, Mode, Recovery};
+use crate::{Nanos, Rng, Share, Stats};
 
 /// Failures in a row that end a probation. Two, not one: a sound instance with one error in a hundred
 /// would fail a probation of five requests with a probability of 5 % at one, and of 0.04 % at two.
 const PROBATION_FAILURES: u32 = 2;
+/// Of more requests than this since the return, half is let go.
+const EVIDENCE: u64 = 100;
 /// Part by which a length varies in either direction: a tenth.
 const JITTER: u64 = 10;
+
+/// The state of an instance's circuit breaker, in the words of the field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum BreakerState {
+    /// Requests go through.
+    #[default]
+    Closed,
+    /// It is ejected.
+    Open,
+    /// It came back and has not answered yet.
+    HalfOpen,
+    /// It answers, and its share or the patience with it is not yet what it was.
+    Recovering,
+}
+
+impl BreakerState {
+    /// A word for tables, the API and metric labels.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+            Self::Recovering => "recovering",
+        }
+    }
+}
 
 /// What requests say about an instance.
 #[derive(Debug, Default)]
@@ -33,6 +70,12 @@ pub(crate) struct Ejection {
     length: Nanos,
     /// Successes of the instance when its probation began; `None` when it is not on probation.
     probation: Option<u64>,
+    /// Successes and failures that do not count: those up to its return.
+    before: [u64; 2],
+    /// How its share grows, when it grows.
+    ramp: Option<Ramp>,
+    /// The state that was told last.
+    told: BreakerState,
     /// When the present stretch without an ejection began, or n last fell.
     calm_since: Nanos,
 }
@@ -73,7 +116,10 @@ impl Ejection {
 
     /// Failures in a row that eject it at present; 0 for never.
     pub(crate) fn limit(&self, settings: &EjectionSettings) -> u32 {
-        let limit = settings.consecutive_failures;
+        let limit = match settings.on_consecutive {
+            Mode::Off => 0,
+            Mode::Enforce | Mode::DryRun => settings.consecutive_failures,
+        };
         if self.on_probation() {
             limit.min(PROBATION_FAILURES)
         } else {
@@ -81,10 +127,42 @@ impl Ejection {
         }
     }
 
-    /// Puts it out after `failures` in a row. Returns the reason.
+    /// The state of the breaker of an instance with so many successes so far.
+    pub(crate) fn breaker(&self, successes: u64) -> BreakerState {
+        if self.out.is_some() {
+            BreakerState::Open
+        } else if !self.answered(successes) {
+            BreakerState::HalfOpen
+        } else if self.probation.is_some() || self.ramp.is_some() {
+            BreakerState::Recovering
+        } else {
+            BreakerState::Closed
+        }
+    }
+
+    /// The state, when it is another than at the last call.
+    pub(crate) fn progress(&mut self, successes: u64) -> Option<BreakerState> {
+        let state = self.breaker(successes);
+        (std::mem::replace(&mut self.told, state) != state).then_some(state)
+    }
+
+    /// Its successes and all its requests since it came back; of many, the last ones.
+    pub(crate) fn answers(&self, stats: &Stats) -> (u64, u64) {
+        let good = stats.successes().saturating_sub(self.before[0]);
+        (good, good + stats.failures().saturating_sub(self.before[1]))
+    }
+
+    /// The part of its share that it gets.
+    pub(crate) fn share(&self, stats: &Stats, now: Nanos) -> Share {
+        let ramp = self.ramp.as_ref();
+        let (good, n) = self.answers(stats);
+        ramp.map_or(Share::FULL, |ramp| ramp.share(good, n, now))
+    }
+
+    /// Puts it out for `cause`. Returns the reason.
     pub(crate) fn eject(
         &mut self,
-        failures: u32,
+        cause: &str,
         behind_checks: bool,
         settings: &EjectionSettings,
         rng: &mut Rng,
@@ -98,14 +176,14 @@ impl Ejection {
         let jitter = nominal.0 / JITTER;
         self.length = Nanos(nominal.0 - jitter + rng.below_u64(2 * jitter + 1)).max(Nanos(1));
         self.probation = None;
+        self.ramp = None;
+        self.told = BreakerState::Open;
         let seconds = self.length.as_secs_f64();
-        let times = self.level;
-        let reason: Arc<str> = match (failures, times) {
-            (1, 1) => format!("a request failed; out for {seconds:.1} s"),
-            (n, 1) => format!("{n} requests failed in a row; out for {seconds:.1} s"),
-            (n, _) => format!("{n} failed in a row, ejection {times} of late; out for {seconds:.1} s"),
-        }
-        .into();
+        let times = match self.level {
+            1 => String::new(),
+            n => format!(", ejection {n} of late"),
+        };
+        let reason: Arc<str> = format!("{cause}{times}; out for {seconds:.1} s").into();
         self.out = Some(Out {
             until: now + self.length,
             mark: Mark::new(now, Arc::clone(&reason)),
@@ -114,19 +192,22 @@ impl Ejection {
         reason
     }
 
-    /// Lets it return when its time is over; `successes` is its count so far. True when it did.
-    pub(crate) fn end_when_due(&mut self, successes: u64, now: Nanos) -> bool {
-        if self.until().is_none_or(|until| now < until) {
-            return false;
-        }
-        self.end(successes, now);
-        true
+    /// Whether its time is over.
+    pub(crate) fn is_due(&self, now: Nanos) -> bool {
+        self.until().is_some_and(|until| now >= until)
     }
 
-    /// Lets it return, on probation.
-    pub(crate) fn end(&mut self, successes: u64, now: Nanos) {
+    /// Lets it return, on probation; `successes` and `failures` are its counts so far.
+    pub(crate) fn end(&mut self, successes: u64, failures: u64, settings: &EjectionSettings, now: Nanos) {
         self.out = None;
         self.probation = Some(successes);
+        self.before = [successes, failures];
+        self.ramp = (settings.recovery == Recovery::Ramp).then_some(Ramp {
+            since: now,
+            length: self.length,
+            full_at: f64::from(settings.recovery_threshold),
+        });
+        self.told = BreakerState::HalfOpen;
         self.calm_since = now;
     }
 
@@ -135,11 +216,29 @@ impl Ejection {
         self.length
     }
 
-    /// Ends probation and forgets old ejections as evidence and time allow. True when the limit
+    /// Ends ramp and probation and forgets old ejections as evidence and time allow. True when the limit
     /// changed.
-    pub(crate) fn settle(&mut self, successes: u64, settings: &EjectionSettings, now: Nanos) -> bool {
-        if self.level == 0 || self.out.is_some() {
+    pub(crate) fn settle(&mut self, stats: &Stats, settings: &EjectionSettings, now: Nanos) -> bool {
+        let limit = self.limit(settings);
+        let fails = limit > 0 && stats.consecutive_failures() >= limit;
+        if self.out.is_some() || fails {
+            // It only stays because too few others work: that is no calm.
             return false;
+        }
+        if self.share(stats, now) == Share::FULL {
+            self.ramp = None;
+        }
+        if self.level == 0 {
+            return false;
+        }
+        let successes = stats.successes();
+        let (good, n) = self.answers(stats);
+        if n > EVIDENCE {
+            // Half of it is let go, so that what is long past does not outweigh the present.
+            self.before = [successes - good / 2, stats.failures() - (n - good) / 2];
+        }
+        if !is_sound(good, n, f64::from(settings.recovery_threshold)) {
+            self.calm_since = now;
         }
         let was_on_probation = self.on_probation();
         if let Some(before) = self.probation
@@ -171,6 +270,9 @@ impl Ejection {
     /// Follows a clock that stepped `back`: what is left of an ejection stays as long as it was.
     pub(crate) fn shift(&mut self, back: Nanos) {
         self.calm_since = self.calm_since.since(back);
+        if let Some(ramp) = &mut self.ramp {
+            ramp.shift(back);
+        }
         if let Some(out) = &mut self.out {
             out.until = out.until.since(back);
             out.mark.shift(back);
@@ -185,6 +287,9 @@ fn ceiling(settings: &EjectionSettings) -> Nanos {
 
 /// Length of the `level`-th ejection before jitter.
 fn nominal(level: u32, settings: &EjectionSettings) -> Nanos {
+    if settings.recovery == Recovery::Fixed {
+        return ceiling(settings);
+    }
     let factor = 1u64.checked_shl(level.saturating_sub(1)).unwrap_or(u64::MAX);
     Nanos(settings.base.0.saturating_mul(factor)).min(ceiling(settings))
 }
@@ -192,17 +297,33 @@ fn nominal(level: u32, settings: &EjectionSettings) -> Nanos {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Outcome;
 
-    const SETTINGS: EjectionSettings = EjectionSettings {
-        consecutive_failures: 5,
-        base: Nanos::from_secs(5),
-        max: Nanos::from_secs(300),
-    };
+    fn settings() -> EjectionSettings {
+        EjectionSettings::default()
+    }
 
     fn eject(ejection: &mut Ejection, now: Nanos) -> Nanos {
         let mut rng = Rng::new(now.0);
-        ejection.eject(5, false, &SETTINGS, &mut rng, now);
+        ejection.eject("it fails", false, &settings(), &mut rng, now);
         ejection.until().unwrap()
+    }
+
+    fn end_when_due(ejection: &mut Ejection, successes: u64, now: Nanos) -> bool {
+        let due = ejection.is_due(now);
+        if due {
+            ejection.end(successes, 0, &settings(), now);
+        }
+        due
+    }
+
+    /// Counters with so many successes.
+    fn stats(successes: u64) -> Stats {
+        let stats = Stats::default();
+        for _ in 0..successes {
+            stats.on_end(&Outcome::from_status(200, Nanos(1)), Nanos::ZERO);
+        }
+        stats
     }
 
     #[test]
@@ -214,7 +335,7 @@ mod tests {
             let until = eject(&mut ejection, now);
             lengths.push(until.since(now).as_secs_f64());
             now = until;
-            assert!(ejection.end_when_due(0, now));
+            assert!(end_when_due(&mut ejection, 0, now));
         }
         for (n, length) in lengths.iter().enumerate() {
             let nominal = (5.0 * f64::from(1 << n)).min(300.0 * 10.0 / 11.0);
@@ -228,7 +349,7 @@ mod tests {
         let lengths: Vec<f64> = (0..200)
             .map(|seed| {
                 let mut ejection = Ejection::default();
-                ejection.eject(5, false, &SETTINGS, &mut Rng::new(seed), Nanos::ZERO);
+                ejection.eject("it fails", false, &settings(), &mut Rng::new(seed), Nanos::ZERO);
                 ejection.length().as_secs_f64()
             })
             .collect();
@@ -245,33 +366,36 @@ mod tests {
         let mut now = Nanos::ZERO;
         for _ in 0..3 {
             now = eject(&mut ejection, now);
-            ejection.end_when_due(0, now);
+            end_when_due(&mut ejection, 0, now);
         }
         assert_eq!(ejection.level, 3);
         let third = ejection.length();
-        ejection.settle(0, &SETTINGS, Nanos(now.0 + third.0 - 1));
+        ejection.settle(&stats(0), &settings(), Nanos(now.0 + third.0 - 1));
         assert_eq!(ejection.level, 3, "a moment too early");
         assert!(ejection.on_probation());
-        ejection.settle(0, &SETTINGS, now + third);
+        ejection.settle(&stats(0), &settings(), now + third);
         assert_eq!(ejection.level, 2);
         assert!(!ejection.on_probation(), "nobody asked, so time is the proof");
-        ejection.settle(0, &SETTINGS, now + third + Nanos::from_secs(10));
+        ejection.settle(&stats(0), &settings(), now + third + Nanos::from_secs(10));
         assert_eq!(ejection.level, 1);
-        ejection.settle(0, &SETTINGS, Nanos::MAX);
+        ejection.settle(&stats(0), &settings(), Nanos::MAX);
         assert_eq!(ejection.level, 0);
     }
 
     #[test]
     fn probation_lowers_the_limit_until_enough_successes() {
         let mut ejection = Ejection::default();
-        assert_eq!(ejection.limit(&SETTINGS), 5);
+        assert_eq!(ejection.limit(&settings()), 5);
         let until = eject(&mut ejection, Nanos::ZERO);
-        assert!(!ejection.end_when_due(100, Nanos(until.0 - 1)), "not yet due");
-        assert!(ejection.end_when_due(100, until));
-        assert_eq!(ejection.limit(&SETTINGS), 2);
-        assert!(!ejection.settle(104, &SETTINGS, until));
-        assert!(ejection.settle(105, &SETTINGS, until));
-        assert_eq!(ejection.limit(&SETTINGS), 5);
+        assert!(
+            !end_when_due(&mut ejection, 100, Nanos(until.0 - 1)),
+            "not yet due"
+        );
+        assert!(end_when_due(&mut ejection, 100, until));
+        assert_eq!(ejection.limit(&settings()), 2);
+        assert!(!ejection.settle(&stats(104), &settings(), until));
+        assert!(ejection.settle(&stats(105), &settings(), until));
+        assert_eq!(ejection.limit(&settings()), 5);
     }
 
     #[test]
@@ -281,15 +405,16 @@ mod tests {
                 consecutive_failures: 1,
                 base: Nanos(base),
                 max: Nanos(max),
+                ..settings()
             };
             let mut ejection = Ejection::default();
             let mut rng = Rng::new(1);
             for _ in 0..100 {
-                ejection.eject(1, false, &settings, &mut rng, Nanos(7));
+                ejection.eject("it fails", false, &settings, &mut rng, Nanos(7));
                 assert!(ejection.length() <= Nanos(max.max(1)));
-                assert!(ejection.end_when_due(0, Nanos::MAX));
+                assert!(end_when_due(&mut ejection, 0, Nanos::MAX));
             }
-            ejection.settle(0, &settings, Nanos::MAX);
+            ejection.settle(&stats(0), &settings, Nanos::MAX);
         }
     }
 

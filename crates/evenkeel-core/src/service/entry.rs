@@ -2,16 +2,26 @@
 
 use std::sync::Arc;
 
+use crate::health::burst::{BAR, BAR_ON_PROBATION};
 use crate::health::checks::Checks;
 use crate::health::ejection::Ejection;
+use crate::health::vitals::Vitals;
 use crate::health::{InstanceState, Mark};
-use crate::{EjectionSettings, Instance, Member, Nanos, Score, Share, Source, Status};
+use crate::{
+    CheckThresholds, EjectionSettings, HealthParts, Instance, Member, Mode, Nanos, Score, Share, Source,
+    Status,
+};
 
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) member: Arc<Member>,
     pub(super) checks: Checks,
     pub(super) ejection: Ejection,
+    pub(super) vitals: Vitals,
+    /// What dry runs found and said, by detector.
+    pub(super) dry: u8,
+    /// Something other than a run of failures speaks against it, it may not be ejected, and that was said.
+    pub(super) spared: bool,
     pub(super) source: Source,
     /// Since when and why it gets no new requests, if somebody said so.
     pub(super) drain: Option<Mark>,
@@ -31,6 +41,9 @@ impl Entry {
             member: Arc::new(member),
             checks: Checks::new(now),
             ejection: Ejection::default(),
+            vitals: Vitals::new(now),
+            dry: 0,
+            spared: false,
             source,
             drain: None,
             told: None,
@@ -57,6 +70,7 @@ impl Entry {
         }
         match self.ejection.until() {
             Some(until) => InstanceState::Ejected { until },
+            None if self.vitals.below().is_some() => InstanceState::Weak,
             None => InstanceState::Healthy,
         }
     }
@@ -68,18 +82,44 @@ impl Entry {
 
     /// Whether its score fell below the threshold, and has not come back to the recovery threshold.
     pub(super) fn is_below_threshold(&self) -> bool {
-        false
+        self.vitals.below().is_some()
     }
 
     /// The part of its share that it gets at `now`, because it came back from an ejection.
-    pub(super) fn recovery_share(&self, _now: Nanos) -> Share {
-        Share::FULL
+    pub(super) fn recovery_share(&self, now: Nanos) -> Share {
+        self.ejection.share(self.member.stats(), now)
+    }
+
+    /// The parts of its score at `now`.
+    pub(super) fn parts(
+        &self,
+        checks: Option<CheckThresholds>,
+        settings: &EjectionSettings,
+        now: Nanos,
+    ) -> HealthParts {
+        let checks = checks.map_or(1.0, |thresholds| self.checks.part(thresholds));
+        let told = self.told.map(|(score, observed)| (score.get(), observed));
+        self.vitals
+            .parts(checks, told, self.member.stats(), settings, now)
+    }
+
+    /// Lets it return from an ejection; `successes` is its count from which on an answer is a proof.
+    pub(super) fn come_back(&mut self, successes: u64, settings: &EjectionSettings, now: Nanos) {
+        let stats = self.member.stats();
+        self.ejection.end(successes, stats.failures(), settings, now);
+        stats.forgive();
+        self.vitals.come_back(stats, settings);
+        self.withheld = false;
+        self.spared = false;
+        self.arm(settings);
     }
 
     /// State, since when, and why; where several speak against it, what all of them say.
     pub(super) fn status(&self) -> Status {
         let (down, out) = (self.checks.down(), self.ejection.mark());
-        let mut all = [self.drain.as_ref(), down, out].into_iter().flatten();
+        let mut all = [self.drain.as_ref(), down, out, self.vitals.below()]
+            .into_iter()
+            .flatten();
         let mark = all.next().unwrap_or(&self.healthy);
         let reason = all.fold(Arc::clone(&mark.reason), |reason, next| {
             format!("{reason}; {}", next.reason).into()
@@ -89,6 +129,7 @@ impl Entry {
             since: mark.since,
             reason,
             ejected_until: self.ejection.until(),
+            breaker: self.ejection.breaker(self.member.stats().successes()),
             source: self.source,
             answers: down.is_none() && out.is_none(),
             excluded: None,
@@ -118,17 +159,27 @@ impl Entry {
     /// Failures up to now are no evidence any more.
     pub(super) fn forgive(&mut self) {
         self.member.stats().forgive();
+        self.vitals.forgive(self.member.stats());
         self.withheld = false;
+        self.spared = false;
     }
 
-    /// Tells the workers how long a run of failures is worth an alarm.
+    /// Tells the workers how long a run of failures, and how much suspicion, is worth an alarm.
     pub(super) fn arm(&self, settings: &EjectionSettings) {
         self.member.stats().set_alarm_at(self.ejection.limit(settings));
+        let bar = match settings.on_burst {
+            _ if settings.is_off() => f32::INFINITY,
+            Mode::Off => f32::INFINITY,
+            _ if self.ejection.on_probation() => BAR_ON_PROBATION,
+            Mode::Enforce | Mode::DryRun => BAR,
+        };
+        self.member.stats().suspicion().set_bar(bar);
     }
 
     pub(super) fn shift(&mut self, back: Nanos) {
         self.checks.shift(back);
         self.ejection.shift(back);
+        self.vitals.shift(back);
         self.healthy.shift(back);
         if let Some(began) = &mut self.began {
             *began = began.since(back);

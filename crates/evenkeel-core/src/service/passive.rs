@@ -16,6 +16,13 @@
 //!    succeed in most of their last requests. Otherwise the fourth dead one of six would stay for ever,
 //!    and by failing fast take most of the traffic.
 //!
+//! 3. hardly anybody else fails too: not when nine of ten others (three of four, for what was not found by a run)
+//!    had two failures close together of late ([`SIGN`]). What all have in common is no reason to prefer one. Bad
+//!    luck is out of the question as under 2.
+//!
+//! What speaks against an instance comes from several detectors ([`super::detect`]); none of them is above these
+//! rules, nor is a score that falls below its threshold by requests alone. Who leaves by its score counts as out.
+//!
 //! Instances that are down do not count on either side: for those, checks have spoken. Except in
 //! **fallback**: then checks call so many down that they are not believed, all instances take traffic, and
 //! the same rules hold over all of them, down or not and whatever their priority. Rule 1 wants one other
@@ -23,11 +30,15 @@
 //!
 //! The longest run of failures goes first.
 
+use super::detect::{Finding, findings};
 use super::entry::Entry;
+use super::scores::Scores;
 use super::slots::Slots;
 use super::stages::minimum;
+use crate::health::Mark;
+use crate::health::burst::SIGN;
 use crate::service::journal::Journal;
-use crate::{EventKind, Nanos, Rng, ServiceSettings, Slot};
+use crate::{EjectionSettings, EventKind, HealthPart, Mode, Nanos, Rng, ServiceSettings, Slot};
 
 /// Runs this many times as long as what ejects are no bad luck. Ten: at the default limit of 5, an
 /// instance that fails nine requests in ten gets that far in one of 200 runs, one that fails two in
@@ -49,8 +60,10 @@ struct Room {
     last_priority: u8,
     /// Instances that take part in this.
     present: usize,
-    /// Of those, ejected.
-    ejected: usize,
+    /// Of those, ejected or too weak.
+    out: usize,
+    /// Suspicions against those that are asked, ascending.
+    suspicions: Vec<f32>,
 }
 
 impl Room {
@@ -64,16 +77,22 @@ impl Room {
             success: 0.0,
             last_priority: 0,
             present: 0,
-            ejected: 0,
+            out: 0,
+            suspicions: Vec::new(),
         };
         for (_, entry) in slots.iter() {
             if !room.judges(entry) {
                 continue;
             }
             room.present += 1;
-            if entry.ejection.until().is_some() {
-                room.ejected += 1;
-            } else if entry.works(&settings.ejection, now) {
+            if entry.ejection.until().is_some() || entry.is_below_threshold() {
+                room.out += 1;
+                continue;
+            }
+            if !entry.is_idle(&settings.ejection, now) {
+                room.suspicions.push(entry.member.stats().suspicion().get());
+            }
+            if entry.works(&settings.ejection, now) {
                 room.working += 1;
                 room.success += entry.member.stats().success_share();
                 if !fallback {
@@ -81,6 +100,7 @@ impl Room {
                 }
             }
         }
+        room.suspicions.sort_unstable_by(f32::total_cmp);
         room
     }
 
@@ -89,22 +109,62 @@ impl Room {
         entry.drain.is_none() && (self.fallback || entry.checks.down().is_none())
     }
 
-    /// Whether an instance of `priority` with this `run` may not go, and why.
-    fn refuses(&self, priority: u8, run: u32, limit: u32) -> Option<Refusal> {
-        if self.working < self.wanted {
-            return Some(Refusal::TooFewWork);
+    /// Whether `entry` may not go for what was found, and why.
+    fn refuses(
+        &self,
+        entry: &Entry,
+        run: Option<u32>,
+        settings: &ServiceSettings,
+        now: Nanos,
+    ) -> Option<Refusal> {
+        let itself = usize::from(entry.works(&settings.ejection, now));
+        let working = self.working - itself.min(self.working);
+        if working < self.wanted {
+            return Some(Refusal::TooFewWork(working));
         }
-        let hopeless = run >= limit.saturating_mul(HOPELESS) && self.success >= 0.5 * self.working as f32;
-        let full = self.ejected >= self.present.div_ceil(2);
-        (full && self.last_priority <= priority && !hopeless).then_some(Refusal::HalfAreOut)
+        let limit = entry.ejection.limit(&settings.ejection);
+        let hopeless = run.is_some_and(|run| run >= limit.saturating_mul(HOPELESS))
+            && self.success >= 0.5 * self.working as f32;
+        if hopeless {
+            return None;
+        }
+        if self.is_common(entry, if run.is_some() { 10 } else { 4 }, &settings.ejection, now) {
+            return Some(Refusal::Common);
+        }
+        let full = self.out >= self.present.div_ceil(2);
+        (full && self.last_priority <= entry.member.instance().priority).then_some(Refusal::HalfAreOut)
+    }
+
+    /// Whether all but one in `spared` of the others show signs of failing, too.
+    fn is_common(&self, entry: &Entry, spared: usize, settings: &EjectionSettings, now: Nanos) -> bool {
+        let itself = usize::from(!entry.is_idle(settings, now));
+        let others = self.suspicions.len() - itself.min(self.suspicions.len());
+        if others == 0 {
+            return false;
+        }
+        // The place among all: one more where it stands before that place itself.
+        let own = entry.member.stats().suspicion().get();
+        let place = (others - 1) / spared;
+        let before = itself == 1 && own <= self.suspicions[place];
+        self.suspicions[place + usize::from(before)] >= SIGN
+    }
+
+    /// `entry` goes.
+    fn lose(&mut self, entry: &Entry, settings: &ServiceSettings, now: Nanos) {
+        if entry.works(&settings.ejection, now) {
+            self.working -= 1;
+            self.success -= entry.member.stats().success_share();
+        }
+        self.out += 1;
     }
 
     fn tell(&self, refusal: Refusal) -> String {
         match refusal {
-            Refusal::TooFewWork => format!("{} others work, at least {} must", self.working, self.wanted),
+            Refusal::TooFewWork(others) => format!("{others} others work, at least {} must", self.wanted),
+            Refusal::Common => "hardly anybody else does better".to_owned(),
             Refusal::HalfAreOut => format!(
-                "{} of {} are ejected already, at most half may be",
-                self.ejected, self.present
+                "{} of {} are out already, at most half may be",
+                self.out, self.present
             ),
         }
     }
@@ -113,64 +173,190 @@ impl Room {
 /// Why one that fails has to stay.
 #[derive(Debug, Clone, Copy)]
 enum Refusal {
-    TooFewWork,
+    TooFewWork(usize),
+    Common,
     HalfAreOut,
 }
 
-/// Looks at the run of failures of every instance that takes traffic and ejects what rules 1 and 2
-/// allow. True when a state changed. O(n), and O(f log f) for f failing instances.
+/// Looks at what speaks against every instance that takes traffic and ejects what the rules allow. True when a
+/// state changed. O(n), and O(n log n) when something speaks against one.
 pub(super) fn look(
     slots: &mut Slots,
+    settings: &ServiceSettings,
+    scores: &Scores,
+    journal: &mut Journal,
+    rng: &mut Rng,
+    now: Nanos,
+) -> bool {
+    let mut room = Room::of(slots, settings, now);
+    let mut changed = false;
+    if !settings.ejection.is_off() {
+        for (finding, slot) in accused(slots, settings, scores, journal, &room, now) {
+            if let Some(entry) = slots.get_mut(slot) {
+                changed |= judge(entry, finding, &mut room, settings, journal, rng, now);
+            }
+        }
+    }
+    for (_, entry) in slots.iter_mut() {
+        changed |= weigh(entry, &mut room, settings, journal, now);
+    }
+    changed
+}
+
+/// Instances that something speaks against that is enforced and that are not out, the longest run of failures first.
+fn accused(
+    slots: &mut Slots,
+    settings: &ServiceSettings,
+    scores: &Scores,
+    journal: &mut Journal,
+    room: &Room,
+    now: Nanos,
+) -> Vec<(Finding, Slot)> {
+    let mut accused = Vec::new();
+    for (slot, entry) in slots.iter_mut() {
+        let (mut dry, mut first) = (0, None);
+        let judged = room.judges(entry) && entry.ejection.until().is_none();
+        for finding in findings(entry, &settings.ejection, scores.level(), now) {
+            match finding.mode(&settings.ejection) {
+                Mode::Enforce => first = first.or(Some(finding)),
+                Mode::DryRun => dry |= finding.bit(),
+                Mode::Off => {}
+            }
+        }
+        let said = std::mem::replace(&mut entry.dry, dry);
+        if judged && dry & !said != 0 {
+            tell_dry(entry, dry & !said, settings, scores, journal, now);
+        }
+        let stats = entry.member.stats();
+        if !matches!(first, Some(Finding::Run(_))) && std::mem::take(&mut entry.withheld) {
+            entry.arm(&settings.ejection);
+        }
+        match first {
+            None if stats.suspicion().get() < SIGN => entry.spared = false,
+            Some(finding) if judged => accused.push((finding, slot)),
+            _ => {}
+        }
+    }
+    accused.sort_unstable_by_key(|(finding, slot)| match finding {
+        Finding::Run(run) => (std::cmp::Reverse(*run), *slot),
+        _ => (std::cmp::Reverse(0), *slot),
+    });
+    accused
+}
+
+/// Says what detectors in dry run found that they had not found before.
+fn tell_dry(
+    entry: &Entry,
+    news: u8,
+    settings: &ServiceSettings,
+    scores: &Scores,
+    journal: &mut Journal,
+    now: Nanos,
+) {
+    for finding in findings(entry, &settings.ejection, scores.level(), now) {
+        if finding.bit() & news == 0 {
+            continue;
+        }
+        let reason = format!("{}; not ejected: a dry run", finding.tell(entry));
+        let id = &entry.member.instance().id;
+        journal.instance(now, id, EventKind::WouldEject, reason.into());
+        if finding == Finding::Burst {
+            // So that it can be found again.
+            entry.member.stats().suspicion().halve();
+        }
+    }
+}
+
+/// Ejects `entry` for `finding`, unless a rule is against it. True when it did.
+fn judge(
+    entry: &mut Entry,
+    finding: Finding,
+    room: &mut Room,
     settings: &ServiceSettings,
     journal: &mut Journal,
     rng: &mut Rng,
     now: Nanos,
 ) -> bool {
-    if settings.ejection.consecutive_failures == 0 {
+    let run = match finding {
+        Finding::Run(run) => Some(run),
+        _ => None,
+    };
+    let told = finding.tell(entry);
+    if let Some(why) = room.refuses(entry, run, settings, now) {
+        let said = if run.is_some() {
+            // The next length at which the answer may be another one.
+            let limit = entry.ejection.limit(&settings.ejection);
+            entry.member.stats().set_alarm_at(limit.saturating_mul(HOPELESS));
+            &mut entry.withheld
+        } else {
+            &mut entry.spared
+        };
+        let news = !std::mem::replace(said, true);
+        if finding == Finding::Burst {
+            entry.member.stats().suspicion().halve();
+        }
+        if news {
+            let reason = format!("{told}, but it stays: {}", room.tell(why));
+            let id = &entry.member.instance().id;
+            journal.instance(now, id, EventKind::EjectionWithheld, reason.into());
+        }
         return false;
     }
-    let mut room = Room::of(slots, settings, now);
-    let mut changed = false;
-    for (run, slot) in failing(slots, settings, &room) {
-        let Some(entry) = slots.get_mut(slot) else {
-            continue;
-        };
-        let instance = entry.member.instance();
-        let limit = entry.ejection.limit(&settings.ejection);
-        if let Some(why) = room.refuses(instance.priority, run, limit) {
-            // The next length at which the answer may be another one.
-            entry.member.stats().set_alarm_at(limit.saturating_mul(HOPELESS));
-            if !entry.withheld {
-                entry.withheld = true;
-                let reason = format!("{run} requests failed in a row, but it stays: {}", room.tell(why));
-                journal.instance(now, &instance.id, EventKind::EjectionWithheld, reason.into());
-            }
-            continue;
-        }
-        entry.withheld = false;
-        entry.arm(&settings.ejection);
-        let down = entry.checks.down().is_some();
-        let reason = entry.ejection.eject(run, down, &settings.ejection, rng, now);
-        journal.instance(now, &instance.id, EventKind::Ejected, reason);
-        room.ejected += 1;
-        changed = true;
-    }
-    changed
+    room.lose(entry, settings, now);
+    entry.withheld = false;
+    entry.spared = false;
+    entry.vitals.set_below(None);
+    entry.arm(&settings.ejection);
+    let down = entry.checks.down().is_some();
+    let reason = entry.ejection.eject(&told, down, &settings.ejection, rng, now);
+    journal.instance(now, &entry.member.instance().id, EventKind::Ejected, reason);
+    true
 }
 
-/// Instances whose run of failures is at their limit and that are not ejected, the longest run first.
-fn failing(slots: &mut Slots, settings: &ServiceSettings, room: &Room) -> Vec<(u32, Slot)> {
-    let mut failing = Vec::new();
-    for (slot, entry) in slots.iter_mut() {
-        let run = entry.member.stats().consecutive_failures();
-        if run == 0 || run < entry.ejection.limit(&settings.ejection) {
-            if std::mem::take(&mut entry.withheld) {
-                entry.arm(&settings.ejection);
-            }
-        } else if room.judges(entry) && entry.ejection.until().is_none() {
-            failing.push((run, slot));
+/// Lets `entry` leave when its score is below the threshold, and come back from the recovery threshold on. True
+/// when it did.
+fn weigh(
+    entry: &mut Entry,
+    room: &mut Room,
+    settings: &ServiceSettings,
+    journal: &mut Journal,
+    now: Nanos,
+) -> bool {
+    let (threshold, recovery) = (settings.ejection.threshold, settings.ejection.recovery_threshold);
+    let stats = entry.member.stats();
+    let (part, score) = stats.health_parts().worst();
+    let told = entry.told.map(|(score, observed)| (score.get(), observed));
+    let (kind, reason) = if entry.is_below_threshold() {
+        if score < recovery.max(threshold) {
+            return false;
         }
+        let reason = format!("its score is {score:.2} again, at least {recovery:.2} was wanted");
+        (EventKind::Strengthened, reason)
+    } else {
+        let out = entry.ejection.until().is_some() || entry.checks.down().is_some();
+        if score >= threshold || out {
+            return false;
+        }
+        if part == HealthPart::Requests
+            && (settings.ejection.is_off() || room.refuses(entry, None, settings, now).is_some())
+        {
+            return false;
+        }
+        let why = entry.vitals.explain(part, score, told, stats, now);
+        (
+            EventKind::Weakened,
+            format!("its score is below {threshold:.2}: {why}"),
+        )
+    };
+    let reason: std::sync::Arc<str> = reason.into();
+    let mark = Mark::new(now, std::sync::Arc::clone(&reason));
+    if kind == EventKind::Weakened {
+        room.lose(entry, settings, now);
+        entry.vitals.set_below(Some(mark));
+    } else {
+        entry.vitals.set_below(None);
+        entry.healthy = mark;
     }
-    failing.sort_unstable_by_key(|(run, slot)| (std::cmp::Reverse(*run), *slot));
-    failing
+    journal.instance(now, &entry.member.instance().id, kind, reason);
+    true
 }

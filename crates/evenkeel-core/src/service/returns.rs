@@ -3,39 +3,42 @@
 use std::sync::Arc;
 
 use super::ServiceState;
-use crate::EventKind;
+use super::entry::Entry;
+use super::journal::Journal;
 use crate::health::Mark;
+use crate::{BreakerState, EventKind, Nanos};
 
 impl ServiceState {
     /// Lets instances return whose time is over, and in the last resort those that answered.
     pub(super) fn end_ejections(&mut self) {
         let settings = &self.settings.ejection;
+        let now = self.now;
         for (_, entry) in self.slots.iter_mut() {
             let successes = entry.member.stats().successes();
             let down = entry.checks.down().is_some();
             let out = entry.ejection.until().is_some();
-            let ended = if entry.ejection.end_when_due(successes, self.now) {
+            let ended = if entry.ejection.is_due(now) {
+                entry.come_back(successes, settings, now);
                 let length = entry.ejection.length().as_secs_f64();
                 format!("{length:.1} s of ejection are over")
             } else if out && self.last_resort && entry.member.stats().consecutive_failures() == 0 {
                 // An ejection begins with failures: there was a success since, and it is its proof.
-                entry.ejection.end(successes.saturating_sub(1), self.now);
+                entry.come_back(successes.saturating_sub(1), settings, now);
                 "it answers again, and nobody else does".to_owned()
             } else {
                 if down && !self.view.fallback {
                     entry.ejection.calm_from(self.now);
-                } else if entry.ejection.settle(successes, settings, self.now) {
+                } else if entry.ejection.settle(entry.member.stats(), settings, now) {
                     entry.arm(settings);
                 }
+                self.dirty |= progress(entry, &mut self.journal, now);
                 continue;
             };
-            entry.forgive();
             let still = if down { "; its checks still fail" } else { "" };
             let reason: Arc<str> = format!("{ended}{still}").into();
             entry.healthy = Mark::new(self.now, Arc::clone(&reason));
             let id = &entry.member.instance().id;
             self.journal.instance(self.now, id, EventKind::Returned, reason);
-            entry.arm(settings);
             self.dirty = true;
         }
     }
@@ -48,6 +51,7 @@ impl ServiceState {
         for (slot, entry) in self.slots.iter_mut() {
             if entry.member.stats().consecutive_failures() > 0
                 && entry.ejection.until().is_none()
+                && !entry.is_below_threshold()
                 && entry.is_idle(&self.settings.ejection, self.now)
                 && ((entry.withheld && !self.last_resort) || !self.view.is_candidate(slot))
             {
@@ -60,9 +64,10 @@ impl ServiceState {
     /// Lets instances return that were taken out by a judge who is no longer asked.
     pub(super) fn release_unjudged(&mut self) {
         let checks_off = self.settings.checks.is_none();
-        let ejection_off = self.settings.ejection.consecutive_failures == 0;
+        let ejection_off = self.settings.ejection.is_off();
         for (_, entry) in self.slots.iter_mut() {
             entry.withheld &= !ejection_off;
+            entry.spared &= !ejection_off;
             if checks_off {
                 entry.began.get_or_insert(self.now);
             }
@@ -82,4 +87,27 @@ impl ServiceState {
             }
         }
     }
+}
+
+/// Tells how far a way back went since the last look. True when readers would see a difference.
+fn progress(entry: &mut Entry, journal: &mut Journal, now: Nanos) -> bool {
+    let stats = entry.member.stats();
+    let Some(state) = entry.ejection.progress(stats.successes()) else {
+        return false;
+    };
+    let (good, all) = entry.ejection.answers(stats);
+    let (kind, reason) = match state {
+        BreakerState::Recovering => {
+            let percent = 100.0 * entry.recovery_share(now).as_f64();
+            let reason = format!("{good} of its last {all} requests succeeded; its share is {percent:.0} %");
+            (EventKind::Recovering, reason)
+        }
+        BreakerState::Closed => {
+            let reason = format!("{good} of its last {all} requests succeeded since its return");
+            (EventKind::Recovered, reason)
+        }
+        BreakerState::Open | BreakerState::HalfOpen => return false,
+    };
+    journal.instance(now, &entry.member.instance().id, kind, reason.into());
+    true
 }

@@ -1,6 +1,7 @@
 //! Who is taken out, for how long, and what is left to choose from.
 
 use super::*;
+use crate::Mode;
 
 #[test]
 fn checks_take_out_and_bring_back() {
@@ -26,7 +27,9 @@ fn checks_take_out_and_bring_back() {
 
 #[test]
 fn failures_in_a_row_eject_and_time_returns_on_probation() {
-    let mut rig = Rig::of(3);
+    let mut settings = settings();
+    settings.ejection.on_burst = Mode::Off;
+    let mut rig = Rig::new(settings, fleet(3));
     rig.fail("a", 4);
     rig.succeed("a", 1);
     rig.fail("a", 4);
@@ -60,7 +63,13 @@ fn failures_in_a_row_eject_and_time_returns_on_probation() {
     assert_eq!(rig.state("a"), "healthy", "five successes ended the probation");
     assert_eq!(
         rig.events(),
-        ["a ejected", "a returned", "a ejected", "a returned"]
+        [
+            "a ejected",
+            "a returned",
+            "a ejected",
+            "a returned",
+            "a recovering"
+        ]
     );
 }
 

@@ -127,7 +127,7 @@ fn the_view_changes_only_when_readers_see_a_difference() {
     let first = Arc::clone(rig.state.view());
     assert_eq!(first.version(), 1);
     rig.check("a", true);
-    rig.fail("b", 4);
+    rig.succeed("b", 4);
     rig.state.apply(Evidence::Alarm, rig.now);
     rig.wait(AGE);
     let mut same = settings();

@@ -61,7 +61,7 @@ impl Load {
             }
             self.request(&fails);
             for event in self.state.take_events() {
-                self.transitions += 1;
+                self.transitions += u64::from(matches!(event.kind, EventKind::Ejected | EventKind::Returned));
                 if event.kind == EventKind::Returned {
                     let id = event.instance.map(|id| id.to_string());
                     self.returns.push((event.at, id.unwrap_or_default()));

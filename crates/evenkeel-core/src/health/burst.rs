@@ -1,0 +1,209 @@
+//! The sequential test for sudden failures: a cumulative sum of log-likelihood ratios (Bernoulli CUSUM, Page 1954).
+//!
+//! For every outcome the suspicion S moves by how much likelier it is at a failure rate p1 than at p0, never
+//! below 0; at [`BAR`] it is an alarm:
+//!
+//! ```text
+//! failure: S += ln(p1 / p0)        success: S = max(0, S − ln((1 − p0) / (1 − p1)))
+//! ```
+//!
+//! At p0 = 1 % and p1 = 10 % that is +2.303 and −0.0953. While an instance fails no more often than p0, at least
+//! e^BAR = 10⁶ requests lie between two false alarms on average (Lorden 1971). One that fails 20 % is found after
+//! about BAR / 0.384 = 36 requests (Wald), one that fails always after 6. The sum knows no time: an instance with one
+//! request a minute is found after as many requests as any other.
+//!
+//! A fleet that fails a little alike is not worth an alarm: the writer raises p0 to what three quarters of the
+//! fleet fail at least, in the steps of [`LEVELS`]. Those keep the ratio of odds between p0 and p1 (11); their logarithms are written
+//! out, because the last bit of a computed one differs between platforms.
+//!
+//! Workers fold the sum as requests end ([`Suspicion`], in [`crate::Stats`]): a relaxed load for a success of an
+//! instance without failures, a load and a store otherwise.
+
+use crate::sync::{AtomicU32, Ordering::Relaxed};
+
+/// ln 10⁶, a hair less, so that six failures in a row at the lowest level, six times ln 10, are enough.
+pub(crate) const BAR: f32 = 13.8155;
+/// The bar on probation, ln 10³: who was out before is believed less. A sound one at p0 is ejected again with a
+/// probability of at most one in a thousand before its sum is back at 0.
+pub(crate) const BAR_ON_PROBATION: f32 = BAR / 2.0;
+/// Suspicion against a peer from which on it seems to fail as well: about two failures close together. A sound
+/// peer at p0 is there at a random moment with a probability of at most e^−3.45 = 3 %.
+pub(crate) const SIGN: f32 = BAR / 4.0;
+
+/// The sum goes no higher: where nobody looks at it, it must still come down some day.
+const CEILING: f32 = 2.0 * BAR;
+
+/// What outcomes do to the sum while the fleet fails up to a certain rate.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Level {
+    /// p0.
+    pub(crate) rate: f32,
+    /// ln(p1 / p0).
+    pub(crate) up: f32,
+    /// ln((1 − p0) / (1 − p1)).
+    pub(crate) down: f32,
+    /// p1.
+    pub(crate) high: f32,
+}
+
+const fn level(rate: f32, up: f32, down: f32, high: f32) -> Level {
+    Level { rate, up, down, high }
+}
+
+/// By rising p0.
+pub(crate) const LEVELS: [Level; 7] = [
+    level(0.01, std::f32::consts::LN_10, 0.095_310, 0.1),
+    level(0.02, 2.215_574, 0.182_322, 0.183_333),
+    level(0.04, 2.061_423, 0.336_472, 0.314_286),
+    level(0.08, 1.810_109, 0.587_787, 0.488_889),
+    level(0.16, 1.442_384, 0.955_511, 0.676_923),
+    level(0.32, 0.962_811, 1.435_085, 0.838_095),
+    level(0.64, 0.396_415, 2.001_48, 0.951_351),
+];
+
+/// The steps for a fleet that commonly fails at `rate`: the lowest level that is no lower, else the highest.
+pub(crate) fn level_for(rate: f32) -> Level {
+    let found = LEVELS.iter().find(|level| rate <= level.rate);
+    *found.unwrap_or(&LEVELS[LEVELS.len() - 1])
+}
+
+/// The sum of one instance, and what outcomes do to it. All f32 as bits, all relaxed; two workers that fold at
+/// the same time may lose a step, never an alarm: the sum only passes the bar by a store that sees it do so.
+#[derive(Debug)]
+pub(crate) struct Suspicion {
+    sum: AtomicU32,
+    up: AtomicU32,
+    down: AtomicU32,
+    bar: AtomicU32,
+}
+
+impl Default for Suspicion {
+    /// Raises no alarm until it is given a bar.
+    fn default() -> Self {
+        Self {
+            sum: AtomicU32::new(0.0f32.to_bits()),
+            up: AtomicU32::new(LEVELS[0].up.to_bits()),
+            down: AtomicU32::new(LEVELS[0].down.to_bits()),
+            bar: AtomicU32::new(f32::INFINITY.to_bits()),
+        }
+    }
+}
+
+impl Suspicion {
+    /// A request failed. True when the sum passed the bar by it; it stays there then until the writer has looked.
+    #[inline]
+    pub(crate) fn on_failure(&self) -> bool {
+        let (old, bar) = (self.get(), load(&self.bar));
+        if old >= bar {
+            return false;
+        }
+        let new = (old + load(&self.up)).min(CEILING);
+        self.set(new);
+        new >= bar
+    }
+
+    /// A request succeeded.
+    #[inline]
+    pub(crate) fn on_success(&self) {
+        let old = self.get();
+        if old > 0.0 && old < load(&self.bar) {
+            self.set((old - load(&self.down)).max(0.0));
+        }
+    }
+
+    /// The sum.
+    pub(crate) fn get(&self) -> f32 {
+        load(&self.sum)
+    }
+
+    /// Sets the sum. For the writer.
+    pub(crate) fn set(&self, sum: f32) {
+        self.sum.store(sum.to_bits(), Relaxed);
+    }
+
+    /// Whether it is over the bar.
+    pub(crate) fn is_over(&self) -> bool {
+        self.get() >= load(&self.bar)
+    }
+
+    /// Half of the bar from now on: what a refused alarm leaves.
+    pub(crate) fn halve(&self) {
+        self.set((load(&self.bar) / 2.0).min(self.get()));
+    }
+
+    /// Sets the bar. For the writer.
+    pub(crate) fn set_bar(&self, bar: f32) {
+        self.bar.store(bar.to_bits(), Relaxed);
+    }
+
+    /// Sets what outcomes do. For the writer. The two are read one by one: a worker may for a moment use one of
+    /// before.
+    pub(crate) fn set_level(&self, level: Level) {
+        if load(&self.up) != level.up {
+            self.up.store(level.up.to_bits(), Relaxed);
+            self.down.store(level.down.to_bits(), Relaxed);
+        }
+    }
+}
+
+#[inline]
+fn load(value: &AtomicU32) -> f32 {
+    f32::from_bits(value.load(Relaxed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_levels_are_what_they_say() {
+        assert!((f64::from(BAR) - 1e6f64.ln()).abs() < 2e-5 && 6.0 * LEVELS[0].up >= BAR);
+        for Level { rate, up, down, high } in LEVELS {
+            let p0 = (f64::from(rate) * 100.0).round() / 100.0;
+            let odds = 11.0 * p0 / (1.0 - p0);
+            let p1 = odds / (1.0 + odds);
+            assert!((f64::from(high) - p1).abs() < 1e-6, "{rate}");
+            assert!((f64::from(up) - (p1 / p0).ln()).abs() < 2e-6, "{rate}");
+            assert!(
+                (f64::from(down) - ((1.0 - p0) / (1.0 - p1)).ln()).abs() < 2e-6,
+                "{rate}: {down}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_level_follows_the_fleet() {
+        for (median, rate) in [(0.0, 0.01), (0.01, 0.01), (0.011, 0.02), (0.3, 0.32), (1.0, 0.64)] {
+            assert_eq!(level_for(median).rate, rate, "{median}");
+        }
+        assert_eq!(level_for(f32::NAN).rate, 0.64);
+    }
+
+    #[test]
+    fn an_alarm_is_raised_once_and_kept_for_the_writer() {
+        let suspicion = Suspicion::default();
+        suspicion.set_bar(BAR);
+        let alarms: Vec<bool> = (0..8).map(|_| suspicion.on_failure()).collect();
+        assert_eq!(alarms, [false, false, false, false, false, true, false, false]);
+        for _ in 0..1000 {
+            suspicion.on_success();
+        }
+        assert!(suspicion.is_over());
+        suspicion.halve();
+        assert!(!suspicion.is_over());
+        assert_eq!(suspicion.get(), BAR / 2.0);
+        for _ in 0..73 {
+            suspicion.on_success();
+        }
+        assert_eq!(suspicion.get(), 0.0);
+    }
+
+    #[test]
+    fn without_a_bar_there_is_no_alarm_and_an_end() {
+        let suspicion = Suspicion::default();
+        for _ in 0..1000 {
+            assert!(!suspicion.on_failure());
+        }
+        assert_eq!(suspicion.get(), 2.0 * BAR);
+    }
+}

@@ -1,0 +1,107 @@
+//! When instances are taken out and how they come back, as an operator sets it.
+
+use crate::Nanos;
+
+/// How many check results in a row change the state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckThresholds {
+    /// Failures until down. The very first check needs one.
+    pub unhealthy: u32,
+    /// Successes until healthy again.
+    pub healthy: u32,
+}
+
+impl Default for CheckThresholds {
+    fn default() -> Self {
+        Self {
+            unhealthy: 3,
+            healthy: 2,
+        }
+    }
+}
+
+/// What a detector does when it finds something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Ejects.
+    #[default]
+    Enforce,
+    /// Says that it would eject, counts, and does nothing.
+    DryRun,
+    /// Nothing, and does not look.
+    Off,
+}
+
+/// How an instance comes back from an ejection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Recovery {
+    /// Every ejection lasts as long as the longest; then it has its full share.
+    Fixed,
+    /// Each ejection in a row lasts twice as long; then it has its full share.
+    Backoff,
+    /// As [`Self::Backoff`]; then its share grows with the evidence for it.
+    #[default]
+    Ramp,
+}
+
+/// When instances are taken out, and how they come back.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EjectionSettings {
+    /// Failures in a row that eject; 0 switches all ejection by requests off.
+    pub consecutive_failures: u32,
+    /// How long the first ejection lasts, give or take a tenth; each further one twice as long.
+    pub base: Nanos,
+    /// No ejection is longer.
+    pub max: Nanos,
+    /// How they come back.
+    pub recovery: Recovery,
+    /// What a run of [`Self::consecutive_failures`] does.
+    pub on_consecutive: Mode,
+    /// What too many failures in ten seconds do.
+    pub on_error_rate: Mode,
+    /// What a sudden rise of failures, found by the sequential test, does.
+    pub on_burst: Mode,
+    /// What responses do that take much longer than those of the peers.
+    pub on_slow: Mode,
+    /// The share of failures in ten seconds that is too much, `0.0..=1.0`.
+    pub error_rate: f32,
+    /// With fewer requests in ten seconds the share says nothing.
+    pub error_rate_requests: u32,
+    /// So many times slower than its peers and than itself before is slow; at least 1.
+    pub slow_factor: f32,
+    /// With a score below this an instance gets no requests, `0.0..=1.0`; 0 for never.
+    pub threshold: f32,
+    /// And it gets some again from this on; below [`Self::threshold`] it counts as that.
+    pub recovery_threshold: f32,
+    /// How often scores are judged anew when nothing happens. An alarm judges at once.
+    pub refresh: Nanos,
+}
+
+impl Default for EjectionSettings {
+    fn default() -> Self {
+        Self {
+            consecutive_failures: 5,
+            base: Nanos::from_secs(5),
+            max: Nanos::from_secs(300),
+            recovery: Recovery::default(),
+            on_consecutive: Mode::Enforce,
+            on_error_rate: Mode::Enforce,
+            on_burst: Mode::Enforce,
+            on_slow: Mode::Enforce,
+            error_rate: 0.5,
+            error_rate_requests: 20,
+            slow_factor: 5.0,
+            threshold: 0.5,
+            recovery_threshold: 0.8,
+            refresh: Nanos::from_secs(1),
+        }
+    }
+}
+
+impl EjectionSettings {
+    /// Whether requests take nobody out.
+    #[must_use]
+    pub const fn is_off(&self) -> bool {
+        self.consecutive_failures == 0
+    }
+}
