@@ -181,6 +181,8 @@ pub(crate) fn from_flags(arguments: &crate::args::Serve) -> Config {
             strategy: StrategyFile::named(arguments.strategy.unwrap_or_default()),
             health_check: Some(check.into()),
             health: Default::default(),
+            locality: Default::default(),
+            slow_start: Default::default(),
             circuit_breaker: Default::default(),
             retry: Default::default(),
             orca: Default::default(),

@@ -8,7 +8,9 @@ use std::time::Duration;
 use crate::address::{Address, Cidr, Statuses};
 use crate::file::{ConfigFile, InstanceFile, ListenerFile, Protocol, Route, ServiceFile};
 use crate::health_check::{HealthCheckFile, HttpCheckFile, TcpCheckFile};
-use crate::settings::{Admin, CircuitBreaker, Health, Limits, ListenerTimeouts, Orca, Pool, Retry, Timeouts};
+use crate::settings::{
+    Admin, CircuitBreaker, Health, Limits, ListenerTimeouts, Locality, Orca, Pool, Retry, SlowStart, Timeouts,
+};
 use crate::strategy::{StrategyFile, StrategyText};
 
 /// A valid configuration.
@@ -58,6 +60,10 @@ pub struct Service {
     pub health_check: Option<HealthCheck>,
     /// How health decides who gets requests.
     pub health: Health,
+    /// Which instances may be used at all.
+    pub locality: Locality,
+    /// How an instance begins that is new, or whose checks pass again.
+    pub slow_start: SlowStart,
     /// Passive ejection.
     pub circuit_breaker: CircuitBreaker,
     /// Further tries on other instances.
@@ -229,6 +235,8 @@ impl From<ServiceFile> for Service {
             strategy: file.strategy.unwrap_or_default().0.resolved(),
             health_check: file.health_check.map(Into::into),
             health: file.health.unwrap_or_default().into(),
+            locality: file.locality.unwrap_or_default().into(),
+            slow_start: file.slow_start.unwrap_or_default().into(),
             circuit_breaker: file.circuit_breaker.unwrap_or_default().into(),
             retry: file.retry.unwrap_or_default().into(),
             orca: file.orca.unwrap_or_default().into(),
@@ -246,6 +254,8 @@ impl From<&Service> for ServiceFile {
             strategy: Some(StrategyText(service.strategy.clone())),
             health_check: service.health_check.as_ref().map(Into::into),
             health: Some((&service.health).into()),
+            locality: Some((&service.locality).into()),
+            slow_start: Some((&service.slow_start).into()),
             circuit_breaker: Some((&service.circuit_breaker).into()),
             retry: Some((&service.retry).into()),
             orca: Some((&service.orca).into()),

@@ -9,8 +9,8 @@ use crate::address::{Address, Bind, Cidr};
 use crate::health_check::HealthCheckFile;
 use crate::rules;
 use crate::settings::{
-    AdminFile, CircuitBreakerFile, HealthFile, LimitsFile, ListenerTimeoutsFile, OrcaFile, PoolFile, RetryFile,
-    TimeoutsFile, overlay,
+    AdminFile, CircuitBreakerFile, HealthFile, LimitsFile, ListenerTimeoutsFile, LocalityFile, OrcaFile,
+    PoolFile, RetryFile, SlowStartFile, TimeoutsFile, overlay,
 };
 use crate::strategy::StrategyText;
 use crate::text::DurationText;
@@ -222,6 +222,10 @@ service_settings! {
     health_check: HealthCheckFile,
     /// How the health of the instances decides who gets requests.
     health: HealthFile,
+    /// Which instances may be used at all.
+    locality: LocalityFile,
+    /// How an instance begins that is new, or whose checks pass again.
+    slow_start: SlowStartFile,
     /// Passive ejection of an instance whose requests fail. Always on.
     circuit_breaker: CircuitBreakerFile,
     /// Further tries of a request on other instances, when that is safe.
@@ -242,6 +246,8 @@ impl ServiceFile {
             strategy: self.strategy.or(defaults.strategy),
             health_check: overlay(self.health_check, defaults.health_check),
             health: overlay(self.health, defaults.health),
+            locality: overlay(self.locality, defaults.locality),
+            slow_start: overlay(self.slow_start, defaults.slow_start),
             circuit_breaker: overlay(self.circuit_breaker, defaults.circuit_breaker),
             retry: overlay(self.retry, defaults.retry),
             orca: overlay(self.orca, defaults.orca),

@@ -16,6 +16,7 @@ mod keys;
 mod levels;
 mod names;
 mod path;
+mod policy;
 mod read;
 mod reader;
 mod request;
@@ -38,6 +39,7 @@ pub use error::{ConfigError, Invalid, Place, Problem};
 pub use file::{ConfigFile, DefaultsFile, InstanceFile, ListenerFile, Protocol, Route, ServiceFile};
 pub use health_check::{HealthCheckFile, HttpCheckFile, TcpCheckFile};
 pub use keys::{Key, LoadFactorText, Parameter, TableSizeText, Token};
+pub use policy::{PanicText, RegionList};
 pub use request::{
     BadRequest, BodyFault, DrainRequest, HealthRequest, InstanceRequest, LoadRequest, ServicePatch, TimeText,
     read_body,
@@ -46,7 +48,8 @@ pub use retry_on::RetryOn;
 pub use schema::json_schema;
 pub use settings::{
     Admin, AdminFile, CircuitBreaker, CircuitBreakerFile, Health, HealthFile, Limits, LimitsFile,
-    ListenerTimeouts, ListenerTimeoutsFile, Orca, OrcaFile, Pool, PoolFile, Retry, RetryFile, Timeouts, TimeoutsFile,
+    ListenerTimeouts, ListenerTimeoutsFile, Locality, LocalityFile, Orca, OrcaFile, Pool, PoolFile, Retry,
+    RetryFile, SlowStart, SlowStartFile, Timeouts, TimeoutsFile,
 };
 pub use strategy::{Compatibility, NameText, StrategyFile, StrategyText};
 pub use text::{Count, CountLimit, DurationText, OrNone, Ratio, SizeLimit, SizeText};

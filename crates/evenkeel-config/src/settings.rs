@@ -8,10 +8,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use evenkeel_core::Panic;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::address::Bind;
+use crate::policy::{PanicText, RegionList};
 use crate::retry_on::RetryOn;
 use crate::text::{Count, CountLimit, DurationText, Ratio, SizeLimit, SizeText};
 use crate::tolerated;
@@ -69,7 +71,8 @@ macro_rules! settings {
 
         impl From<&$plain> for $file {
             fn from(plain: &$plain) -> Self {
-                Self { $($key: Some(plain.$key.into()),)+ }
+                #[allow(clippy::clone_on_copy, reason = "most values are numbers, a few are lists")]
+                Self { $($key: Some(plain.$key.clone().into()),)+ }
             }
         }
 
@@ -117,9 +120,29 @@ settings! {
 
     /// How the health of the instances decides who gets requests.
     HealthFile => Health {
-        /// With fewer healthy instances than this, checks have no say: requests go to all instances but the ejected, to
-        /// those too when there are no others, and the fallback is counted.
+        /// With fewer healthy instances than this, `panic` says what happens; that is counted and told. 0 counts as 1.
         min_healthy_instances: Whole<0, 1_000_000> => u32 = Whole::clamped(1),
+        /// With too few healthy instances: `all` uses all that are not ejected, whatever checks, scores and priorities
+        /// say, and when none of those answers, the ejected too; `fail` refuses requests with 503; `next_priority` counts
+        /// each priority for itself, passes over those with too few, and does as `all` when all have.
+        panic: PanicText => Panic = PanicText::All,
+    }
+
+    /// Which instances may be used at all. Never broken, whatever else fails.
+    LocalityFile => Locality {
+        /// Only instances in these regions are used; `[]` for all, those without a region among them.
+        allow_regions: RegionList => Vec<String> = RegionList::none(),
+        /// Instances in these regions are not used, even if they are allowed.
+        deny_regions: RegionList => Vec<String> = RegionList::none(),
+    }
+
+    /// How an instance begins that is new, or whose checks pass again: with part of its share, which grows to all of it.
+    /// Shares count beside each other, so a service that starts as a whole starts in full.
+    SlowStartFile => SlowStart {
+        /// How long the share grows.
+        window: DurationText => Duration = DurationText::secs(10),
+        /// The share it begins with; 1 switches slow start off.
+        min_share: Ratio => f64 = Ratio(0.1),
     }
 
     /// Passive ejection of an instance whose requests fail. Always on.

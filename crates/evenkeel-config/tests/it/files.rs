@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use evenkeel_config::{
-    Admin, CircuitBreaker, Config, Health, Limits, ListenerTimeouts, Pool, Retry, Timeouts, docs_markdown,
-    json_schema,
+    Admin, CircuitBreaker, Config, Health, Limits, ListenerTimeouts, Locality, Pool, Retry, SlowStart,
+    Timeouts, docs_markdown, json_schema,
 };
 use serde_json::Value;
 
@@ -56,6 +56,8 @@ fn the_full_example_has_every_key_with_its_default() {
     assert_eq!(config.listeners[0].timeouts, ListenerTimeouts::default());
     let (written, left_out) = (&config.services[0], &config.services[1]);
     assert_eq!(written.health, Health::default());
+    assert_eq!(written.locality, Locality::default());
+    assert_eq!(written.slow_start, SlowStart::default());
     assert_eq!(written.circuit_breaker, CircuitBreaker::default());
     assert_eq!(written.retry, Retry::default());
     assert_eq!(written.timeouts, Timeouts::default());

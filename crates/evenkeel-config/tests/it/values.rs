@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use evenkeel_config::{Address, Cidr, Config, DurationText, Probe, SizeText};
-use evenkeel_core::Nanos;
+use evenkeel_core::{Nanos, Panic};
 
 #[test]
 fn durations_and_sizes() {
@@ -110,7 +110,9 @@ services:
     strategy: { name: round_robin }
     health_check: { tcp: {} }
     circuit_breaker: { consecutive_errors: 7, base_ejection: 2s }
-    health: { min_healthy_instances: 3 }
+    health: { min_healthy_instances: 3, panic: next_priority }
+    locality: { allow_regions: [eu, 7], deny_regions: [us] }
+    slow_start: { window: 20s, min_share: 0.25 }
     instances: [{ id: x, address: '10.0.0.1:80', weight: 5, priority: 1, zone: z }]
 ",
     )
@@ -133,6 +135,15 @@ services:
     let settings = b.settings(None);
     assert_eq!(settings.strategy.name().as_str(), "round_robin");
     assert_eq!(settings.min_healthy, 3);
+    assert_eq!(settings.panic, Panic::NextPriority);
+    let permitted = ["eu", "7", "us", "ap"].map(|region| settings.regions.permit(Some(region)));
+    assert_eq!(permitted, [true, true, false, false]);
+    assert_eq!(settings.slow_start.window, Nanos::from_secs(20));
+    assert_eq!(settings.slow_start.min_share.units(), 64);
+    let defaults = a.settings(None);
+    assert_eq!(defaults.panic, Panic::All);
+    assert_eq!(defaults.slow_start, evenkeel_core::SlowStart::default());
+    assert!(defaults.regions.permit(None));
     assert_eq!(settings.ejection.consecutive_failures, 7);
     assert_eq!(
         (settings.ejection.base, settings.ejection.max),

@@ -506,7 +506,7 @@ error: unknown key `foo`
   |
 4 |     foo: .nan
   |     ^^^
-  = allowed here: circuit_breaker, health, health_check, instances, name, orca, pool, retry, strategy, timeouts
+  = allowed here: circuit_breaker, health, health_check, instances, locality, name, orca, pool, retry, slow_start, strategy, timeouts
 
 error: `.nan` is not a ratio from 0 to 1, such as `0.2`
  --> bad.yaml:5:22
