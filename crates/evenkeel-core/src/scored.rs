@@ -8,7 +8,8 @@
 //!
 //! `in_flight / (weight × worth) < least of (in_flight + 1) / (weight × worth)`
 //!
-//! An idle proposal always stays, which makes most picks of a calm service O(1).
+//! An idle proposal always stays, which makes most picks of a calm service O(1). Others are all candidates, or a few drawn by
+//! weight ([`Field::few`]).
 
 use std::sync::Arc;
 
@@ -85,6 +86,12 @@ pub(crate) struct Field {
 /// proposals is by weight alone.
 const DRAWS: usize = 32;
 
+/// Candidates looked at per pick, the proposal included: with a tenth of a fleet sick, one pick in ten thousand sees only
+/// sick ones; two choices would leave one in a hundred.
+const CHOICES: usize = 4;
+/// Up to as many, all are.
+const ALL: usize = 8;
+
 impl Field {
     pub(crate) fn new(candidates: &Candidates) -> Self {
         let entries = candidates.slots().iter().zip(candidates.weights());
@@ -133,6 +140,34 @@ impl Field {
             index = self.draw(rng)?;
         }
         Some(index)
+    }
+
+    /// The proposal, or the better of a few others. `worth` is above 0 and at most 1. O(1).
+    #[inline]
+    pub(crate) fn few(&self, rng: &mut Rng, worth: impl Fn(usize) -> f64) -> Option<Slot> {
+        let proposed = self.propose(rng, &worth)?;
+        let requests = self.load(&self.entries[proposed]);
+        if requests == 0 {
+            return Some(self.entries[proposed].slot);
+        }
+        let cost = |index: usize| (1.0 / (f64::from(self.entries[index].weight) * worth(index))) as f32;
+        let mut least = Least::NONE;
+        let mut look = |index: usize, rng: &mut Rng| {
+            let entry = &self.entries[index];
+            let cost = (self.load(entry) + 1) as f32 * cost(index);
+            least.offer(cost, index, entry.weight, rng);
+        };
+        if self.entries.len() <= ALL {
+            (0..self.entries.len()).for_each(|index| look(index, rng));
+        } else {
+            look(proposed, rng);
+            for _ in 1..CHOICES {
+                let index = self.draw(rng)?;
+                look(index, rng);
+            }
+        }
+        let stays = requests as f32 * cost(proposed) < least.cost;
+        Some(self.entries[if stays { proposed } else { least.index }].slot)
     }
 }
 

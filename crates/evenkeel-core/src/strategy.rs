@@ -157,7 +157,7 @@ strategies! {
     health_weighted_round_robin => health_weighted_round_robin::HealthWeightedRoundRobin, "each candidate in turn, as often as its weight times its health";
     health_aware_least_connections => health_aware_least_connections::HealthAwareLeastConnections, "the candidate with the fewest requests in flight per weight and health";
     adaptive_health_aware => adaptive_health_aware::AdaptiveHealthAware, "a few candidates drawn, the one that is healthiest for its load by score, trend, failures and recovery";
-    resource_aware => resource_aware::ResourceAware, "two candidates drawn by weight, chosen between by reported processors, memory, requests in flight and health";
+    resource_aware => resource_aware::ResourceAware, "a few candidates drawn, the one with the least to do for its processors and memory in use and its health";
     geographical => geographical::Geographical, "the candidates that are near first, others before those are full, in the order of latency";
 }
 

@@ -16,17 +16,15 @@
 //! So `quality` lies above 0 and is at most `1 + recovery_preference`, and the terms multiply: none can make up for
 //! another. Who has been low for long is not "falling", who has been well for long not "rising": both terms fade.
 //!
-//! Candidates are drawn by weight, [`CHOICES`] of them: with a tenth of a fleet sick, one pick in ten thousand sees
-//! only sick ones; two choices would leave one in a hundred. As many as [`ALL`] are all looked at. The first draw is by
-//! weight and quality, and stays unless another would be better off with one request more (see [`crate::scored`]).
-//! O(1).
+//! The first candidate is drawn by weight and quality, and stays unless another would be better off with one request
+//! more; the others are a few drawn by weight, or all of a small fleet (see [`crate::scored`]). O(1).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use super::{Picker, Strategy};
 use crate::math::Factor;
-use crate::scored::{Entry, Field, HealthFactor, Least};
+use crate::scored::{Entry, Field, HealthFactor};
 use crate::view::{Candidates, Slot};
 use crate::{Nanos, NoPick, PickContext, PickRequest, Stats};
 
@@ -58,10 +56,6 @@ const MEMORY: Nanos = Nanos::from_secs(8);
 const FULL: f32 = 0.25;
 /// The least trend and success that are believed.
 const LEAST_SUCCESS: f64 = 1.0 / 16.0;
-/// Candidates looked at per pick, the first included.
-const CHOICES: usize = 4;
-/// Up to as many, all are.
-const ALL: usize = 8;
 
 impl Strategy for AdaptiveHealthAware {
     fn build(&self, candidates: &Candidates, _seed: u64) -> Box<dyn Picker> {
@@ -173,42 +167,13 @@ impl Few {
         };
         self.settings.health.of(score) * failures * change
     }
-
-    /// What one request costs at `entry`.
-    #[inline]
-    fn cost(&self, entry: &Entry) -> f32 {
-        (1.0 / (f64::from(entry.weight) * self.quality(entry))) as f32
-    }
 }
 
 impl Picker for Few {
     fn pick(&self, _request: &PickRequest<'_>, cx: &mut PickContext) -> Result<Slot, NoPick> {
-        let rng = &mut cx.rng;
-        let entries = self.field.entries();
         let most = 1.0 + self.settings.recovery_preference.get().min(1.0);
-        let worth = |index: usize| self.quality(&entries[index]) / most;
-        let proposed = self.field.propose(rng, worth).ok_or(NoPick::NoneEligible)?;
-        let requests = self.field.load(&entries[proposed]);
-        if requests == 0 {
-            return Ok(entries[proposed].slot);
-        }
-        let mut least = Least::NONE;
-        let mut look = |index: usize, rng: &mut crate::Rng| {
-            let entry = &entries[index];
-            let cost = (self.field.load(entry) + 1) as f32 * self.cost(entry);
-            least.offer(cost, index, entry.weight, rng);
-        };
-        if entries.len() <= ALL {
-            (0..entries.len()).for_each(|index| look(index, rng));
-        } else {
-            look(proposed, rng);
-            for _ in 1..CHOICES {
-                let index = self.field.draw(rng).unwrap_or(proposed);
-                look(index, rng);
-            }
-        }
-        let stays = requests as f32 * self.cost(&entries[proposed]) < least.cost;
-        Ok(entries[if stays { proposed } else { least.index }].slot)
+        let worth = |index: usize| self.quality(&self.field.entries()[index]) / most;
+        self.field.few(&mut cx.rng, worth).ok_or(NoPick::NoneEligible)
     }
 
     fn refresh(&self, now: Nanos) {

@@ -1,4 +1,4 @@
-//! Two candidates drawn by weight, chosen between by what they report of their resources:
+//! A few candidates drawn, the one with the least to do for what it reports of its resources:
 //!
 //! `score = (cpu × cpu_weight + memory × memory_weight + connections × connections_weight) / health`
 //!
@@ -7,12 +7,12 @@
 //! reported counts 0.5; so does what was, more and more, while its report goes stale ([`ReportedLoad::get`]):
 //! `value = 0.5 + worth × (reported − 0.5)`. `health` is floored, so a score is always finite and above 0.
 //!
-//! The second, of score `b`, is taken instead of the first, of score `a`, when it is less, else with probability `a / b`:
-//! a step of the Metropolis sampler toward traffic in proportion to `weight / score`, exact where scores are
-//! equal. The plain rule, the least score of all, does harm between two reports: requests in flight change a score by
-//! 0.003 each, so whoever last reported a percent less takes all requests until the next report, and then is the
-//! worst. Where traffic follows scores in proportion, small differences have small effects, however old reports are; and
-//! nobody gets more than twice its share by weight for what it reports, be it zero for ever.
+//! The least `(in_flight + 1) × score / weight` wins; an idle service is split by `weight / score` (see
+//! [`crate::scored`]). The plain rule, the least score of all, does harm between two reports: a request in flight changes a
+//! score by 0.003, so whoever last reported a percent less takes all requests until the next report, and then is the
+//! worst. In proportion, small differences have small effects, however old reports are. And a score below half of what
+//! it is without reports counts as that, so that nobody attracts more than about twice its share by what it reports,
+//! be it zero for ever.
 //!
 //! A sum of signals weighted by hand is what was asked for here, and no good ranking elsewhere: it neither sees
 //! latency nor knows which resource is short. O(1).
@@ -56,7 +56,9 @@ impl Default for ResourceAware {
 
 /// Stands in for what is not known.
 const NEUTRAL: f64 = 0.5;
-/// The least score: two idle instances that report nothing in use are equal, not undefined.
+/// The least score that is believed, as a part of that of an idle instance that reports nothing.
+const BELIEVED: f64 = 0.5;
+/// The least score where that is nothing, because only requests in flight have a weight.
 const LEAST: f64 = 1e-6;
 
 impl Strategy for ResourceAware {
@@ -64,27 +66,31 @@ impl Strategy for ResourceAware {
         let weights: Vec<f64> = candidates.base_weights().map(f64::from).collect();
         let mean = weights.iter().sum::<f64>() / weights.len().max(1) as f64;
         let scale = f64::from(self.connections_scale.max(1));
-        Box::new(Pair {
+        let unknown = NEUTRAL * (self.cpu_weight.get() + self.memory_weight.get());
+        Box::new(Few {
             field: Field::new(candidates),
             per_request: weights
                 .iter()
                 .map(|weight| self.connections_weight.get() * mean / (weight * scale))
                 .collect(),
+            floor: (BELIEVED * unknown).max(LEAST),
             settings: self.clone(),
         })
     }
 }
 
 #[derive(Debug)]
-struct Pair {
+struct Few {
     field: Field,
     /// What a request in flight adds to a score, in the order of the entries.
     per_request: Arc<[f64]>,
+    /// The least score of a healthy instance.
+    floor: f64,
     settings: ResourceAware,
 }
 
-impl Pair {
-    /// Above 0 and finite.
+impl Few {
+    /// At least the floor, and finite.
     #[inline]
     fn score(&self, index: usize, now: Nanos) -> f64 {
         let entry: &Entry = &self.field.entries()[index];
@@ -100,20 +106,13 @@ impl Pair {
         let sum = cpu * self.settings.cpu_weight.get()
             + memory * self.settings.memory_weight.get()
             + f64::from(self.field.load(entry)) * self.per_request[index];
-        sum.max(LEAST) / self.settings.health.of(entry.stats.health())
+        sum.max(self.floor) / self.settings.health.of(entry.stats.health())
     }
 }
 
-impl Picker for Pair {
+impl Picker for Few {
     fn pick(&self, _request: &PickRequest<'_>, cx: &mut PickContext) -> Result<Slot, NoPick> {
-        let PickContext { rng, now, .. } = cx;
-        let first = self.field.draw(rng).ok_or(NoPick::NoneEligible)?;
-        let second = self.field.draw(rng).ok_or(NoPick::NoneEligible)?;
-        let chosen = if first == second || rng.unit() * self.score(second, *now) < self.score(first, *now) {
-            second
-        } else {
-            first
-        };
-        Ok(self.field.entries()[chosen].slot)
+        let worth = |index: usize| self.floor / self.score(index, cx.now);
+        self.field.few(&mut cx.rng, worth).ok_or(NoPick::NoneEligible)
     }
 }
