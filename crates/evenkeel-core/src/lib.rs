@@ -21,6 +21,7 @@ mod report;
 mod rng;
 mod scored;
 mod service;
+mod session;
 mod share;
 mod stats;
 pub mod strategy;
@@ -46,6 +47,7 @@ pub use report::{LoadReport, OrcaError, REPORT_EXPIRY, REPORT_FRESH, ReportError
 pub use rng::Rng;
 pub use scored::HealthFactor;
 pub use service::{Evidence, ServiceCounters, ServiceSettings, ServiceState};
+pub use session::{SessionKey, SessionTag};
 pub use share::Share;
 pub use stats::Stats;
 pub use strategy::{Picker, Strategy, StrategyName, StrategySettings};

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use crate::health::checks::CheckChange;
 use crate::health::{CheckOutcome, CheckThresholds, EjectionSettings, Mark};
 use crate::{
-    Event, EventKind, Input, Instance, InstanceError, InstanceId, Nanos, Panic, Regions, Rng, SlowStart,
-    StrategySettings, View,
+    Event, EventKind, Input, Instance, InstanceError, InstanceId, Nanos, Panic, Regions, Rng, SessionKey,
+    SlowStart, StrategySettings, View,
 };
 
 mod detect;
@@ -65,6 +65,8 @@ pub struct ServiceSettings {
     pub regions: Regions,
     /// How instances begin.
     pub slow_start: SlowStart,
+    /// Keys the tags by which clients find back to their instances; `None` when sessions do not stick.
+    pub sessions: Option<SessionKey>,
 }
 
 impl ServiceSettings {
@@ -80,6 +82,7 @@ impl ServiceSettings {
             panic: Panic::default(),
             regions: Regions::default(),
             slow_start: SlowStart::default(),
+            sessions: None,
         }
     }
 }
@@ -191,7 +194,9 @@ impl ServiceState {
             .slots
             .replace(instances, now)
             .inspect_err(|_| self.slots.checked = before)?;
-        self.dirty |= !replaced.is_empty() || settings.strategy != self.settings.strategy;
+        self.dirty |= !replaced.is_empty()
+            || settings.strategy != self.settings.strategy
+            || settings.sessions != self.settings.sessions;
         self.journal.rename(&settings.name);
         for (kind, which) in [
             (EventKind::Deregistered, replaced.deregistered),

@@ -6,6 +6,7 @@ use crate::hash::RequestKey;
 use crate::health::{BreakerState, InstanceState};
 use crate::load::{LoadSlot, Loads};
 use crate::service::ServiceCounters;
+use crate::session::{SessionKey, SessionTag, Sessions};
 use crate::{
     Exclusion, Instance, Lease, Nanos, NoPick, PickContext, PickRequest, Picker, Share, Source, Stats,
     StrategyName,
@@ -200,6 +201,8 @@ pub struct View {
     /// Whether evidence has no say because too few instances are healthy.
     pub(crate) fallback: bool,
     pub(crate) counters: Arc<ServiceCounters>,
+    /// `None` when sessions do not stick.
+    pub(crate) sessions: Option<Arc<Sessions>>,
 }
 
 /// Draws from the strategy before any untried candidate is taken instead.
@@ -313,12 +316,30 @@ impl View {
     }
 
     /// Whether a request that belongs to the instance at `slot` (a session that sticks to it) may go there:
-    /// it is a candidate, or it drains and nothing else speaks against it. O(log n).
+    /// it is a candidate, or nothing speaks against it but that it drains or that earlier priorities can take
+    /// all. O(log n).
     #[must_use]
     pub fn takes_its_own(&self, slot: Slot) -> bool {
         let status = self.statuses.get(slot.0 as usize).and_then(Option::as_ref);
-        self.is_candidate(slot)
-            || status.is_some_and(|status| status.state == InstanceState::Draining && status.answers)
+        let stands_by = |status: &Status| {
+            let waits = matches!(status.excluded, Some(Exclusion::Draining | Exclusion::Priority));
+            waits && status.answers
+        };
+        self.is_candidate(slot) || status.is_some_and(stands_by)
+    }
+
+    /// The instance that a client's session sticks to, while it takes requests of its own. O(log n), no
+    /// allocation.
+    #[must_use]
+    pub fn session(&self, tag: SessionTag) -> Option<Slot> {
+        let slot = self.sessions.as_ref()?.find(tag)?;
+        self.takes_its_own(slot).then_some(slot)
+    }
+
+    /// What keys the tags of the instances; `None` when sessions do not stick.
+    #[must_use]
+    pub fn session_key(&self) -> Option<&SessionKey> {
+        self.sessions.as_deref().map(Sessions::key)
     }
 
     /// Whether `slot` is among the candidates. O(log n).

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Journal, ServiceSettings, ServiceState, Slots, stages};
 use crate::candidates::{Panic, Staged};
+use crate::session::Sessions;
 use crate::{Candidates, EventKind, Nanos, Rng, View};
 
 /// How often shares are looked at while something ramps: a ramp of ten seconds goes in forty steps, and a view
@@ -102,6 +103,15 @@ pub(super) fn build(
         None => strategy.build(&candidates, seed),
     };
     picker.refresh(now);
+    let sessions = settings.sessions.map(|key| {
+        let same = before.and_then(|before| {
+            let sessions = before.sessions.as_ref()?;
+            let same =
+                *sessions.key() == key && Arc::ptr_eq(before.candidates.members(), candidates.members());
+            same.then(|| Arc::clone(sessions))
+        });
+        same.unwrap_or_else(|| Arc::new(Sessions::new(key, candidates.members())))
+    });
     View {
         version: before.map_or(0, |before| before.version) + 1,
         strategy: settings.strategy.name(),
@@ -111,5 +121,6 @@ pub(super) fn build(
         picker,
         fallback: staged.minimum.fallback,
         counters: Arc::clone(journal.counters()),
+        sessions,
     }
 }

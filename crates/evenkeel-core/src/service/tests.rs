@@ -9,6 +9,7 @@ mod fallback;
 mod health;
 mod membership;
 mod operations;
+mod sessions;
 mod stages;
 
 fn settings() -> ServiceSettings {
