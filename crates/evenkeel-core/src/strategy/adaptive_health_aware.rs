@@ -19,8 +19,8 @@
 //! The first candidate is drawn by weight and quality, and stays unless another would be better off with one request
 //! more; the others are a few drawn by weight, or all of a small fleet (see [`crate::scored`]). O(1).
 
+use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use super::{Picker, Strategy};
 use crate::math::Factor;

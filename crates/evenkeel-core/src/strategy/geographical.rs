@@ -27,8 +27,8 @@
 //! O(rings) a pick plus a pick of `within`; one pick in a millisecond sums up the loads of its ring, O(n). Measuring
 //! is O(n) in the writer, every second. Absent on purpose: which regions are allowed at all, which is a stage.
 
+use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use super::{Picker, Strategy};
 use crate::hash::RequestKey;

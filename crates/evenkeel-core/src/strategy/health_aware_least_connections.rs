@@ -14,7 +14,7 @@
 //! O(1) when the proposal is idle, else O(n): two arrays of four bytes a candidate are read, the counters and what
 //! a request costs there (`1 / (weight × health)`), which is renewed every second, as scores are.
 
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use crate::sync::{AtomicU32, Ordering::Relaxed};
 
 use super::{Picker, Strategy};
 use crate::scored::{Entry, Field, HealthFactor, Least};

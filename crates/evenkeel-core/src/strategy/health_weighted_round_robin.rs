@@ -12,8 +12,8 @@
 //! on, and whoever is healthy costs one read more than without. A pick takes `1 / mean worth` turns on average: 1 in
 //! a healthy fleet, 10 where all scores are at the default floor. Absent on purpose: a threshold, which is a stage.
 
+use crate::sync::{AtomicU32, Ordering};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{Picker, Strategy, weighted_round_robin};
 use crate::scored::HealthFactor;

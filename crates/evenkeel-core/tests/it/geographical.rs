@@ -491,3 +491,45 @@ fn picks_allocate_nothing_and_settings_at_their_ends_are_safe() {
         assert_eq!(used.count_total, 0);
     }
 }
+
+#[test]
+fn whatever_the_places_only_candidates_are_picked_and_replays_are_alike() {
+    let names = ["", "eu", "us", "asia"];
+    for seed in 0..60 {
+        let run = || {
+            let mut rng = Rng::new(seed);
+            let mut name = || names[rng.below(4) as usize];
+            let places: Vec<_> = (0..1 + seed % 23).map(|_| (name(), name(), 0)).collect();
+            let strategy = Geographical {
+                capacity_per_weight: (seed % 2 == 0).then_some(2),
+                probe: seed % 3 == 0,
+                ..from(&[name(), name()])
+            };
+            let mut world = World::new(strategy, &places);
+            let mut picks = Vec::new();
+            for _ in 0..5 {
+                let n = places.len() as u32;
+                let out: Vec<u32> = (0..n).filter(|_| rng.below(3) == 0).collect();
+                world.without(&out);
+                for step in 0..200 {
+                    world.cx.now = world.cx.now + Nanos(rng.below_u64(3_000_000_000));
+                    world.picker.refresh(world.cx.now);
+                    let request = PickRequest {
+                        region: names.get(step % 6).copied(),
+                        ..PickRequest::default()
+                    };
+                    let pick = world.picker.pick(&request, &mut world.cx);
+                    let Ok(slot) = pick else {
+                        assert!(world.candidates.is_empty());
+                        continue;
+                    };
+                    assert!(world.candidates.slots().contains(&slot));
+                    add_load(&world.candidates, slot, rng.below(2));
+                    picks.push(slot);
+                }
+            }
+            picks
+        };
+        assert_eq!(run(), run(), "{seed}");
+    }
+}

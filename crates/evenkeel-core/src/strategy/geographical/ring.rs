@@ -1,7 +1,7 @@
 //! Candidates that are equally near, and how much they can take.
 
+use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use super::{PROBE_KNOWN, PROBE_UNKNOWN, RISE};
 use crate::math::Factor;
