@@ -49,6 +49,7 @@ impl Service {
                 window: nanos(service.slow_start.window),
                 min_share: Share::of(service.slow_start.min_share),
             },
+            sessions: None,
         }
     }
 }

@@ -108,6 +108,7 @@ async fn every_key_of_a_service_reaches_the_balancer() {
                 window: Nanos::from_secs(58),
                 min_share: Share::of(0.5),
             },
+            sessions: None,
         }
     );
     let instance = |id, address: &str, weight, priority| Instance {
