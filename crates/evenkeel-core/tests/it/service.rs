@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-mod detectors;
 mod fallback;
 mod faults;
 mod model;
