@@ -7,14 +7,15 @@
 #![allow(clippy::unwrap_used, missing_docs, clippy::disallowed_methods)]
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, criterion_group};
-use evenkeel_core::strategy::StrategyName;
+use evenkeel_core::strategy::{Geographical, StrategyName};
 use evenkeel_core::testing::{Place, add_load, candidates, candidates_at, lease};
 use evenkeel_core::{
-    Candidates, HashSecret, KeyHash, LoadFactor, Nanos, Outcome, PickContext, PickRequest, Picker, Rng, Slot,
-    Stats, StrategySettings,
+    Candidates, HashSecret, Instance, KeyHash, LoadFactor, Loads, Member, Nanos, Outcome, PickContext,
+    PickRequest, Picker, Rng, Slot, Stats, Strategy, StrategySettings,
 };
 
 const SIZES: [usize; 3] = [10, 100, 1000];
@@ -118,7 +119,7 @@ fn accounting(c: &mut Criterion) {
 fn targets(name: StrategyName) -> Option<[f64; 3]> {
     Some(match name.as_str() {
         "round_robin" | "random" => [3.0, 3.0, 3.0],
-        "weighted_round_robin" | "weighted_random" => [6.0, 8.0, 10.0],
+        "weighted_round_robin" | "health_weighted_round_robin" | "weighted_random" => [6.0, 8.0, 10.0],
         "least_connections" => [8.0, 40.0, 350.0],
         "power_of_two" => [12.0, 15.0, 25.0],
         "peak_ewma" => [20.0, 25.0, 35.0],
@@ -208,6 +209,41 @@ fn hashing(only: Option<&str>) {
     }
 }
 
+/// `geographical` where it has something to do: three regions, the home region in use by an eighth or so and, with a
+/// limit of what it takes, at its end.
+fn places(only: Option<&str>) {
+    if only.is_some_and(|only| only != StrategyName::geographical.as_str()) {
+        return;
+    }
+    for n in SIZES {
+        let loads = Loads::default().with_room_for(n);
+        let member = |slot: u32| {
+            let [_, high, middle, low] = slot.to_be_bytes();
+            let mut instance =
+                Instance::new(&format!("i{slot}"), ([127, high, middle, low], 80).into()).unwrap();
+            instance.region = Some(["eu", "us", "asia"][slot as usize % 3].into());
+            let load = loads.slot(slot).unwrap();
+            load.start();
+            Some(Arc::new(Member::new(instance, Arc::default(), load)))
+        };
+        let members: Arc<[_]> = (0..n as u32).map(member).collect();
+        let slots: Arc<[Slot]> = (0..n as u32).map(Slot).collect();
+        let service = Candidates::new(members, slots, loads.clone());
+        for (case, capacity) in [("by region", None), ("region full", Some(1))] {
+            let strategy = Geographical {
+                from: vec!["eu".into()],
+                capacity_per_weight: capacity,
+                ..Geographical::default()
+            };
+            let picker = strategy.build(&service, 1);
+            let mut cx = context();
+            picker.refresh(cx.now);
+            let ns = minimum(60, 2000, |count| picks(&*picker, &mut cx, count));
+            row("geographical", case, n, ns, "ns/pick", None);
+        }
+    }
+}
+
 fn table(only: Option<&str>) {
     println!("\nMinima of 60 rounds. Targets are for picks by one thread.");
     println!(
@@ -258,8 +294,14 @@ fn table(only: Option<&str>) {
             let (service, strategy) = (service(n, false), name.strategy());
             let ns = minimum(10, 1, |_| drop(black_box(strategy.build(&service, 1))));
             row(name.as_str(), "build", n, ns / 1000.0, "us", None);
+            if strategy.refresh_every().is_some() {
+                let picker = strategy.build(&service, 1);
+                let ns = minimum(20, 1, |_| picker.refresh(context().now));
+                row(name.as_str(), "refresh", n, ns / 1000.0, "us", None);
+            }
         }
     }
+    places(only);
     hashing(only);
     let service = service(10, true);
     let now = Nanos::from_secs(1);
