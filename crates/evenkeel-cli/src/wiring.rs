@@ -110,6 +110,7 @@ fn settings(config: &Config, balancer: &Balancer) -> Option<ProxySettings> {
             },
             retry_attempts: service.retry.attempts,
             retry_budget: service.retry.budget,
+            sticky: None,
             strip_load_reports: service.orca.strip,
             max_connections: service.pool.connections_per_instance.unwrap_or(u32::MAX),
             max_idle: service.pool.idle_per_instance as usize,

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use evenkeel_core::Nanos;
+use evenkeel_core::{Nanos, SessionTag};
 use evenkeel_h1::{BodyFilter, BodyOut, Framing, Method, RequestHead, Status, Version};
 use tokio::net::TcpStream;
 
@@ -20,6 +20,7 @@ use crate::request_key;
 use crate::rewrite::{self, Origin};
 use crate::routes;
 use crate::settings::ListenerSettings;
+use crate::sticky;
 use crate::timers::Timer;
 use crate::worker::{Listener, Opened, Upstream, Worker};
 
@@ -54,6 +55,10 @@ pub(crate) struct Request {
     pub(crate) upstream: Rc<Upstream>,
     /// The hash of what decides its instance, for a strategy that hashes.
     pub(crate) key: Option<u64>,
+    /// The instance that the client's cookie names.
+    pub(crate) session: Option<SessionTag>,
+    /// Whether that instance is there, so that the client keeps its cookie.
+    pub(crate) keeps_session: bool,
     /// The head to send, and as much of the body as is kept for another try.
     pub(crate) out: Vec<u8>,
     pub(crate) body: BodyFilter,
@@ -293,6 +298,7 @@ impl Client {
         };
         let upstream = Rc::clone(&routing.upstreams[index]);
         let key = request_key::hash(&upstream, head, buf, path, self.origin.peer());
+        let session = sticky::session(&upstream, head, buf);
         let unnamed = head.authority.of(buf).is_empty();
         let local = unnamed.then(|| self.stream.local_addr().ok()).flatten();
         let mut out = worker.take_vec();
@@ -304,6 +310,8 @@ impl Client {
             keep_alive: head.keep_alive && head.version == Version::Http11,
             upstream,
             key,
+            session,
+            keeps_session: false,
             out,
             body: BodyFilter::new(head.framing, BodyOut::Chunked, &routing.settings.limits),
             replayable: true,

@@ -64,11 +64,12 @@ impl Client {
         let mut tries = Tries::NONE;
         let mut stale = false;
         loop {
-            let lease = self.pick(upstream, &tries, request.key).map_err(|no_pick| {
+            let (lease, home) = self.pick(upstream, &tries, request).map_err(|no_pick| {
                 service.metrics().record_no_pick();
                 Reply::new(503, "destination_unavailable", no_pick.to_string())
             })?;
             let slot = lease.slot();
+            request.keeps_session |= home;
             let connection = match self.check_out(upstream, &lease, request, stale) {
                 CheckOut::Idle(connection) => Ok(connection),
                 CheckOut::Open(permit) => self.connect(upstream, &lease, permit).await,
@@ -105,6 +106,10 @@ impl Client {
                 continue;
             }
             let now = self.worker.timers.now();
+            if home {
+                // An instance that fails to answer is as good as gone.
+                request.keeps_session = false;
+            }
             if !retry.is_some_and(|reason| tries.grant(upstream, slot, reason, now)) {
                 return failure.into_reply().map_or(Ok(false), Err);
             }
@@ -122,17 +127,25 @@ impl Client {
         Miss::Failed(Failure::Connect(error.kind()), Some(RetryReason::Connect))
     }
 
-    fn pick(&self, upstream: &Upstream, tries: &Tries, key: Option<u64>) -> Result<Lease, NoPick> {
+    /// The instance of the request's session, while it takes requests of its own and was not tried; else the
+    /// one that the strategy picks. True with the former.
+    fn pick(&self, upstream: &Upstream, tries: &Tries, request: &Request) -> Result<(Lease, bool), NoPick> {
         let mut picks = self.worker.picks.borrow_mut();
         picks.now = self.worker.timers.now();
-        upstream.view.borrow_mut().pick(
-            &PickRequest {
-                tried: tries.slots(),
-                key,
-                region: None,
-            },
-            &mut picks,
-        )
+        let mut reader = upstream.view.borrow_mut();
+        if let Some(tag) = request.session {
+            let view = reader.view();
+            let slot = view.session(tag).filter(|slot| !tries.slots().contains(slot));
+            if let Some(lease) = slot.and_then(|slot| view.lease(slot, picks.now)) {
+                return Ok((lease, true));
+            }
+        }
+        let wanted = PickRequest {
+            tried: tries.slots(),
+            key: request.key,
+            region: None,
+        };
+        Ok((reader.pick(&wanted, &mut picks)?, false))
     }
 
     fn check_out(&self, upstream: &Upstream, lease: &Lease, request: &Request, stale: bool) -> CheckOut {

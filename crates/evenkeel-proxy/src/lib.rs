@@ -26,6 +26,7 @@ mod retry;
 mod rewrite;
 mod routes;
 mod settings;
+mod sticky;
 mod timers;
 mod worker;
 
@@ -34,3 +35,4 @@ pub use counters::Counters;
 pub use proxy::{Proxy, Sockets};
 pub use retry::{RetryOn, StatusSet};
 pub use settings::{ListenerSettings, ProxySettings, RouteSettings, UpstreamSettings};
+pub use sticky::{SameSite, StickyCookie};

@@ -32,16 +32,19 @@ fn find<'b>(source: &KeySource, head: &RequestHead, buf: &'b [u8], target: &'b [
             let field = fields.find(|field| field.name.of(buf).eq_ignore_ascii_case(name.as_bytes()))?;
             Some(field.value.of(buf))
         }
-        KeySource::Cookie(name) => {
-            let fields = head.fields().iter().filter(|field| field.id == FieldName::Cookie);
-            fields
-                .flat_map(|field| field.value.of(buf).split(|b| *b == b';'))
-                .find_map(|pair| value_of(name, pair.trim_ascii()))
-        }
+        KeySource::Cookie(name) => cookies(name, head, buf).next(),
         KeySource::Query(name) => query?.split(|b| *b == b'&').find_map(|pair| value_of(name, pair)),
         KeySource::Path => Some(path),
         KeySource::SourceAddress => None,
     }
+}
+
+/// The values of the cookies of this name.
+pub(crate) fn cookies<'b>(name: &str, head: &RequestHead, buf: &'b [u8]) -> impl Iterator<Item = &'b [u8]> {
+    let fields = head.fields().iter().filter(|field| field.id == FieldName::Cookie);
+    fields
+        .flat_map(|field| field.value.of(buf).split(|b| *b == b';'))
+        .filter_map(move |pair| value_of(name, pair.trim_ascii()))
 }
 
 /// The value of `name=value`.

@@ -4,8 +4,10 @@
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
-use evenkeel_core::Rng;
+use evenkeel_core::{Rng, SessionTag};
 use evenkeel_h1::{FieldName, Framing, Method, RequestHead, ResponseHead, Version};
+
+use crate::sticky::StickyCookie;
 
 /// Name under which this proxy appears in `Via` and `Proxy-Status`.
 pub(crate) const PSEUDONYM: &str = "evenkeel";
@@ -185,6 +187,8 @@ pub(crate) struct Passing<'a> {
     pub(crate) chunked: bool,
     /// Whether the client's connection ends with it.
     pub(crate) close: bool,
+    /// The session that begins with it.
+    pub(crate) session: Option<(&'a StickyCookie, SessionTag)>,
     /// Whether a report of the instance's load does not pass.
     pub(crate) strip_load_report: bool,
     /// For a response without `Date`.
@@ -206,6 +210,9 @@ pub(crate) fn response(out: &mut Vec<u8>, head: &ResponseHead, buf: &[u8], passi
         if head.field(FieldName::Date).is_none() {
             // RFC 9110 §6.6.1: who forwards a response without Date adds it.
             line(out, b"Date", passing.date);
+        }
+        if let Some((cookie, tag)) = passing.session {
+            cookie.write(out, tag);
         }
         if passing.chunked {
             out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");

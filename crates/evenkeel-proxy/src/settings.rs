@@ -10,6 +10,7 @@ use evenkeel_runtime::Service;
 use ipnet::IpNet;
 
 use crate::retry::RetryOn;
+use crate::sticky::StickyCookie;
 
 /// Everything the workers need, replaced as a whole on reload.
 #[derive(Debug, Clone)]
@@ -86,6 +87,9 @@ pub struct UpstreamSettings {
     pub retry_attempts: u32,
     /// Further tries per request on average, e.g. 0.2.
     pub retry_budget: f64,
+    /// The cookie of sessions that stick to an instance; `None` when they do not. Needs
+    /// [`evenkeel_core::ServiceSettings::sessions`] as well.
+    pub sticky: Option<StickyCookie>,
     /// Whether load reports of instances are kept from clients.
     pub strip_load_reports: bool,
     /// Open connections per instance and worker.

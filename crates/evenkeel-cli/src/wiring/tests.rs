@@ -221,6 +221,7 @@ fn assert_slow(upstream: UpstreamSettings) {
         retry_on,
         retry_attempts,
         retry_budget,
+        sticky,
         strip_load_reports,
         max_connections,
         max_idle,
@@ -229,6 +230,7 @@ fn assert_slow(upstream: UpstreamSettings) {
     assert_eq!([connect, response], [secs(44), secs(45)]);
     assert_eq!([idle, body_idle], [secs(46), secs(47)]);
     assert_eq!((retry_attempts, retry_budget), (4, 0.43));
+    assert_eq!(sticky, None);
     assert!(!strip_load_reports);
     assert!(!retry_on.connect && retry_on.no_response);
     assert_eq!(retry_on.statuses, (400..=499).collect());

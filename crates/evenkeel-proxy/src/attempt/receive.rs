@@ -4,6 +4,7 @@ use std::io::IoSlice;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use evenkeel_core::SessionTag;
 use evenkeel_h1::{
     BodyFilter, BodyOut, CHUNK_END, FieldName, Framing, LAST_CHUNK, ResponseHead, Status, Version,
     encode_chunk_header,
@@ -15,6 +16,7 @@ use super::{Attempt, Discarded, Head, Waiting, report};
 use crate::buffer::{LARGE, SMALL};
 use crate::failure::Failure;
 use crate::rewrite::{self, Passing};
+use crate::sticky::StickyCookie;
 
 /// 1xx responses that may precede a response.
 const MAX_INFORMATIONAL: u8 = 100;
@@ -22,7 +24,7 @@ const MAX_INFORMATIONAL: u8 = 100;
 /// Up to this size, body bytes are copied behind a head so that both leave in one plain write.
 const COPY: usize = 8 * 1024;
 
-impl Attempt<'_> {
+impl<'a> Attempt<'a> {
     /// Moves the response on. Ready when all of it is with the client, or it failed or was dropped.
     pub(super) fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         loop {
@@ -243,10 +245,22 @@ impl Attempt<'_> {
         let passing = Passing {
             chunked,
             close,
+            session: self.new_session(head.status),
             strip_load_report: self.upstream.settings.strip_load_reports,
             date: &worker.date.text(),
         };
         rewrite::response(&mut self.reply, head, self.inbox.bytes(), &passing);
+    }
+
+    /// The session that begins with a response of `status`: the client has none, or one whose instance is gone.
+    fn new_session(&self, status: u16) -> Option<(&'a StickyCookie, SessionTag)> {
+        let cookie = self.upstream.settings.sticky.as_ref()?;
+        if self.request.keeps_session || status >= 500 {
+            return None;
+        }
+        let mut reader = self.upstream.view.borrow_mut();
+        let key = reader.view().session_key()?;
+        Some((cookie, key.tag(&self.lease.member().instance().id)))
     }
 
     /// Filters what is in the inbox; false when more must be read first.

@@ -15,5 +15,6 @@ mod reload;
 mod retries;
 mod smuggling;
 mod statuses;
+mod sticky;
 mod streaming;
 mod support;

@@ -8,9 +8,11 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use evenkeel_core::{EjectionSettings, Instance, ServiceSettings, StrategyName};
+use evenkeel_core::{EjectionSettings, Instance, ServiceSettings, SessionKey, StrategyName};
 use evenkeel_h1::Limits;
-use evenkeel_proxy::{ListenerSettings, Proxy, ProxySettings, RetryOn, RouteSettings, UpstreamSettings};
+use evenkeel_proxy::{
+    ListenerSettings, Proxy, ProxySettings, RetryOn, RouteSettings, SameSite, StickyCookie, UpstreamSettings,
+};
 use evenkeel_runtime::{Balancer, Clock, MetricsSnapshot, RetryReason, Service, ServiceSpec};
 use socket2::{Domain, Socket, Type};
 use tokio::io::AsyncWriteExt;
@@ -62,6 +64,8 @@ pub(crate) struct Setup {
     pub(crate) retry_attempts: u32,
     pub(crate) retry_budget: f64,
     pub(crate) strip_load_reports: bool,
+    /// The secret of sessions that stick.
+    pub(crate) sticky: Option<&'static str>,
     pub(crate) connections_per_instance: u32,
     pub(crate) limits: Limits,
     pub(crate) max_body: Option<u64>,
@@ -95,6 +99,7 @@ impl Setup {
             retry_attempts: 2,
             retry_budget: 0.2,
             strip_load_reports: true,
+            sticky: None,
             connections_per_instance: u32::MAX,
             limits: Limits::default(),
             max_body: None,
@@ -116,6 +121,9 @@ impl Setup {
                     consecutive_failures: 0,
                     ..EjectionSettings::default()
                 },
+                sessions: self
+                    .sticky
+                    .map(|secret| SessionKey::new(secret.as_bytes(), "web")),
                 ..ServiceSettings::new("web")
             },
             instances: self.instances.iter().enumerate().map(instance).collect(),
@@ -136,6 +144,13 @@ impl Setup {
                 retry_attempts: self.retry_attempts,
                 retry_budget: self.retry_budget,
                 strip_load_reports: self.strip_load_reports,
+                sticky: self.sticky.map(|_| StickyCookie {
+                    name: "evenkeel".into(),
+                    path: "/".into(),
+                    ttl: None,
+                    secure: false,
+                    same_site: SameSite::Lax,
+                }),
                 max_connections: self.connections_per_instance,
                 max_idle: 1_000,
             }],
