@@ -90,7 +90,7 @@ const DRAWS: usize = 32;
 /// sick ones; two choices would leave one in a hundred.
 const CHOICES: usize = 4;
 /// Up to as many, all are.
-const ALL: usize = 8;
+const ALL: usize = 16;
 
 impl Field {
     pub(crate) fn new(candidates: &Candidates) -> Self {
