@@ -121,6 +121,7 @@ fn targets(name: StrategyName) -> Option<[f64; 3]> {
         "round_robin" | "random" => [3.0, 3.0, 3.0],
         "weighted_round_robin" | "health_weighted_round_robin" | "weighted_random" => [6.0, 8.0, 10.0],
         "least_connections" => [8.0, 40.0, 350.0],
+        "adaptive" => [35.0, 35.0, 35.0],
         "power_of_two" => [12.0, 15.0, 25.0],
         "peak_ewma" => [20.0, 25.0, 35.0],
         "consistent_hash" => [25.0, 45.0, 80.0],
@@ -258,6 +259,7 @@ fn table(only: Option<&str>) {
             for equal in [true, false] {
                 let picker = name.strategy().build(&service(n, equal), 1);
                 let mut cx = context();
+                picker.refresh(cx.now);
                 let ns = minimum(60, if n == 1000 { 500 } else { 2000 }, |count| {
                     picks(&*picker, &mut cx, count);
                 });

@@ -12,6 +12,7 @@ use crate::hash::RequestKey;
 use crate::view::{Candidates, Slot};
 use crate::{Nanos, NoPick, PickContext, PickRequest};
 
+mod adaptive;
 mod adaptive_health_aware;
 mod consistent_hash;
 mod geographical;
@@ -29,6 +30,7 @@ mod round_robin;
 mod weighted_random;
 mod weighted_round_robin;
 
+pub use adaptive::{Adaptive, Tuning};
 pub use adaptive_health_aware::AdaptiveHealthAware;
 pub use consistent_hash::{ConsistentHash, RingKind};
 pub use geographical::{Geographical, Level};
@@ -151,6 +153,7 @@ strategies! {
     power_of_two => power_of_two::PowerOfTwo, "two candidates drawn by weight, or more while some are slow or fail, the one with the fewest requests in flight per weight";
     peak_ewma => peak_ewma::PeakEwma, "two candidates drawn by weight, the one with the lower peak response time per request in flight and weight";
     least_response_time => least_response_time::LeastResponseTime, "the candidate with the shortest expected time to a successful response";
+    adaptive => adaptive::Adaptive, "the candidate with the least work before it per weight, where slow, failing and silent ones count for more";
     consistent_hash => consistent_hash::ConsistentHash, "the owner of the request's key on a ring of virtual nodes, as many as its weight";
     maglev => maglev::Maglev, "the owner of the request's key in a table that is filled in turns, by weight";
     rendezvous => rendezvous::Rendezvous, "the first candidate in an order that the request's key decides, by weight";

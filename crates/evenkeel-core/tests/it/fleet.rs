@@ -60,6 +60,8 @@ pub(crate) struct Fleet {
     pub(crate) time_out: Nanos,
     /// Failures in a row that eject; 0 for never.
     pub(crate) ejects_at: u32,
+    /// Whether what speaks against an instance besides such runs ejects it.
+    pub(crate) detectors: bool,
     /// Requests before are not counted.
     pub(crate) warm_up: Nanos,
     /// Arrivals end then.
@@ -90,6 +92,7 @@ impl Fleet {
             retries: 2,
             time_out: seconds(5),
             ejects_at: 5,
+            detectors: true,
             warm_up: seconds(2),
             length: seconds(10),
         }

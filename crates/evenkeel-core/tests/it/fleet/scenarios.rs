@@ -1,6 +1,7 @@
 //! The scenarios of `cargo xtask bench fleet`, in virtual time. `cargo test -p evenkeel-core --test it --
 //! --ignored --nocapture fleet::scenarios::table` prints all of them for every strategy.
 
+use evenkeel_core::strategy::{Adaptive, Tuning};
 use evenkeel_core::{Nanos, StrategyName, StrategySettings};
 
 use super::{Fault, Fleet, Report};
@@ -65,6 +66,27 @@ fn line(what: &str, report: &Report) {
     );
 }
 
+/// The strategy, with other constants where the environment has them.
+fn tuned(name: StrategyName) -> StrategySettings {
+    if name != StrategyName::adaptive {
+        return name.into();
+    }
+    let default = Tuning::default();
+    let or = |name: &str, default: u32| number(name, default.into()) as u32;
+    let size = |name: &str, default: usize| number(name, default as f64) as usize;
+    StrategySettings::adaptive(Adaptive::tuned(Tuning {
+        all: size("ADAPTIVE_ALL", default.all),
+        draws: (size("ADAPTIVE_DRAWS", default.draws.0), default.draws.1),
+        even_percent: or("ADAPTIVE_EVEN", default.even_percent),
+        failure_percent: or("ADAPTIVE_FAILURE", default.failure_percent),
+        requests_per_trial: or("ADAPTIVE_TRIALS", default.requests_per_trial),
+        trial_ms: (or("ADAPTIVE_TRIAL", default.trial_ms.0), default.trial_ms.1),
+        halvings: or("ADAPTIVE_HALVINGS", default.halvings),
+        waiting: or("ADAPTIVE_WAITING", default.waiting.into()) == 1,
+        returning: or("ADAPTIVE_RETURNING", default.returning.into()) == 1,
+    }))
+}
+
 #[test]
 #[ignore = "prints a table: FLEET_N, FLEET_LOAD, FLEET_BALANCERS, FLEET_SEEDS, FLEET_SCENARIO, FLEET_STRATEGY choose"]
 fn table() {
@@ -89,8 +111,9 @@ fn table() {
             if chosen("FLEET_STRATEGY", name.as_str()) {
                 continue;
             }
-            let mut fleet = fleet(scenario, *name, n, load);
+            let mut fleet = fleet(scenario, tuned(*name), n, load);
             fleet.balancers = balancers;
+            fleet.detectors = number("FLEET_DETECTORS", 1.0) == 1.0;
             line(&format!("  {name}"), &fleet.run_all(0..seeds));
         }
     }

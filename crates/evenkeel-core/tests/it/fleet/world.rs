@@ -8,7 +8,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::net::SocketAddr;
 
 use evenkeel_core::{
-    EjectionSettings, Evidence, Instance, Lease, Nanos, Outcome, PickContext, PickRequest, Rng,
+    EjectionSettings, Evidence, Instance, Lease, Mode, Nanos, Outcome, PickContext, PickRequest, Rng,
     ServiceSettings, ServiceState, Slot, Weight,
 };
 
@@ -67,10 +67,14 @@ pub(super) struct World<'a> {
 }
 
 fn settings(fleet: &Fleet) -> ServiceSettings {
+    let mode = if fleet.detectors { Mode::Enforce } else { Mode::Off };
     ServiceSettings {
         strategy: fleet.strategy.clone(),
         ejection: EjectionSettings {
             consecutive_failures: fleet.ejects_at,
+            on_burst: mode,
+            on_error_rate: mode,
+            on_slow: mode,
             ..EjectionSettings::default()
         },
         ..ServiceSettings::new("web")
