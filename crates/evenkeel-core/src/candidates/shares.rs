@@ -10,10 +10,6 @@ use super::priority::Loads;
 use super::{Prospect, candidates, score};
 use crate::{Nanos, ServiceSettings, Share};
 
-/// The thresholds of scores.
-const THRESHOLD: f64 = 0.5;
-const RECOVERY: f64 = 0.8;
-
 /// Shares of the candidates, in slot order.
 pub(super) struct Shared {
     pub(super) shares: Vec<Share>,
@@ -31,12 +27,14 @@ pub(super) fn full(all: &[Prospect<'_>]) -> Shared {
 
 /// By what is known of each, and by the part of the requests that its priority gets.
 pub(super) fn of(all: &[Prospect<'_>], loads: &Loads, settings: &ServiceSettings, now: Nanos) -> Shared {
+    let threshold = f64::from(settings.ejection.threshold);
+    let recovery = f64::from(settings.ejection.recovery_threshold).max(threshold);
     let mut moves = false;
     let parts: Vec<f64> = candidates(all)
         .map(|prospect| {
             let (started, grows) = settings.slow_start.part(prospect, now);
             moves |= grows || prospect.recovery != Share::FULL;
-            started * prospect.recovery.as_f64() * score::part(prospect.score, THRESHOLD, RECOVERY)
+            started * prospect.recovery.as_f64() * score::part(prospect.score, threshold, recovery)
         })
         .collect();
     let mut weights = Loads::new();

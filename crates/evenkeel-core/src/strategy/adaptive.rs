@@ -28,7 +28,8 @@
 //! - **Recovered**: an idle candidate whose last answer was good is equal to the others at once, and its response time
 //!   has no say until it has requests in flight. Without this it takes a trial each for every step of the smoothed
 //!   time.
-//! - **Reduced**: a candidate with less than the full share takes part in that part of comparisons.
+//! - **Reduced**: a candidate with less than the full share takes part in that part of comparisons, and what it has
+//!   in flight counts for as much more: with a tenth of a share, a second request waits until others have ten.
 //!
 //! # Where the constants come from
 //!
@@ -152,6 +153,7 @@ impl Strategy for Adaptive {
                 weight,
                 per_weight: 1.0 / weight as f32,
                 share: candidates.share(index),
+                per_share: 1.0 / candidates.share(index).as_f64() as f32,
             })
         });
         let entries: Box<[Entry]> = entries.collect();
@@ -186,6 +188,16 @@ struct Entry {
     weight: u32,
     per_weight: f32,
     share: Share,
+    per_share: f32,
+}
+
+impl Entry {
+    /// `(in_flight + 1) / weight`, where requests in flight at a reduced candidate count for as many as they would
+    /// be at its full share: else it would soon have as many as the others.
+    #[inline(always)]
+    fn rank(&self, in_flight: u32) -> f32 {
+        (in_flight as f32 * self.per_share + 1.0) * self.per_weight
+    }
 }
 
 #[derive(Debug)]
@@ -240,7 +252,7 @@ impl Choice {
     fn cost(&self, entry: &Entry, moment: &Moment<'_>) -> f32 {
         let stats = &*entry.stats;
         let in_flight = entry.load.get();
-        let rank = (in_flight + 1) as f32 * entry.per_weight;
+        let rank = entry.rank(in_flight);
         if !moment.tried.is_empty() && moment.tried.contains(&entry.slot) {
             return f32::INFINITY;
         }
@@ -278,7 +290,7 @@ impl Choice {
         moment: &Moment<'_>,
     ) -> f32 {
         let stats = &*entry.stats;
-        let rank = (in_flight + 1) as f32 * entry.per_weight;
+        let rank = entry.rank(in_flight);
         if in_flight == 0 && (unused > moment.trial || stats.last_used() == Nanos::ZERO) {
             return 0.0;
         }

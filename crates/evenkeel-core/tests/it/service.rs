@@ -8,3 +8,4 @@ mod faults;
 mod model;
 mod operations;
 mod regions;
+mod switching;
