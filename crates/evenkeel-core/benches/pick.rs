@@ -124,6 +124,7 @@ fn targets(name: StrategyName) -> Option<[f64; 3]> {
         "adaptive" => [35.0, 35.0, 35.0],
         "power_of_two" => [12.0, 15.0, 25.0],
         "peak_ewma" => [20.0, 25.0, 35.0],
+        "hot_cold" => [25.0, 25.0, 25.0],
         "consistent_hash" => [25.0, 45.0, 80.0],
         "maglev" => [8.0, 8.0, 10.0],
         "rendezvous" => [12.0, 70.0, 650.0],

@@ -4,8 +4,9 @@
 //! Three times, which fade at their own speeds while nothing is heard of the instance:
 //!
 //! - **usual**: a smoothed response time of successes in which one sample counts for at most
-//!   [`SURPRISE`] times the value before, so that one slow request is no slow instance. It halves every 7 s
-//!   without requests (a time constant of 10 s), after which a slow instance is tried again.
+//!   [`SURPRISE`] times the value before, so that one slow request is no slow instance. It halves every 2 s
+//!   without requests, so that a slow instance is tried again: one 20 times slower than the others every 9 s. (Peak EWMA's
+//!   usual time constant of 10 s is a half-life of 7, which makes that 30 s, too long to wait for a recovered one.)
 //! - **peak**: the slowest success of late. It jumps up at once and halves every second: a peak of 2 s on an instance
 //!   that usually takes 10 ms counts double for 6.6 s and is gone after 7.7 s. With one time constant of 10 s, as
 //!   peak EWMA has it elsewhere, that takes 46 s.
@@ -24,12 +25,10 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::math::exp2_neg;
 use crate::{Nanos, Stats};
 
-/// Halves what is usual: a time constant of 10 s.
-const USUAL_HALF_LIFE: f64 = 7e9;
+/// Halves what is usual; a sample after such a pause weighs as much as all before it.
+const USUAL_HALF_LIFE: f64 = 2e9;
 /// Halves peaks and the cost of failures.
 const PEAK_HALF_LIFE: f64 = 1e9;
-/// A sample after a pause of this length weighs as much as all before it.
-const PAUSE_HALF_LIFE: f64 = 2e9;
 /// Least weight of one sample in what is usual.
 const USUAL_GAIN: f64 = 1.0 / 8.0;
 /// How many times the usual one sample counts at most: a lasting slowdown is caught up with by 3/8 a request.
@@ -82,7 +81,7 @@ impl Pace {
     pub(crate) fn on_success(&self, time: Nanos, now: Nanos) {
         let time = time.0.max(1) as f64;
         let pause = self.pause(now);
-        let news = 1.0 - exp2_neg(pause * (1.0 / PAUSE_HALF_LIFE));
+        let news = 1.0 - exp2_neg(pause * (1.0 / USUAL_HALF_LIFE));
         let faded = exp2_neg(pause * (1.0 / PEAK_HALF_LIFE));
         let usual = self.usual.load(Relaxed) as f64;
         let usual = if usual == 0.0 {
@@ -106,7 +105,7 @@ impl Pace {
 
     pub(crate) fn on_failure(&self, time: Option<Nanos>, now: Nanos) {
         let pause = self.pause(now);
-        let news = 1.0 - exp2_neg(pause * (1.0 / PAUSE_HALF_LIFE));
+        let news = 1.0 - exp2_neg(pause * (1.0 / USUAL_HALF_LIFE));
         let faded = exp2_neg(pause * (1.0 / PEAK_HALF_LIFE));
         let share = f64::from(f32::from_bits(self.share.load(Relaxed)));
         let share = self.fold_share(share, 0.0, news).max(LEAST_SHARE);
@@ -259,14 +258,14 @@ mod tests {
         let stats = steady();
         (0..60).for_each(|_| ok(&stats, 2000, at(100.0)));
         let slow = stats.expected_time(at(100.0));
-        assert!((stats.expected_time(at(107.0)) / slow - 0.5).abs() < 1e-9);
-        assert!((stats.expected_time(at(121.0)) / slow - 0.125).abs() < 1e-9);
+        assert!((stats.expected_time(at(102.0)) / slow - 0.5).abs() < 1e-9);
+        assert!((stats.expected_time(at(106.0)) / slow - 0.125).abs() < 1e-9);
         // A trial that does not answer restores it.
-        stats.on_start(at(121.0));
-        assert_eq!(stats.expected_time(at(121.0)), slow);
+        stats.on_start(at(120.0));
+        assert_eq!(stats.expected_time(at(120.0)), slow);
         // One that does replaces it.
-        ok(&stats, 10, at(121.0));
-        assert!(stats.expected_time(at(121.0)) < 20.0 * MS);
+        ok(&stats, 10, at(120.0));
+        assert!(stats.expected_time(at(120.0)) < 20.0 * MS);
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod consistent_hash;
 mod geographical;
 mod health_aware_least_connections;
 mod health_weighted_round_robin;
+mod hot_cold;
 mod least_connections;
 mod least_response_time;
 mod maglev;
@@ -152,6 +153,7 @@ strategies! {
     least_connections => least_connections::LeastConnections, "the candidate with the fewest requests in flight per weight";
     power_of_two => power_of_two::PowerOfTwo, "two candidates drawn by weight, or more while some are slow or fail, the one with the fewest requests in flight per weight";
     peak_ewma => peak_ewma::PeakEwma, "two candidates drawn by weight, the one with the lower peak response time per request in flight and weight";
+    hot_cold => hot_cold::HotCold, "of a pool of candidates those that are not among the most loaded, and of these the one with the shortest expected time";
     least_response_time => least_response_time::LeastResponseTime, "the candidate with the shortest expected time to a successful response";
     adaptive => adaptive::Adaptive, "the candidate with the least work before it per weight, where slow, failing and silent ones count for more";
     consistent_hash => consistent_hash::ConsistentHash, "the owner of the request's key on a ring of virtual nodes, as many as its weight";

@@ -8,14 +8,23 @@ use std::f64::consts::LN_2;
 #[inline]
 #[must_use]
 pub fn exp2_neg(x: f64) -> f64 {
+    if x < 1.0 {
+        // Most of those who ask do so after a moment.
+        return parabola(x.max(0.0));
+    }
     let whole = x as u64;
     if whole >= 1022 {
         return 0.0;
     }
     // The exponent field holds 1023 for 2^0.
     let power = f64::from_bits((1023 - whole) << 52);
-    let part = (x - whole as f64).max(0.0);
-    power * (1.0 - part * (LN_2 - (LN_2 - 0.5) * part))
+    power * parabola((x - whole as f64).max(0.0))
+}
+
+/// From 1 at 0 to 0.5 at 1.
+#[inline]
+fn parabola(x: f64) -> f64 {
+    1.0 - x * (LN_2 - (LN_2 - 0.5) * x)
 }
 
 #[cfg(test)]

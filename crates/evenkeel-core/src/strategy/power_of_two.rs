@@ -16,7 +16,7 @@
 //! many times the median it takes, times what its failures cost (`1 + 4 (1/s − 1)` with `s` its share of successes, as
 //! for [`crate::Stats::expected_time`]), up to 253. Not "never": where the others are overloaded, slow ones and those
 //! that fail now and then are capacity. A poor one that was not asked for [`TRIAL`] counts as any other, once: its
-//! answer shows whether it still is. With nobody poor, a pick does what it did before, and reads one number more.
+//! answer shows whether it still is, and after failures in a row it is asked less often. With nobody poor, a pick does what it did before, and reads one number more.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
@@ -38,6 +38,8 @@ const MOST: usize = 8;
 /// A poor instance is tried so often. After such a pause an answer weighs two thirds, so that one 200 times slower than
 /// the rest is back after four good ones.
 const TRIAL: Nanos = Nanos::from_secs(3);
+/// How many times as long a run of failures makes that pause, at most.
+const LONGEST: u32 = 4;
 /// How often the candidates are looked at.
 const LOOK: Nanos = Nanos::from_secs(1);
 
@@ -253,10 +255,12 @@ impl Fleet {
     fn factor(&self, index: usize, now: Nanos) -> f32 {
         let instance = &self.instances[index];
         let factor = f32::from_bits(instance.factor.load(Relaxed));
-        if factor > GOOD && now.since(instance.stats.last_used()) >= TRIAL {
+        if factor == GOOD {
             return GOOD;
         }
-        factor
+        let failures = instance.stats.consecutive_failures().min(LONGEST - 1);
+        let pause = now.since(instance.stats.last_used()).0 / u64::from(failures + 1);
+        if pause < TRIAL.0 { factor } else { GOOD }
     }
 
     /// Marks the poor. O(n).

@@ -9,6 +9,7 @@ mod fleet;
 mod geographical;
 mod health_aware_least_connections;
 mod health_weighted_round_robin;
+mod hot_cold;
 mod keyed;
 mod least_connections;
 mod least_response_time;

@@ -29,7 +29,7 @@ pub(crate) fn split(name: StrategyName) -> Split {
         "health_aware_least_connections" | "adaptive_health_aware" | "resource_aware" => {
             Split::Chance { by_weight: true }
         }
-        "adaptive" | "least_response_time" | "peak_ewma" => Split::Measured,
+        "adaptive" | "least_response_time" | "peak_ewma" | "hot_cold" => Split::Measured,
         // Where nobody says where requests come from.
         "geographical" => split(StrategyName::DEFAULT),
         other => panic!("{other}: say in tests/it/rows.rs what it promises"),
