@@ -70,23 +70,12 @@ impl Strategy for HotCold {
         });
         let entries: Box<[Entry]> = entries.collect();
         let size = pool_size(entries.len());
-        let hottest = (QUANTILE * size.saturating_sub(1) as f64) as u32;
         if weights.windows(2).all(|pair| pair[0] == pair[1]) {
             let pool = Steps::new(entries.len(), seed);
-            return Box::new(Pooled {
-                entries,
-                size,
-                hottest,
-                pool,
-            });
+            return Box::new(Pooled { entries, size, pool });
         }
         let pool = Alias::new((0..).zip(weights.iter().copied()));
-        Box::new(Pooled {
-            entries,
-            size,
-            hottest,
-            pool,
-        })
+        Box::new(Pooled { entries, size, pool })
     }
 
     fn refresh_every(&self) -> Option<Nanos> {
@@ -117,12 +106,13 @@ impl Entry {
     }
 }
 
-/// Indexes for a pool.
+/// Distinct indexes for a pool.
 trait Pool: std::fmt::Debug + Send + Sync + 'static {
-    fn fill(&self, pool: &mut [u32], rng: &mut Rng);
+    /// Fills `pool` from the front; how many there are.
+    fn fill(&self, pool: &mut [u32], rng: &mut Rng) -> usize;
 }
 
-/// Without replacement: from a random place on in steps of a length that shares no factor with the number of all.
+/// From a random place on in steps of a length that shares no factor with the number of all.
 #[derive(Debug)]
 struct Steps {
     n: u32,
@@ -151,7 +141,8 @@ fn gcd(a: u32, b: u32) -> u32 {
 
 impl Pool for Steps {
     #[inline]
-    fn fill(&self, pool: &mut [u32], rng: &mut Rng) {
+    fn fill(&self, pool: &mut [u32], rng: &mut Rng) -> usize {
+        let count = pool.len();
         let bits = rng.next_u64();
         let length = self.lengths[bits as usize % STEPS];
         let mut at = (((bits >> 32) * u64::from(self.n)) >> 32) as u32;
@@ -160,19 +151,31 @@ impl Pool for Steps {
             at += length;
             at -= if at >= self.n { self.n } else { 0 };
         }
+        count
     }
 }
 
-/// By weight, with replacement. The draws of one pick are multiples of one random number, offset by another: any two of
-/// them are independent.
+/// By weight.
 impl Pool for Alias {
     #[inline]
-    fn fill(&self, pool: &mut [u32], rng: &mut Rng) {
-        let (mut bits, step) = (rng.next_u64(), rng.next_u64());
-        for place in pool {
-            *place = self.draw(bits).unwrap_or(0);
-            bits = bits.wrapping_add(step);
+    fn fill(&self, pool: &mut [u32], rng: &mut Rng) -> usize {
+        let (mut count, mut seen) = (0, 0u64);
+        for _ in 0..2 * pool.len() {
+            let Some(index) = self.draw(rng.next_u64()) else {
+                break;
+            };
+            // A bit for several indexes: only where it is set, all must be looked at.
+            let bit = 1 << (index % 64);
+            if seen & bit == 0 || !pool[..count].contains(&index) {
+                seen |= bit;
+                pool[count] = index;
+                count += 1;
+                if count == pool.len() {
+                    break;
+                }
+            }
         }
+        count
     }
 }
 
@@ -181,24 +184,24 @@ struct Pooled<P> {
     entries: Box<[Entry]>,
     /// Candidates in a pool.
     size: usize,
-    /// More than so many that are less loaded make one hot.
-    hottest: u32,
     pool: P,
 }
 
 impl<P: Pool> Picker for Pooled<P> {
     fn pick(&self, _request: &PickRequest<'_>, cx: &mut PickContext) -> Result<Slot, NoPick> {
         let mut pool = [0; POOL];
-        let pool = &mut pool[..self.size];
-        self.pool.fill(pool, &mut cx.rng);
+        let count = self.pool.fill(&mut pool[..self.size], &mut cx.rng);
+        let pool = &pool[..count];
+        // More than so many that are less loaded make one hot.
+        let hottest = (QUANTILE * count.saturating_sub(1) as f64) as u32;
         let mut loads = [f32::INFINITY; POOL];
-        for (load, index) in loads.iter_mut().zip(&*pool) {
+        for (load, index) in loads.iter_mut().zip(pool) {
             *load = self.entries[*index as usize].load();
         }
         let lesser = lesser(&loads);
         let mut best = (f64::INFINITY, None);
         for ((index, load), lesser) in pool.iter().zip(&loads).zip(lesser) {
-            if lesser > self.hottest {
+            if lesser > hottest {
                 continue;
             }
             let entry = &self.entries[*index as usize];
@@ -268,16 +271,22 @@ mod tests {
     }
 
     #[test]
-    fn pools_by_weight() {
-        let table = Alias::new([(0, 1), (1, 3)].into_iter());
+    fn pools_by_weight_are_distinct_too() {
+        let table = Alias::new((0..40).map(|index| (index, if index < 20 { 1 } else { 3 })));
         let mut rng = Rng::new(1);
-        let mut heavy = 0;
+        let (mut heavy, mut all) = (0, 0);
         for _ in 0..1000 {
-            let mut pool = [0; POOL];
-            table.fill(&mut pool, &mut rng);
-            heavy += pool.iter().sum::<u32>();
+            let mut pool = [0; 4];
+            assert_eq!(table.fill(&mut pool, &mut rng), 4);
+            assert!((1..4).all(|index| !pool[..index].contains(&pool[index])));
+            heavy += pool.iter().filter(|index| **index >= 20).count();
+            all += 4;
         }
-        assert!((11_700..12_300).contains(&heavy), "{heavy}");
+        // Three quarters, a little less as none is drawn twice.
+        let share = f64::from(heavy as u32) / f64::from(all);
+        assert!((0.7..0.76).contains(&share), "{share}");
+        let one = Alias::new([(0, 65_535), (1, 1)].into_iter());
+        assert!((1..=2).contains(&one.fill(&mut [0; 2], &mut rng)));
     }
 
     #[test]

@@ -120,7 +120,7 @@ fn who_fails_at_once_attracts_nothing() {
         (fleet.ejects_at, fleet.retries, fleet.length) = (0, 0, seconds(30));
         let report = fleet.run(1);
         assert!(
-            report.fair_share(0, 4..15) < 0.01,
+            report.fair_share(0, 4..15) < 0.02,
             "{n}: {}",
             report.fair_share(0, 4..15)
         );
