@@ -98,7 +98,7 @@ error: there is no strategy `power_of_to`: did you mean `power_of_two`?
   |
 4 |     strategy: power_of_to
   |               ^^^^^^^^^^^
-  = known here: `round_robin`, `weighted_round_robin`, `random`, `weighted_random`, `least_connections`, `power_of_two`, `peak_ewma`, `hot_cold`, `least_response_time`, `consistent_hash`, `maglev`, `rendezvous`, `health_weighted_round_robin`, `health_aware_least_connections`, `adaptive_health_aware`, `resource_aware`, `geographical`
+  = known here: `round_robin`, `weighted_round_robin`, `random`, `weighted_random`, `least_connections`, `power_of_two`, `peak_ewma`, `hot_cold`, `least_response_time`, `adaptive`, `consistent_hash`, `maglev`, `rendezvous`, `health_weighted_round_robin`, `health_aware_least_connections`, `adaptive_health_aware`, `resource_aware`, `geographical`
 
 1 error in bad.yaml
 "#,
@@ -118,7 +118,7 @@ error: there is no strategy `the_fastest`
   |
 4 |     strategy: { name: the_fastest }
   |                       ^^^^^^^^^^^
-  = known here: `round_robin`, `weighted_round_robin`, `random`, `weighted_random`, `least_connections`, `power_of_two`, `peak_ewma`, `hot_cold`, `least_response_time`, `consistent_hash`, `maglev`, `rendezvous`, `health_weighted_round_robin`, `health_aware_least_connections`, `adaptive_health_aware`, `resource_aware`, `geographical`
+  = known here: `round_robin`, `weighted_round_robin`, `random`, `weighted_random`, `least_connections`, `power_of_two`, `peak_ewma`, `hot_cold`, `least_response_time`, `adaptive`, `consistent_hash`, `maglev`, `rendezvous`, `health_weighted_round_robin`, `health_aware_least_connections`, `adaptive_health_aware`, `resource_aware`, `geographical`
 
 1 error in bad.yaml
 "#,
