@@ -303,7 +303,7 @@ pub struct InstanceFile {
         deserialize_with = "tolerated::key"
     )]
     pub zone: Option<String>,
-    /// Labels of your own, shown by the API.
+    /// Labels of your own, shown by the API; the strategy `geographical` can have them as `levels`.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",

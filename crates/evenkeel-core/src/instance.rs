@@ -94,7 +94,7 @@ pub struct Instance {
     pub region: Option<Arc<str>>,
     /// Zone label, if any.
     pub zone: Option<Arc<str>>,
-    /// Free labels; shown, never interpreted.
+    /// Free labels; shown, and interpreted only where a setting names one ([`crate::strategy::Level`]).
     pub metadata: BTreeMap<String, String>,
 }
 
