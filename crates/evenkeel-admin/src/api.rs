@@ -55,22 +55,28 @@ pub(crate) async fn instance(
     path: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<Json<wire::Instance>, Problem> {
     let Path((name, id)) = path.map_err(bad_path)?;
-    let reader = Reader::new(&app, &*find_service(&app, &name)?);
-    let found = reader
-        .view
-        .members()
-        .find(|(_, member, _)| member.instance().id.as_str() == id);
+    Ok(Json(describe_instance(&app, &*find_service(&app, &name)?, &id)?))
+}
+
+/// The instance of this id, as it is now.
+pub(crate) fn describe_instance(app: &App, service: &Service, id: &str) -> Result<wire::Instance, Problem> {
+    let reader = Reader::new(app, service);
+    let mut members = reader.view.members();
+    let found = members.find(|(_, member, _)| member.instance().id.as_str() == id);
     match found {
-        Some((slot, member, status)) => Ok(Json(reader.describe(slot, member, status))),
-        None => Err(Problem::not_found(
-            format!("the service {name:?} has no instance {id:?}"),
-            &id,
-            reader
-                .view
-                .members()
-                .map(|(_, member, _)| member.instance().id.as_str()),
-        )),
+        Some((slot, member, status)) => Ok(reader.describe(slot, member, status)),
+        None => Err(unknown_instance(service, id)),
     }
+}
+
+/// 404 for an id that no instance of the service has.
+pub(crate) fn unknown_instance(service: &Service, id: &str) -> Problem {
+    let view = service.view_full();
+    Problem::not_found(
+        format!("the service {:?} has no instance {id:?}", service.name()),
+        id,
+        view.members().map(|(_, member, _)| member.instance().id.as_str()),
+    )
 }
 
 pub(crate) async fn events(State(app): State<Arc<App>>) -> Json<wire::Events> {
@@ -90,14 +96,14 @@ pub(crate) async fn events(State(app): State<Arc<App>>) -> Json<wire::Events> {
     })
 }
 
-fn bad_path(rejection: PathRejection) -> Problem {
+pub(crate) fn bad_path(rejection: PathRejection) -> Problem {
     Problem::new(
         StatusCode::BAD_REQUEST,
         format!("the path cannot be read: {rejection}"),
     )
 }
 
-fn find_service(app: &App, name: &str) -> Result<Arc<Service>, Problem> {
+pub(crate) fn find_service(app: &App, name: &str) -> Result<Arc<Service>, Problem> {
     app.shared.balancer.service(name).ok_or_else(|| {
         let services = app.shared.balancer.services();
         Problem::not_found(
@@ -112,7 +118,7 @@ fn calendar(app: &App) -> Calendar {
     Calendar::new(SystemTime::now(), app.shared.balancer.clock().now())
 }
 
-fn describe_service(service: &Service) -> wire::Service {
+pub(crate) fn describe_service(service: &Service) -> wire::Service {
     let view = service.view_full();
     let mut instances = wire::InstanceTotals {
         candidates: view.candidates().len() as u64,

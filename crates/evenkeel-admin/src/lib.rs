@@ -1,14 +1,18 @@
-//! The admin side of Evenkeel: probes, metrics and the read API, over HTTP/1.1.
+//! The admin side of Evenkeel: probes, metrics, and the API that reads and changes services, over HTTP/1.1.
 //!
-//! It runs on a thread of its own with a runtime of its own and reads published snapshots and atomics
-//! only, so that a scrape or a dashboard never slows traffic, and busy workers never delay a probe by
-//! more than the scheduler does. Long replies are rendered in chunks while they are read.
+//! It runs on a thread of its own with a runtime of its own. To read, it takes published snapshots and atomics only, so
+//! that a scrape or a dashboard never slows traffic, and busy workers never delay a probe by more than the scheduler
+//! does; to change, it asks the one writer of a service. Long replies are rendered in chunks while they are read.
 //!
-//! Absent on purpose: anything that writes, and with it authentication. Whoever reaches the listener
-//! reads topology and metrics; by default it is bound to loopback, and there answers only to loopback
-//! names, so that a web page cannot read it through a visitor's browser.
+//! Who changes something must know the [`Token`], and who reads from another machine, too; each change is a line in the
+//! log. By default it is bound to loopback, and there answers only to loopback names, so that a web page cannot read
+//! it through a visitor's browser.
+//!
+//! Absent on purpose: persistence. What is changed here lives as long as the process.
 
+mod access;
 mod api;
+mod audit;
 mod chunks;
 mod host;
 mod metrics;
@@ -22,12 +26,15 @@ mod share;
 mod start;
 mod text;
 mod time;
+mod token;
 pub mod wire;
+mod write;
 
 pub use process::ProcessCounters;
 pub use readiness::Readiness;
 pub use start::{AdminHandle, AdminSettings, Shared, StartError, spawn};
 pub use text::{MetricKind, MetricValue, MetricsSource, MetricsText};
+pub use token::{Token, TokenError};
 
 use std::net::SocketAddr;
 
@@ -36,4 +43,5 @@ struct App {
     shared: Shared,
     local: SocketAddr,
     recent: share::RecentPicks,
+    strangers: audit::Strangers,
 }

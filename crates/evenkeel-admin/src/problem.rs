@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use evenkeel_core::InstanceError;
 
 use crate::wire;
 
@@ -27,7 +28,41 @@ impl Problem {
             did_you_mean: None,
             available: Vec::new(),
             available_total: None,
+            errors: Vec::new(),
         }))
+    }
+
+    /// 400 for what stands in `field`.
+    pub(crate) fn field(field: &str, detail: impl ToString) -> Self {
+        let detail = detail.to_string();
+        let mut problem = Self::new(StatusCode::BAD_REQUEST, detail.clone());
+        problem.set_errors([wire::Fault {
+            field: Some(field.to_owned()),
+            detail,
+            help: None,
+        }]);
+        problem
+    }
+
+    /// 400 for what cannot be an instance; the text of the error begins with the field.
+    pub(crate) fn bad_instance(error: InstanceError) -> Self {
+        let detail = error.to_string();
+        // The API has the port in the address.
+        let field = match detail.split_once(':') {
+            Some(("port", _)) | None => "address",
+            Some((field, _)) => field,
+        };
+        Self::field(field, &detail)
+    }
+
+    /// What is wrong with a body, one by one.
+    pub(crate) fn set_errors(&mut self, errors: impl IntoIterator<Item = wire::Fault>) {
+        self.0.errors = errors.into_iter().collect();
+    }
+
+    /// What is wrong and what to do.
+    pub(crate) fn detail(&self) -> &str {
+        &self.0.detail
     }
 
     /// 404 for `asked`, which is none of `names`.

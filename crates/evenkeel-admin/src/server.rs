@@ -7,13 +7,18 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time;
+
+use crate::access::Peer;
 
 /// Connections at a time. A scraper, a probe and a few people need less than ten.
 pub(crate) const MAX_CONNECTIONS: usize = 64;
@@ -36,11 +41,11 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, mut stop: watch
             _ = stop.changed() => break,
             Some(_) = connections.join_next() => by_age.retain(|task| !task.is_finished()),
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     if by_age.len() >= MAX_CONNECTIONS && let Some(oldest) = by_age.pop_front() {
                         oldest.abort();
                     }
-                    let task = connections.spawn(connection(stream, router.clone(), stop.clone()));
+                    let task = connections.spawn(connection(stream, Peer(peer), router.clone(), stop.clone()));
                     by_age.push_back(task);
                 }
                 Err(error) => {
@@ -54,14 +59,19 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, mut stop: watch
     while connections.join_next().await.is_some() {}
 }
 
-async fn connection(stream: TcpStream, router: Router, mut stop: watch::Receiver<()>) {
+async fn connection(stream: TcpStream, peer: Peer, router: Router, mut stop: watch::Receiver<()>) {
     // Without it a reply in two writes waits for an acknowledgement; harmless when it cannot be set.
     let _ = stream.set_nodelay(true);
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        router.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     // How a connection ended concerns only its peer.
     tokio::select! {

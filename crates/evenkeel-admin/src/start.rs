@@ -16,6 +16,7 @@ use tokio::time::MissedTickBehavior;
 use crate::readiness::Readiness;
 use crate::share::{self, RecentPicks};
 use crate::text::MetricsSource;
+use crate::token::Token;
 use crate::{App, ProcessCounters, routes, server};
 
 /// How long [`AdminHandle::shutdown`] waits for the thread.
@@ -36,6 +37,8 @@ pub struct Shared {
     pub readiness: Arc<Readiness>,
     /// The process's own counters.
     pub process: Arc<ProcessCounters>,
+    /// What must be known to change something, or to read from another machine; `None`: nobody does either.
+    pub token: Option<Token>,
     /// Further metrics, such as those of the listeners.
     pub sources: Vec<Box<dyn MetricsSource>>,
 }
@@ -92,7 +95,7 @@ pub fn spawn(settings: AdminSettings, shared: Shared) -> Result<AdminHandle, Sta
     if !local.ip().to_canonical().is_loopback() {
         tracing::warn!(
             address = %local,
-            "the admin listener is open to other machines: whoever reaches it reads topology and metrics"
+            "the admin listener is open to other machines: they need the token, which travels unencrypted"
         );
     }
     let runtime = runtime::Builder::new_current_thread()
@@ -105,6 +108,7 @@ pub fn spawn(settings: AdminSettings, shared: Shared) -> Result<AdminHandle, Sta
     };
     let app = App {
         recent: RecentPicks::new(&shared.balancer),
+        strangers: Default::default(),
         shared,
         local,
     };

@@ -1,4 +1,4 @@
-//! The replies of the read API, as they travel. Public and readable both ways, so that a client
+//! The replies of the API, as they travel. Public and readable both ways, so that a client
 //! written in Rust parses what the server writes.
 //!
 //! Times are RFC 3339 in UTC; every time that says since when comes with its age in seconds, so that a
@@ -175,6 +175,37 @@ pub struct Event {
     pub reason: String,
 }
 
+/// What a change of an instance came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InstanceWritten {
+    /// `registered`, `changed`, `unchanged`, or `stale`: the observation is older than the newest, and was dropped.
+    pub effect: String,
+    /// The instance after it.
+    pub instance: Instance,
+}
+
+/// What a change of a service came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServiceWritten {
+    /// `changed` or `unchanged`.
+    pub effect: String,
+    /// The service after it.
+    pub service: Service,
+}
+
+/// One thing that is wrong with a body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// The key it is about, such as `strategy.table_size`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// What is wrong.
+    pub detail: String,
+    /// What would be right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+}
+
 /// An error (RFC 9457).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
@@ -196,4 +227,7 @@ pub struct Problem {
     /// How many names exist.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub available_total: Option<usize>,
+    /// What is wrong with the body, one by one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<Fault>,
 }

@@ -132,6 +132,7 @@ fn admin(site: &Site, readiness: &Arc<Readiness>) -> Result<AdminHandle, Failed>
         balancer: site.balancer.clone(),
         readiness: Arc::clone(readiness),
         process: Arc::new(ProcessCounters::new(env!("CARGO_PKG_VERSION"))),
+        token: None,
         sources: vec![Box::new(ProxyMetrics(Arc::clone(site.proxy.counters())))],
     };
     evenkeel_admin::spawn(settings, shared).map_err(Failed::start)

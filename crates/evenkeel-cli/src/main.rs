@@ -10,6 +10,7 @@ mod metrics;
 mod resolve;
 mod secrets;
 mod serve;
+mod token;
 mod wiring;
 
 use std::process::ExitCode;

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::args::Serve;
 use crate::exit::Failed;
 use crate::metrics::ProxyMetrics;
-use crate::{limits, wiring};
+use crate::{limits, token, wiring};
 
 /// Signals to end that come this close together are one: `timeout`, terminals and supervisors send to the
 /// process and to its group.
@@ -126,6 +126,7 @@ impl Server {
                 balancer: balancer.clone(),
                 readiness: Arc::clone(&readiness),
                 process: Arc::clone(&process),
+                token: token::of(&config)?,
                 sources: vec![Box::new(ProxyMetrics(Arc::clone(proxy.counters())))],
             },
         )
@@ -193,8 +194,10 @@ impl Server {
         log_listeners(&listened, &proxy.listening());
         match &outcome {
             Ok(config) => {
-                if config.workers != self.config.workers || config.admin.listen != self.config.admin.listen {
-                    tracing::warn!("`workers` and `admin.listen` change with a restart only");
+                let fixed =
+                    |config: &Config| (config.workers, config.admin.clone(), config.state_dir.clone());
+                if fixed(config) != fixed(&self.config) {
+                    tracing::warn!("`workers`, `admin` and `state_dir` change with a restart only");
                 }
                 tracing::info!(
                     services = config.services.len(),

@@ -157,6 +157,7 @@ pub(crate) fn from_flags(arguments: &crate::args::Serve) -> Config {
     };
     Config {
         workers: None,
+        state_dir: None,
         admin: Default::default(),
         drain_delay: std::time::Duration::from_millis(250),
         drain_timeout: std::time::Duration::from_secs(30),

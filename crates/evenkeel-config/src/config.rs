@@ -18,6 +18,8 @@ use crate::strategy::{StrategyFile, StrategyText};
 pub struct Config {
     /// Threads that carry traffic; `None`: one per processor core.
     pub workers: Option<usize>,
+    /// Where what must outlast the process is; `None`: where the system has such things.
+    pub state_dir: Option<String>,
     /// The admin endpoint.
     pub admin: Admin,
     /// After SIGTERM, how long readiness is false before the listeners close.
@@ -144,6 +146,7 @@ impl Config {
     pub fn effective(&self) -> ConfigFile {
         ConfigFile {
             workers: self.workers.map(Into::into),
+            state_dir: self.state_dir.clone(),
             admin: Some((&self.admin).into()),
             drain_delay: Some(self.drain_delay.into()),
             drain_timeout: Some(self.drain_timeout.into()),
@@ -179,6 +182,7 @@ impl From<ConfigFile> for Config {
             .unwrap_or_default();
         Self {
             workers: file.workers.map(Into::into),
+            state_dir: file.state_dir,
             admin: file.admin.unwrap_or_default().into(),
             drain_delay: file.drain_delay.unwrap_or(ConfigFile::DRAIN_DELAY).into(),
             drain_timeout: file.drain_timeout.unwrap_or(ConfigFile::DRAIN_TIMEOUT).into(),

@@ -31,7 +31,16 @@ pub struct ConfigFile {
         deserialize_with = "tolerated::key"
     )]
     pub workers: Option<Whole<1, 1024>>,
-    /// The admin endpoint: probes, metrics and the read API.
+    /// Directory for what must outlast the process: the admin token. It is made when it is not there. Default:
+    /// `$XDG_STATE_HOME/evenkeel`, or `~/.local/state/evenkeel`.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "tolerated::key"
+    )]
+    #[garde(custom(rules::directory))]
+    pub state_dir: Option<String>,
+    /// The admin endpoint: probes, metrics and the API.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",

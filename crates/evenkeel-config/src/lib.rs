@@ -28,6 +28,7 @@ mod settings;
 mod strategy;
 mod syntax;
 mod text;
+mod token_file;
 mod tolerated;
 mod tree;
 mod whole;
@@ -53,4 +54,5 @@ pub use settings::{
 };
 pub use strategy::{Compatibility, NameText, StrategyFile, StrategyText};
 pub use text::{Count, CountLimit, DurationText, OrNone, Ratio, SizeLimit, SizeText};
+pub use token_file::TokenFile;
 pub use whole::Whole;

@@ -12,6 +12,16 @@ pub(crate) fn name(name: &str, (): &()) -> garde::Result {
     })
 }
 
+/// A directory.
+pub(crate) fn directory(path: &Option<String>, (): &()) -> garde::Result {
+    match path.as_deref() {
+        Some("") => Err(garde::Error::new(
+            "this names no directory: write its path, or leave the key out",
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Ids of instances.
 pub(crate) fn id(id: &Option<String>, (): &()) -> garde::Result {
     id.as_deref().map_or(Ok(()), |id| name(id, &()))

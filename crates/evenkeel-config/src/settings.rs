@@ -16,6 +16,7 @@ use crate::address::Bind;
 use crate::policy::{PanicText, RegionList};
 use crate::retry_on::RetryOn;
 use crate::text::{Count, CountLimit, DurationText, Ratio, SizeLimit, SizeText};
+use crate::token_file::TokenFile;
 use crate::tolerated;
 use crate::whole::Whole;
 
@@ -85,10 +86,14 @@ macro_rules! settings {
 }
 
 settings! {
-    /// The admin endpoint: probes, metrics and the read API.
+    /// The admin endpoint: probes, metrics and the API.
     AdminFile => Admin {
         /// Address and port of the admin endpoint. Port 0 lets the system choose; the log names the choice.
         listen: Bind => SocketAddr = Bind::loopback(9901),
+        /// File with the token (16 bytes or more, `openssl rand -hex 32`) that changing something through the API takes, and
+        /// reading from another machine. With `none` it is the file `admin-token` in `state_dir`, which is made at the start
+        /// when it is not there.
+        token_file: TokenFile => Option<String> = TokenFile(None),
     }
 
     /// What a client may send. What is above a limit is answered with 400, 413, 414 or 431, and a connection too many with 503.

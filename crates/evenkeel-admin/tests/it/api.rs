@@ -208,34 +208,44 @@ fn what_is_not_there_is_a_problem_with_a_suggestion() {
 }
 
 #[test]
-fn only_reading_is_allowed() {
+fn every_path_has_its_methods() {
     let fleet = Fleet::new(usual());
+    let read = "GET, HEAD";
     let paths = [
-        "/livez",
-        "/readyz",
-        "/metrics",
-        "/api/v1/services",
-        "/api/v1/services/web",
-        "/api/v1/services/web/instances",
-        "/api/v1/services/web/instances/web-1",
-        "/api/v1/events",
+        ("/livez", read),
+        ("/readyz", read),
+        ("/metrics", read),
+        ("/api/v1/services", read),
+        ("/api/v1/services/web", "GET, HEAD, PATCH"),
+        ("/api/v1/services/web/instances", read),
+        ("/api/v1/services/web/instances/web-1", "GET, HEAD, PUT, DELETE"),
+        ("/api/v1/services/web/instances/web-1/health", "PUT"),
+        ("/api/v1/services/web/instances/web-1/load", "PUT"),
+        ("/api/v1/services/web/instances/web-1/drain", "POST"),
+        ("/api/v1/services/web/instances/web-1/undrain", "POST"),
+        ("/api/v1/events", read),
     ];
-    for path in paths {
+    for (path, allowed) in paths {
         let send = |method: &str| {
             ask(
                 fleet.address(),
                 &format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"),
             )
         };
-        for method in ["POST", "DELETE", "OPTIONS", "BREW"] {
+        let methods: Vec<&str> = allowed.split(", ").collect();
+        for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"] {
+            if methods.contains(&method) {
+                continue;
+            }
             let reply = send(method);
             assert_eq!(reply.status, 405, "{method} {path}");
-            assert_eq!(reply.header("allow"), Some("GET, HEAD"), "{}", reply.head);
+            assert_eq!(reply.header("allow"), Some(allowed), "{}", reply.head);
             assert_eq!(reply.header("content-type"), Some("application/problem+json"));
             assert_eq!(reply.json()["status"], 405);
         }
         let (head, get) = (send("HEAD"), send("GET"));
         assert_eq!(head.status, get.status, "{path}");
+        assert_eq!(get.status == 405, !methods.contains(&"GET"), "{path}");
         assert_eq!(head.body, "", "{path}");
         assert_eq!(head.header("content-type"), get.header("content-type"));
         assert!(!get.body.is_empty());

@@ -111,11 +111,12 @@ impl Fleet {
     }
 
     /// What `ask` returns, while writers run: a change is answered when it is in force.
-    pub(crate) fn serve<R: Send>(&self, ask: impl FnOnce() -> R + Send) -> R {
+    pub(crate) fn serve<R: Send>(&self, ask: impl FnOnce(SocketAddr) -> R + Send) -> R {
+        let address = self.address();
         std::thread::scope(|scope| {
             let (done, end) = tokio::sync::oneshot::channel();
             let asking = scope.spawn(move || {
-                let reply = ask();
+                let reply = ask(address);
                 let _ = done.send(());
                 reply
             });

@@ -9,3 +9,4 @@ mod fleet;
 mod metrics;
 mod peers;
 mod probes;
+mod writes;

@@ -118,6 +118,7 @@ fn an_address_in_use_is_an_error_that_helps() {
         balancer: Balancer::new(Clock::start(), 1),
         readiness: Arc::new(Readiness::default()),
         process: Arc::new(ProcessCounters::new("1")),
+        token: None,
         sources: Vec::new(),
     };
     let error = spawn(AdminSettings { listen: taken }, shared)
@@ -139,6 +140,7 @@ fn an_address_of_another_machine_is_an_error_that_helps() {
         balancer: Balancer::new(Clock::start(), 1),
         readiness: Arc::new(Readiness::default()),
         process: Arc::new(ProcessCounters::new("1")),
+        token: None,
         sources: Vec::new(),
     };
     // A documentation address (RFC 5737) belongs to no interface.

@@ -14,3 +14,4 @@ mod peers;
 mod reload;
 mod startup;
 mod support;
+mod token;

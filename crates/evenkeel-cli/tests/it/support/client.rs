@@ -49,7 +49,7 @@ impl Client {
         self.exchange(method, path, body, None).await
     }
 
-    async fn exchange(
+    pub(crate) async fn exchange(
         &mut self,
         method: Method,
         path: &str,

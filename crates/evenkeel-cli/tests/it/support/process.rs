@@ -27,7 +27,7 @@ pub(crate) struct Server {
     child: Child,
     log: Arc<Mutex<Vec<String>>>,
     config: PathBuf,
-    _folder: Folder,
+    folder: Folder,
 }
 
 impl Server {
@@ -63,6 +63,8 @@ impl Server {
 
     fn run(folder: Folder, command: &mut Command) -> Self {
         let mut child = command
+            // Never the state of whoever runs the tests.
+            .env("XDG_STATE_HOME", folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -81,8 +83,13 @@ impl Server {
             child,
             log,
             config,
-            _folder: folder,
+            folder,
         }
+    }
+
+    /// Where it keeps its state unless the configuration says otherwise.
+    pub(crate) fn state(&self) -> std::path::PathBuf {
+        self.folder.path().join("evenkeel")
     }
 
     pub(crate) fn config(&self) -> &Path {

@@ -30,7 +30,7 @@ error: wrong kind of value
   |
 1 | hello
   | ^^^^^
-  = write a mapping with keys out of workers, admin, drain_delay, drain_timeout, trusted_proxies, limits, listeners, services, defaults
+  = write a mapping with keys out of workers, state_dir, admin, drain_delay, drain_timeout, trusted_proxies, limits, listeners, services, defaults
 
 1 error in bad.yaml
 "#,
@@ -97,15 +97,15 @@ error: unknown key `strateggy`: did you mean `strategy`?
         input: r#"
 listeners: [{ name: web, bind: 127.0.0.1:8080 }]
 services: [{ name: web, instances: [{ address: 127.0.0.1:9001 }] }]
-state_dir: ./state
+cluster: ./etcd
 "#,
         shown: r#"
-error: unknown key `state_dir`
+error: unknown key `cluster`
  --> bad.yaml:3:1
   |
-3 | state_dir: ./state
-  | ^^^^^^^^^
-  = allowed here: admin, defaults, drain_delay, drain_timeout, limits, listeners, services, trusted_proxies, workers
+3 | cluster: ./etcd
+  | ^^^^^^^
+  = allowed here: admin, defaults, drain_delay, drain_timeout, limits, listeners, services, state_dir, trusted_proxies, workers
 
 1 error in bad.yaml
 "#,
@@ -131,7 +131,7 @@ error: unknown key `port`
   |
 4 | admin: { port: 1 }
   |          ^^^^
-  = allowed here: listen
+  = allowed here: listen, token_file
 
 2 errors in bad.yaml
 "#,
