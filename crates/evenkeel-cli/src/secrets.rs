@@ -1,7 +1,8 @@
-//! Secrets that key the hashes of services, from their files, at start and on every reload.
+//! Secrets that key the hashes and the sessions of services, from their files, at start and on every reload.
 
 use std::fs::File;
 use std::io::Read as _;
+use std::sync::OnceLock;
 
 use evenkeel_config::{Config, Service};
 
@@ -21,21 +22,35 @@ impl Secret {
     }
 }
 
-/// The secret of each service, in the order of the configuration.
-pub(crate) fn read(config: &Config) -> Result<Vec<Option<Secret>>, Failed> {
+/// The secrets of a service.
+pub(crate) struct Secrets {
+    /// Keys the hash of its strategy.
+    pub(crate) hash: Option<Secret>,
+    /// Keys the cookies of its sessions; `None` when they do not stick.
+    pub(crate) session: Option<Secret>,
+}
+
+/// The secrets of each service, in the order of the configuration.
+pub(crate) fn read(config: &Config) -> Result<Vec<Secrets>, Failed> {
     config.services.iter().map(of_service).collect()
 }
 
-fn of_service(service: &Service) -> Result<Option<Secret>, Failed> {
-    let Some(path) = &service.strategy.hash_secret_file else {
-        return Ok(None);
-    };
-    let wrong = |what: String| {
-        Failed::input(format!(
-            "service {}: hash_secret_file {path}: {what}",
-            service.name
-        ))
-    };
+fn of_service(service: &Service) -> Result<Secrets, Failed> {
+    let hash = service.strategy.hash_secret_file.as_deref();
+    let session = service.sticky.as_ref().map(|sticky| match &sticky.secret_file {
+        Some(path) => of_file(service, "sticky.secret_file", path),
+        None => of_process(),
+    });
+    Ok(Secrets {
+        hash: hash
+            .map(|path| of_file(service, "hash_secret_file", path))
+            .transpose()?,
+        session: session.transpose()?,
+    })
+}
+
+fn of_file(service: &Service, key: &str, path: &str) -> Result<Secret, Failed> {
+    let wrong = |what: String| Failed::input(format!("service {}: {key} {path}: {what}", service.name));
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes))
@@ -51,5 +66,42 @@ fn of_service(service: &Service) -> Result<Option<Secret>, Failed> {
             "{length} bytes; make it at least {SHORTEST}, with `openssl rand -hex 16`"
         )));
     }
-    Ok(Some(Secret(bytes)))
+    Ok(Secret(bytes))
+}
+
+/// A secret that only this process has, the same as long as it runs.
+fn of_process() -> Result<Secret, Failed> {
+    static MADE: OnceLock<[u8; 32]> = OnceLock::new();
+    let bytes = match MADE.get() {
+        Some(bytes) => bytes,
+        None => {
+            let mut bytes = [0; 32];
+            File::open("/dev/urandom")
+                .and_then(|mut file| file.read_exact(&mut bytes))
+                .map_err(|error| {
+                    Failed::start(format!(
+                        "/dev/urandom: {error}; no secret can be made for sessions"
+                    ))
+                })?;
+            MADE.get_or_init(|| bytes)
+        }
+    };
+    Ok(Secret(bytes.to_vec()))
+}
+
+/// Says which services have sessions that end with this process.
+pub(crate) fn warn_of_short_sessions(config: &Config) {
+    for service in &config.services {
+        if service
+            .sticky
+            .as_ref()
+            .is_some_and(|sticky| sticky.secret_file.is_none())
+        {
+            tracing::warn!(
+                service = %service.name,
+                "sessions end when this process does, and other processes do not know them; name a file in \
+                 `sticky.secret_file` to keep them"
+            );
+        }
+    }
 }

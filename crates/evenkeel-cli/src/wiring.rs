@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use evenkeel_config::{Config, HealthCheck, Listener, Probe, Route, Service, StrategyFile};
-use evenkeel_core::Instance;
-use evenkeel_proxy::{ListenerSettings, Proxy, ProxySettings, RetryOn, RouteSettings, UpstreamSettings};
+use evenkeel_config::{Config, HealthCheck, Listener, Probe, Route, SameSite, Service, Sticky, StrategyFile};
+use evenkeel_core::{Instance, ServiceSettings, SessionKey};
+use evenkeel_proxy::{
+    ListenerSettings, Proxy, ProxySettings, RetryOn, RouteSettings, StickyCookie, UpstreamSettings,
+};
 use evenkeel_runtime::{Balancer, CheckKind, CheckSettings, ServiceSpec};
 
 use crate::exit::Failed;
 use crate::resolve;
-use crate::secrets::{self, Secret};
+use crate::secrets::{self, Secret, Secrets};
 
 /// Puts a configuration in force, all or nothing.
 pub(crate) async fn put_in_force(
@@ -27,19 +29,41 @@ pub(crate) async fn put_in_force(
     let settings = settings(config, balancer)
         .ok_or_else(|| Failed::start("a service vanished while the configuration was put in force"))?;
     proxy.configure(settings, sockets).await;
+    secrets::warn_of_short_sessions(config);
     Ok(())
 }
 
 /// What the balancer is to run; `instances` and `secrets` are those of the services.
-fn specs(config: &Config, instances: Vec<Vec<Instance>>, secrets: &[Option<Secret>]) -> Vec<ServiceSpec> {
+fn specs(config: &Config, instances: Vec<Vec<Instance>>, secrets: &[Secrets]) -> Vec<ServiceSpec> {
     let services = config.services.iter().zip(instances).zip(secrets);
+    let session_key = |service: &Service, secret: &Secret| SessionKey::new(secret.bytes(), &service.name);
     services
-        .map(|((service, instances), secret)| ServiceSpec {
-            settings: service.settings(secret.as_ref().map(Secret::bytes)),
+        .map(|((service, instances), secrets)| ServiceSpec {
+            settings: ServiceSettings {
+                sessions: secrets
+                    .session
+                    .as_ref()
+                    .map(|secret| session_key(service, secret)),
+                ..service.settings(secrets.hash.as_ref().map(Secret::bytes))
+            },
             instances,
             check: service.health_check.as_ref().map(check),
         })
         .collect()
+}
+
+fn sticky(sticky: &Sticky) -> StickyCookie {
+    StickyCookie {
+        name: sticky.cookie.as_str().into(),
+        path: sticky.path.as_str().into(),
+        ttl: sticky.ttl,
+        secure: sticky.secure,
+        same_site: match sticky.same_site {
+            SameSite::Strict => evenkeel_proxy::SameSite::Strict,
+            SameSite::Lax => evenkeel_proxy::SameSite::Lax,
+            SameSite::None => evenkeel_proxy::SameSite::None,
+        },
+    }
 }
 
 fn check(check: &HealthCheck) -> CheckSettings {
@@ -110,7 +134,7 @@ fn settings(config: &Config, balancer: &Balancer) -> Option<ProxySettings> {
             },
             retry_attempts: service.retry.attempts,
             retry_budget: service.retry.budget,
-            sticky: None,
+            sticky: service.sticky.as_ref().map(sticky),
             strip_load_reports: service.orca.strip,
             max_connections: service.pool.connections_per_instance.unwrap_or(u32::MAX),
             max_idle: service.pool.idle_per_instance as usize,
@@ -187,6 +211,7 @@ pub(crate) fn from_flags(arguments: &crate::args::Serve) -> Config {
             slow_start: Default::default(),
             circuit_breaker: Default::default(),
             retry: Default::default(),
+            sticky: None,
             orca: Default::default(),
             timeouts: Default::default(),
             pool: Default::default(),

@@ -166,6 +166,7 @@ fn services(file: &ConfigFile, found: &mut Vec<Finding>) {
         instances(service, &at, found);
         health_check(service, defaults, &at, found);
         circuit_breaker(service, defaults, &at, found);
+        sticky(service, defaults, &at, found);
     }
 }
 
@@ -295,6 +296,31 @@ fn circuit_breaker(service: &ServiceFile, defaults: &DefaultsFile, at: &Path, fo
         found.push(Finding {
             absence,
             ..Finding::new(at.then("circuit_breaker").then(key), text)
+        });
+    }
+}
+
+fn sticky(service: &ServiceFile, defaults: &DefaultsFile, at: &Path, found: &mut Vec<Finding>) {
+    let own = service.sticky.clone();
+    let Some(merged) = overlay(own.clone(), defaults.sticky.clone()) else {
+        return;
+    };
+    // What the service does not write itself stands in the defaults.
+    let own: Vec<&str> = own
+        .unwrap_or_default()
+        .misplaced()
+        .into_iter()
+        .map(|(key, ..)| key)
+        .collect();
+    for (key, text, absence) in merged.misplaced() {
+        let at = if own.contains(&key) || defaults.sticky.is_none() {
+            at.clone()
+        } else {
+            at!["defaults"]
+        };
+        found.push(Finding {
+            absence,
+            ..Finding::new(at.then("sticky").then(key), text)
         });
     }
 }

@@ -11,6 +11,7 @@ use crate::health_check::{HealthCheckFile, HttpCheckFile, TcpCheckFile};
 use crate::settings::{
     Admin, CircuitBreaker, Health, Limits, ListenerTimeouts, Locality, Orca, Pool, Retry, SlowStart, Timeouts,
 };
+use crate::sticky::Sticky;
 use crate::strategy::{StrategyFile, StrategyText};
 
 /// A valid configuration.
@@ -70,6 +71,8 @@ pub struct Service {
     pub circuit_breaker: CircuitBreaker,
     /// Further tries on other instances.
     pub retry: Retry,
+    /// Sessions that stick to an instance, if they do.
+    pub sticky: Option<Sticky>,
     /// What instances say of their load.
     pub orca: Orca,
     /// How long an instance may take.
@@ -243,6 +246,7 @@ impl From<ServiceFile> for Service {
             slow_start: file.slow_start.unwrap_or_default().into(),
             circuit_breaker: file.circuit_breaker.unwrap_or_default().into(),
             retry: file.retry.unwrap_or_default().into(),
+            sticky: file.sticky.map(Into::into),
             orca: file.orca.unwrap_or_default().into(),
             timeouts: file.timeouts.unwrap_or_default().into(),
             pool: file.pool.unwrap_or_default().into(),
@@ -262,6 +266,7 @@ impl From<&Service> for ServiceFile {
             slow_start: Some((&service.slow_start).into()),
             circuit_breaker: Some((&service.circuit_breaker).into()),
             retry: Some((&service.retry).into()),
+            sticky: service.sticky.as_ref().map(Into::into),
             orca: Some((&service.orca).into()),
             timeouts: Some((&service.timeouts).into()),
             pool: Some((&service.pool).into()),

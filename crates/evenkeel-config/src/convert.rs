@@ -22,7 +22,8 @@ fn regions(names: &[String]) -> BTreeSet<Arc<str>> {
 }
 
 impl Service {
-    /// For the core. `secret` is what the strategy's `hash_secret_file` holds.
+    /// For the core. `secret` is what the strategy's `hash_secret_file` holds. Who has the secret of
+    /// [`Self::sticky`] adds its key.
     #[must_use]
     pub fn settings(&self, secret: Option<&[u8]>) -> ServiceSettings {
         let service = self;
@@ -49,6 +50,7 @@ impl Service {
                 window: nanos(service.slow_start.window),
                 min_share: Share::of(service.slow_start.min_share),
             },
+            // Keyed by a secret, which the file only names.
             sessions: None,
         }
     }

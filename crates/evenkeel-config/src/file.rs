@@ -12,6 +12,7 @@ use crate::settings::{
     AdminFile, CircuitBreakerFile, HealthFile, LimitsFile, ListenerTimeoutsFile, LocalityFile, OrcaFile,
     PoolFile, RetryFile, SlowStartFile, TimeoutsFile, overlay,
 };
+use crate::sticky::StickyFile;
 use crate::strategy::StrategyText;
 use crate::text::DurationText;
 use crate::tolerated;
@@ -239,6 +240,9 @@ service_settings! {
     circuit_breaker: CircuitBreakerFile,
     /// Further tries of a request on other instances, when that is safe.
     retry: RetryFile,
+    /// Sessions that stick to an instance by a cookie. Off unless given here or in `defaults`, as `sticky: {}` at least.
+    #[garde(dive)]
+    sticky: StickyFile,
     /// What instances say of their load with their responses.
     orca: OrcaFile,
     /// How long an instance may take.
@@ -259,6 +263,7 @@ impl ServiceFile {
             slow_start: overlay(self.slow_start, defaults.slow_start),
             circuit_breaker: overlay(self.circuit_breaker, defaults.circuit_breaker),
             retry: overlay(self.retry, defaults.retry),
+            sticky: overlay(self.sticky, defaults.sticky),
             orca: overlay(self.orca, defaults.orca),
             timeouts: overlay(self.timeouts, defaults.timeouts),
             pool: overlay(self.pool, defaults.pool),

@@ -25,6 +25,7 @@ mod routes;
 mod rules;
 mod schema;
 mod settings;
+mod sticky;
 mod strategy;
 mod syntax;
 mod text;
@@ -52,6 +53,7 @@ pub use settings::{
     ListenerTimeouts, ListenerTimeoutsFile, Locality, LocalityFile, Orca, OrcaFile, Pool, PoolFile, Retry,
     RetryFile, SlowStart, SlowStartFile, Timeouts, TimeoutsFile,
 };
+pub use sticky::{SameSite, Sticky, StickyFile};
 pub use strategy::{Compatibility, NameText, StrategyFile, StrategyText};
 pub use text::{Count, CountLimit, DurationText, OrNone, Ratio, SizeLimit, SizeText};
 pub use token_file::TokenFile;

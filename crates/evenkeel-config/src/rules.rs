@@ -2,6 +2,8 @@
 
 use evenkeel_core::InstanceId;
 
+use crate::text::DurationText;
+
 /// Names of listeners and services stand in URLs, labels and logs, like instance ids.
 pub(crate) fn name(name: &str, (): &()) -> garde::Result {
     InstanceId::new(name).map(|_| ()).map_err(|_| {
@@ -153,6 +155,50 @@ pub(crate) fn check_host(host: &Option<String>, (): &()) -> garde::Result {
                 "{host:?} is not a host: write a name, with its port if it needs one"
             )))
         }
+        _ => Ok(()),
+    }
+}
+
+/// Names of cookies: tokens (RFC 6265), short, as every request carries them.
+pub(crate) fn cookie_name(name: &Option<String>, (): &()) -> garde::Result {
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    match name.as_deref() {
+        Some(name) if !(1..=64).contains(&name.len()) || !name.bytes().all(token) => {
+            Err(garde::Error::new(format!(
+                "{name:?} cannot be the name of a cookie: write 1 to 64 letters, digits, `-`, `_` or `.`"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Paths of cookies.
+pub(crate) fn cookie_path(value: &Option<String>, (): &()) -> garde::Result {
+    path(value, &())?;
+    match value.as_deref() {
+        Some(value) if value.contains([';', ',']) => Err(garde::Error::new(format!(
+            "a cookie's path has no `;` and no `,`: percent-encode them in {value:?}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// How long cookies live, which browsers count in whole seconds.
+pub(crate) fn cookie_ttl(ttl: &Option<DurationText>, (): &()) -> garde::Result {
+    match ttl {
+        Some(ttl) if ttl.0.as_secs() == 0 || ttl.0.subsec_nanos() != 0 => Err(garde::Error::new(format!(
+            "a cookie lives for whole seconds, and `{ttl}` is none: write `1s` or more"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Paths of files with secrets.
+pub(crate) fn secret_file(file: &Option<String>, (): &()) -> garde::Result {
+    match file.as_deref() {
+        Some("") => Err(garde::Error::new(
+            "this names no file: write its path, or remove the key",
+        )),
         _ => Ok(()),
     }
 }

@@ -11,7 +11,7 @@ use evenkeel_core::{
     CheckThresholds, EjectionSettings, Instance, Nanos, Panic, Regions, ServiceSettings, Share, SlowStart,
     StrategyName, Weight,
 };
-use evenkeel_proxy::{ListenerSettings, ProxySettings, RouteSettings, UpstreamSettings};
+use evenkeel_proxy::{ListenerSettings, ProxySettings, RouteSettings, StickyCookie, UpstreamSettings};
 use evenkeel_runtime::{Balancer, CheckKind, CheckSettings, Clock, ServiceSpec};
 use serde_json::Value;
 
@@ -46,6 +46,8 @@ services:
     slow_start: { window: 58s, min_share: 0.5 }
     circuit_breaker: { consecutive_errors: 39, base_ejection: 40s, recovery_window: 41s }
     retry: { attempts: 4, budget: 0.43, on: [no_response, 443, 4xx] }
+    sticky:
+      { cookie: sid, ttl: 59s, path: /app, secure: true, same_site: none, secret_file: tests/it/main.rs }
     orca: { strip: false }
     timeouts: { connect: 44s, response: 45s, idle: 46s, body_idle: 47s }
     pool: { connections_per_instance: 49, idle_per_instance: 48 }
@@ -71,6 +73,11 @@ async fn service_specs() -> Vec<ServiceSpec> {
     let config = config();
     let instances = resolve::instances(&config).await.ok().unwrap();
     specs(&config, instances, &secrets::read(&config).ok().unwrap())
+}
+
+/// Any file will do as a secret.
+fn session_key() -> SessionKey {
+    SessionKey::new(include_bytes!("../../tests/it/main.rs").trim_ascii_end(), "slow")
 }
 
 // Below, patterns name every field: a new one does not compile until it is compared.
@@ -108,7 +115,7 @@ async fn every_key_of_a_service_reaches_the_balancer() {
                 window: Nanos::from_secs(58),
                 min_share: Share::of(0.5),
             },
-            sessions: None,
+            sessions: Some(session_key()),
         }
     );
     let instance = |id, address: &str, weight, priority| Instance {
@@ -140,6 +147,7 @@ async fn every_key_of_a_service_reaches_the_balancer() {
     );
 
     assert_eq!(fast.settings.strategy, StrategyName::random.into());
+    assert_eq!(fast.settings.sessions, None);
     assert_eq!(fast.instances, [instance("127.0.0.1:57", "127.0.0.1:57", 1, 0)]);
     let check = fast.check.unwrap();
     assert_eq!((check.kind, check.port), (CheckKind::Tcp, None));
@@ -166,6 +174,7 @@ async fn every_key_for_traffic_reaches_the_data_plane() {
     assert_slow(slow);
     assert_eq!(&**fast.service.name(), "fast");
     assert_eq!(fast.max_connections, u32::MAX);
+    assert_eq!(fast.sticky, None);
     let evenkeel_h1::Limits {
         max_head_bytes,
         max_fields,
@@ -230,7 +239,14 @@ fn assert_slow(upstream: UpstreamSettings) {
     assert_eq!([connect, response], [secs(44), secs(45)]);
     assert_eq!([idle, body_idle], [secs(46), secs(47)]);
     assert_eq!((retry_attempts, retry_budget), (4, 0.43));
-    assert_eq!(sticky, None);
+    let cookie = StickyCookie {
+        name: "sid".into(),
+        path: "/app".into(),
+        ttl: Some(secs(59)),
+        secure: true,
+        same_site: evenkeel_proxy::SameSite::None,
+    };
+    assert_eq!(sticky, Some(cookie));
     assert!(!strip_load_reports);
     assert!(!retry_on.connect && retry_on.no_response);
     assert_eq!(retry_on.statuses, (400..=499).collect());

@@ -13,5 +13,6 @@ mod memory;
 mod peers;
 mod reload;
 mod startup;
+mod sticky;
 mod support;
 mod token;

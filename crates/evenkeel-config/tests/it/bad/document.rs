@@ -87,7 +87,7 @@ error: unknown key `strateggy`: did you mean `strategy`?
   |
 4 |     strateggy: round_robin
   |     ^^^^^^^^^
-  = allowed here: circuit_breaker, health, health_check, instances, locality, name, orca, pool, retry, slow_start, strategy, timeouts
+  = allowed here: circuit_breaker, health, health_check, instances, locality, name, orca, pool, retry, slow_start, sticky, strategy, timeouts
 
 1 error in bad.yaml
 "#,
