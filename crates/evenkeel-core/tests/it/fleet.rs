@@ -1,5 +1,6 @@
 //! A virtual fleet: what clients see when instances are slow, fail or hang, strategy by strategy.
 
+mod known_failures;
 pub(crate) mod scenarios;
 mod world;
 

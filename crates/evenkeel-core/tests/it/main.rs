@@ -1,6 +1,7 @@
 //! Integration tests of the core, one binary.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod adaptive;
 mod adaptive_health_aware;
 mod allocations;
 mod compatible;

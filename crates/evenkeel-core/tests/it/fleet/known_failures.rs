@@ -1,0 +1,94 @@
+//! Failures that users of other balancers know, as tests of the rows they concern.
+
+use evenkeel_core::{Nanos, StrategyName};
+
+use super::{Fault, Fleet, Service, seconds};
+
+/// Rows that go by load or response times, which is what misleads.
+const MEASURING: [StrategyName; 5] = [
+    StrategyName::adaptive,
+    StrategyName::least_response_time,
+    StrategyName::peak_ewma,
+    StrategyName::least_connections,
+    StrategyName::power_of_two,
+];
+
+/// A new server has a mean of 0 and takes every request until its first answer.
+#[test]
+fn a_cold_server_does_not_take_all_traffic() {
+    for name in MEASURING {
+        let mut fleet = Fleet::new(name, 5, 0.5);
+        fleet.backends[4].joins = seconds(4);
+        // Its first answers take long.
+        fleet.backends[4].faults = vec![(seconds(4), seconds(5), Fault::Slow(20.0))];
+        (fleet.rate, fleet.length) = (fleet.rate * 0.8, seconds(45));
+        let report = fleet.run(1);
+        let share = report.fair_share(4, 4..5);
+        assert!(share < 1.0, "{name}: {share:.2} of the fair share while cold");
+        // Least response time has the longest memory, half a minute; adaptive's is ten seconds.
+        let again = if name == StrategyName::adaptive {
+            14..20
+        } else {
+            38..44
+        };
+        let after = report.fair_share(4, again);
+        assert!(after > 0.6, "{name}: {after:.2} of the fair share later");
+    }
+}
+
+/// Identical servers, of which one was slow once: 5 of 1500 requests, "never rebalances".
+#[test]
+fn a_good_server_is_not_starved_for_ever() {
+    for name in MEASURING {
+        let mut fleet = Fleet::new(name, 3, 0.5).with(0..1, 2, 3, Fault::Slow(30.0));
+        fleet.length = seconds(60);
+        let report = fleet.run(2);
+        let share = report.fair_share(0, 40..59);
+        assert!(share > 0.7, "{name}: {share:.2} of the fair share");
+    }
+}
+
+/// Who answers errors in no time has nothing in flight and the best response time.
+#[test]
+fn a_fast_failing_instance_is_no_magnet() {
+    for name in MEASURING {
+        let mut fleet = Fleet::new(name, 5, 0.6).with(0..1, 3, 99, Fault::FailsAtOnce);
+        (fleet.retries, fleet.length) = (0, seconds(12));
+        let report = fleet.run(1);
+        let share = report.fair_share(0, 3..11);
+        assert!(share < 0.05, "{name}: {share:.3} of the fair share");
+        assert!(report.error_share() < 0.005, "{name}: {}", report.error_share());
+    }
+    // The strategy alone, where nothing is ejected.
+    let mut fleet = Fleet::new(StrategyName::adaptive, 5, 0.6).with(0..1, 3, 99, Fault::FailsAtOnce);
+    (fleet.ejects_at, fleet.detectors, fleet.retries) = (0, false, 0);
+    let report = fleet.run(1);
+    let share = report.fair_share(0, 3..9);
+    assert!(share < 0.05, "not ejected: {share:.3} of the fair share");
+}
+
+/// Half the fleet is out and returns: not all at once, and nobody is flooded.
+#[test]
+fn instances_do_not_all_return_at_the_same_instant() {
+    for name in [StrategyName::adaptive, StrategyName::power_of_two] {
+        let mut fleet = Fleet::new(name, 10, 0.3).with(0..5, 3, 8, Fault::FailsAtOnce);
+        (fleet.length, fleet.service) = (seconds(40), Service::Fixed(Nanos::from_millis(8)));
+        let report = fleet.run(1);
+        assert!(
+            report.quantile(0.999) < 100.0,
+            "{name}: {} ms",
+            report.quantile(0.999)
+        );
+        assert!(report.error_share() < 0.001, "{name}: {}", report.error_share());
+        // The first second in which each has requests again, after the fault.
+        let mut back: Vec<usize> = (0..5)
+            .map(|instance| {
+                (8..40)
+                    .find(|second| report.attempts(instance, *second) > 20)
+                    .unwrap_or(99)
+            })
+            .collect();
+        back.sort_unstable();
+        assert!(back[0] < back[4] && back[4] < 40, "{name}: {back:?}");
+    }
+}
