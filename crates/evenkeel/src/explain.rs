@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_core::{
-    Instance, InstanceId, InstanceState, LoadReport, Member, Nanos, NoPick, PickRequest, Slot, Status,
-    StrategyName, View,
+    Exclusion, HealthParts, Instance, InstanceId, InstanceState, LoadReport, Member, Nanos, NoPick,
+    PickRequest, Slot, Status, StrategyName, View,
 };
 use evenkeel_runtime::Service;
 
@@ -49,9 +49,11 @@ pub struct ExplainedInstance {
     /// Why, in words and numbers.
     pub reason: Arc<str>,
     /// What keeps it from being chosen; `None` for a candidate.
-    pub excluded: Option<Excluded>,
+    pub excluded: Option<Exclusion>,
     /// The score of its health, 0 to 1.
     pub score: f32,
+    /// What the score is made of.
+    pub parts: HealthParts,
     /// The part of its weight that it gets at present, 0 to 1; 0 for who is no candidate.
     pub share: f64,
     /// Requests in flight.
@@ -62,33 +64,6 @@ pub struct ExplainedInstance {
     pub counts: (u64, u64),
     /// What it last said of its own load, and what that is still worth, 0 to 1.
     pub reported: Option<(LoadReport, f32)>,
-}
-
-/// The stage that took an instance out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Excluded {
-    /// Somebody drains it.
-    Draining,
-    /// Its checks fail.
-    Checks,
-    /// Its requests failed.
-    Ejection,
-    /// It may work; others come first: a lower number of priority.
-    Priority,
-}
-
-impl Excluded {
-    /// A word for tables.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Draining => "draining",
-            Self::Checks => "checks",
-            Self::Ejection => "ejection",
-            Self::Priority => "priority",
-        }
-    }
 }
 
 impl Explanation {
@@ -121,21 +96,15 @@ impl Explanation {
 fn explain(view: &View, slot: Slot, member: &Member, status: &Status, now: Nanos) -> ExplainedInstance {
     let stats = member.stats();
     let candidate = view.candidates().slots().binary_search(&slot).ok();
-    let excluded = match status.state {
-        _ if candidate.is_some() => None,
-        InstanceState::Draining => Some(Excluded::Draining),
-        InstanceState::Down => Some(Excluded::Checks),
-        InstanceState::Ejected { .. } => Some(Excluded::Ejection),
-        _ => Some(Excluded::Priority),
-    };
     ExplainedInstance {
         instance: member.instance().clone(),
         slot,
         state: status.state,
         since: now.since(status.since).as_duration(),
         reason: Arc::clone(&status.reason),
-        excluded,
+        excluded: status.excluded,
         score: stats.health(),
+        parts: stats.health_parts(),
         share: candidate.map_or(0.0, |index| view.candidates().share(index).as_f64()),
         in_flight: member.load().get(),
         response_time: stats.response_time().map(|(time, _)| time.as_duration()),

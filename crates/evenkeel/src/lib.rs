@@ -31,14 +31,14 @@
 //!
 //! A **service** is a name under which **instances** do the same work. An [`Instance`] has an id that is unique in its
 //! service, an address, a [`Weight`], a priority and labels. A **strategy** chooses among the **candidates**: the instances
-//! that pass all stages before it (draining, checks, ejection, priority). The strategy never decides who may be chosen,
+//! that pass all stages before it ([`Exclusion`] lists them). The strategy never decides who may be chosen,
 //! and health never decides who of them is: see [`strategies`] for one page about each.
 //!
 //! A pick returns a [`Lease`], the right to send one request. It counts as in flight until it ends, exactly once, with
 //! what the request came to; dropping it ends it too, as cancelled. What leases say is all that most strategies and the
-//! ejection of failing instances need: after five failures in a row an instance gets no requests for some seconds, and
-//! each further time for twice as long. Only so many are ejected that enough others do the work; when nobody answers,
-//! nobody is taken out.
+//! detectors of failing instances need: who fails in a row, in a burst or too large a share of its requests gets none for
+//! some seconds, and each further time for twice as long ([`EjectionSettings`]). It comes back with a share that grows. Only
+//! so many are taken out that enough others do the work; when nobody answers, nobody is.
 //!
 //! More is known when you say more: [`Checks`] ask the instances themselves ([`LoadBalancer::start_checks`]), and
 //! [`update_instance_health`](LoadBalancer::update_instance_health) and [`report_load`](LoadBalancer::report_load) pass on
@@ -118,14 +118,14 @@ pub mod tower;
 pub use balancer::LoadBalancer;
 pub use checks::{Checks, RunningChecks};
 pub use error::{Error, GetError};
-pub use explain::{Excluded, ExplainedInstance, Explanation};
+pub use explain::{ExplainedInstance, Explanation};
 pub use lease::Lease;
 pub use selection::Selection;
 
 pub use evenkeel_core::{
-    CheckThresholds, Effect, EjectionSettings, Event, EventKind, HashSecret, HashSettings, Instance,
-    InstanceError, InstanceId, InstanceState, KeySource, LoadFactor, LoadReport, Nanos, NoPick,
-    OperationError, Outcome, ReportError, ServiceSettings, Slot, StrategyName, StrategySettings, Verdict,
-    Weight,
+    BreakerState, CheckThresholds, Effect, EjectionSettings, Event, EventKind, Exclusion, HealthPart,
+    HealthParts, Instance, InstanceError, InstanceId, InstanceState, LoadReport, Mode, Nanos, NoPick,
+    OperationError, Outcome, Panic, Recovery, Regions, ReportError, ServiceSettings, Share, Slot, SlowStart,
+    StrategyName, StrategySettings, Verdict, Weight,
 };
 pub use evenkeel_runtime::{ApplyError, CheckKind, CheckSettings, OperateError};

@@ -1,3 +1,7 @@
 #![doc = include_str!("../../../docs/strategies.md")]
 
-pub use evenkeel_core::strategy::{ConsistentHash, Maglev, Rendezvous, RingKind, TableSize};
+pub use evenkeel_core::strategy::{
+    Adaptive, AdaptiveHealthAware, ConsistentHash, Geographical, HealthAwareLeastConnections,
+    HealthWeightedRoundRobin, Level, Maglev, Rendezvous, ResourceAware, RingKind, TableSize, Tuning,
+};
+pub use evenkeel_core::{HashSecret, HashSettings, HealthFactor, KeySource, LoadFactor};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use evenkeel::{Checks, Error, EventKind, Excluded, Instance, LoadBalancer};
+use evenkeel::{Checks, Error, EventKind, Exclusion, Instance, LoadBalancer};
 use tokio::net::{TcpListener, TcpSocket};
 
 use crate::support::PATIENCE;
@@ -31,7 +31,7 @@ async fn until(balancer: &LoadBalancer, kind: EventKind, act: impl AsyncFnOnce()
     tokio::time::timeout(PATIENCE, seen).await.unwrap();
 }
 
-fn excluded(balancer: &LoadBalancer, id: &str) -> Option<Excluded> {
+fn excluded(balancer: &LoadBalancer, id: &str) -> Option<Exclusion> {
     let explained = balancer.explain("web").unwrap();
     explained.instance(id).unwrap().excluded
 }
@@ -45,13 +45,13 @@ async fn they_run_while_they_are_held() {
         running = Some(balancer.start_checks("web", checks()).await.unwrap());
     })
     .await;
-    assert_eq!(excluded(&balancer, "gone"), Some(Excluded::Checks));
+    assert_eq!(excluded(&balancer, "gone"), Some(Exclusion::Down));
     assert_eq!(excluded(&balancer, "well"), None);
 
     // Others take their place, and the end of the first does not end them.
     let second = balancer.start_checks("web", checks()).await.unwrap();
     running.take().unwrap().stop().await.unwrap();
-    assert_eq!(excluded(&balancer, "gone"), Some(Excluded::Checks));
+    assert_eq!(excluded(&balancer, "gone"), Some(Exclusion::Down));
 
     until(&balancer, EventKind::CheckedUp, async || drop(second)).await;
     assert_eq!(
