@@ -26,6 +26,8 @@ fn from(levels: &[&str]) -> Geographical {
     Geographical {
         from: levels.iter().map(|level| Arc::from(*level)).collect(),
         probe: false,
+        // Splits an idle service by weight, whatever the default does.
+        within: StrategyName::power_of_two,
         ..Geographical::default()
     }
 }
