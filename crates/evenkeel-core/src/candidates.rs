@@ -18,8 +18,7 @@
 //! Two promises hold whatever the strategy. **Floor**: a candidate's share is at least 1/256 of the greatest,
 //! so nobody who may be used starves. **Cap**: an instance that nothing is known of is picked while it has no
 //! more in flight than its ramped share ([`SlowStart`]) of what the busiest has, and beyond that gets at most its
-//! ramped share of the picks. Strategies that hash take keys away from an instance by its share, whoever they go
-//! to then; so a priority that helps out gets somewhat less from them than its part.
+//! ramped share of the picks.
 //!
 //! Absent on purpose: which region is near. That is a strategy's choice; here is only which are allowed.
 

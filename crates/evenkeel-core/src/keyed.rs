@@ -102,7 +102,7 @@ where
     pub(crate) fn new(tabled: Arc<Tabled<S, T>>, candidates: &Candidates, settings: &HashSettings) -> Self {
         Self {
             tabled,
-            usable: Usable::new(candidates, settings.bounded_load),
+            usable: Usable::new(candidates, settings),
             ranking: Ranking::new(candidates, &settings.secret),
         }
     }
@@ -145,13 +145,22 @@ where
     }
 }
 
+/// The share of a candidate.
+#[derive(Debug, Clone, Copy, Default)]
+struct Part {
+    /// Units of [`Share`].
+    units: u32,
+    /// The hash of its id.
+    id: u64,
+}
+
 /// Who may be used.
 #[derive(Debug)]
 pub(crate) struct Usable {
     /// By slot; 0 where there is no candidate.
     weights: Box<[u32]>,
-    /// Units of [`Share`] by slot; empty when all are full.
-    shares: Box<[u16]>,
+    /// By slot; empty when all shares are full.
+    parts: Box<[Part]>,
     /// The candidates as bits, for [`Loads::sum`].
     masks: Box<[u64]>,
     total: u64,
@@ -161,7 +170,7 @@ pub(crate) struct Usable {
 }
 
 impl Usable {
-    pub(crate) fn new(candidates: &Candidates, factor: Option<LoadFactor>) -> Self {
+    pub(crate) fn new(candidates: &Candidates, settings: &HashSettings) -> Self {
         let mut weights = vec![0; candidates.members().len()].into_boxed_slice();
         let mut masks = vec![0; candidates.members().len().div_ceil(LoadBlock::LEN)].into_boxed_slice();
         let mut total = 0;
@@ -170,21 +179,23 @@ impl Usable {
             masks[slot.0 as usize / LoadBlock::LEN] |= 1 << (slot.0 as usize % LoadBlock::LEN);
             total += u64::from(weight);
         }
-        let mut shares = Box::default();
+        let mut parts = Box::default();
         if !candidates.has_full_shares() {
-            shares = vec![0; weights.len()].into_boxed_slice();
-            for (slot, share) in candidates.slots().iter().zip(candidates.shares()) {
-                shares[slot.0 as usize] = share as u16;
+            parts = vec![Part::default(); weights.len()].into_boxed_slice();
+            for (slot, units) in candidates.slots().iter().zip(candidates.shares()) {
+                let id = candidates.member(*slot).map_or("", |m| m.instance().id.as_str());
+                let id = settings.secret.hash(id.as_bytes());
+                parts[slot.0 as usize] = Part { units, id };
             }
         }
         Self {
             weights,
-            shares,
+            parts,
             masks,
             total,
             slots: Arc::clone(candidates.slots()),
             loads: candidates.loads().clone(),
-            factor,
+            factor: settings.bounded_load,
         }
     }
 
@@ -198,14 +209,15 @@ impl Usable {
         self.weight(slot) > 0
     }
 
-    /// Whether `slot` is a candidate whose share has room for the key of `hash`. The key alone decides from which
-    /// share on, so a share that grows takes keys back one by one, and all balancers agree on which.
+    /// Whether `slot` is a candidate whose share has room for the key of `hash`. The key and the instance's id
+    /// decide from which share on: a share that grows takes keys back one by one, all balancers agree on which, and
+    /// what two reduced instances take does not depend on each other.
     #[inline]
     pub(crate) fn admits(&self, slot: Slot, hash: u64) -> bool {
         self.is_candidate(slot)
-            && self.shares.get(slot.0 as usize).is_none_or(|share| {
+            && self.parts.get(slot.0 as usize).is_none_or(|part| {
                 // The upper bits choose the owner; a mixed copy keeps both choices apart.
-                u32::from(*share) > mix(hash.rotate_left(32)) as u32 % Share::UNITS
+                part.units > mix(hash.rotate_left(32) ^ part.id) as u32 % Share::UNITS
             })
     }
 

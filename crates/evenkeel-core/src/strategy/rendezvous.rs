@@ -21,7 +21,7 @@ impl Strategy for Rendezvous {
     fn build(&self, candidates: &Candidates, _seed: u64) -> Box<dyn Picker> {
         Box::new(First {
             ranking: Ranking::new(candidates, &self.hash.secret),
-            usable: Usable::new(candidates, self.hash.bounded_load),
+            usable: Usable::new(candidates, &self.hash),
         })
     }
 

@@ -12,26 +12,23 @@ fn shared(weights: &[u32], shares: &[u32]) -> Candidates {
     candidates(weights).unwrap().with_shares(&shares)
 }
 
-/// Whether the key decides which part of an instance's requests goes elsewhere.
-fn by_key(name: StrategyName) -> bool {
-    name.strategy().request_key().is_some()
-}
-
-/// What an instance of a strategy that hashes gets: a key with the place `u` of 256 is for those only whose share
-/// is above `u`.
+/// What a key decides: its first owner among those that take it, each by its own share. Over all sets of those;
+/// somebody has the full share and is in each. With many instances that is weight times share.
 fn parts_by_key(weights: &[u32], shares: &[u32]) -> Vec<f64> {
     let mut parts = vec![0.0; weights.len()];
-    for place in 0..Share::UNITS {
-        let admitted = |i: usize| {
-            if shares[i] > place {
-                f64::from(weights[i])
-            } else {
-                0.0
-            }
+    for set in 0u32..1 << weights.len() {
+        let within = |i: usize| set >> i & 1 == 1;
+        let chance = |i: usize| {
+            let share = f64::from(shares[i]) / f64::from(Share::UNITS);
+            if within(i) { share } else { 1.0 - share }
         };
-        let total: f64 = (0..weights.len()).map(admitted).sum();
-        for (i, part) in parts.iter_mut().enumerate() {
-            *part += admitted(i) / total / f64::from(Share::UNITS);
+        let chance: f64 = (0..weights.len()).map(chance).product();
+        if chance > 0.0 {
+            let members: Vec<usize> = (0..weights.len()).filter(|i| within(*i)).collect();
+            let total: u32 = members.iter().map(|i| weights[*i]).sum();
+            for i in members {
+                parts[i] += chance * f64::from(weights[i]) / f64::from(total);
+            }
         }
     }
     parts
@@ -58,7 +55,7 @@ fn an_idle_service_is_split_by_shares() {
                     let counts = counts(&*picker, &mut cx, n, expected.iter().sum());
                     assert_eq!(&counts, expected, "{name}");
                 }
-                Split::Chance { .. } if by_key(*name) => {
+                Split::Chance { .. } if name.strategy().request_key().is_some() => {
                     let expected: Vec<u32> = keyed.iter().map(|part| (part * 1e6) as u32).collect();
                     let counts = counts(&*picker, &mut cx, n, PICKS);
                     assert_by_weight(&counts, &expected, name.as_str());
@@ -84,6 +81,31 @@ fn an_idle_service_is_split_by_shares() {
                 Split::Measured => {}
             }
         }
+    }
+}
+
+/// Half of the first priority is out, so 30 % go to the second, as large as the first was.
+#[test]
+fn a_priority_that_helps_out_gets_its_part() {
+    const PICKS: u32 = 20_000;
+    let shares: Vec<u32> = (0..150).map(|i| if i < 50 { 256 } else { 55 }).collect();
+    let expected = 100.0 * 55.0 / (50.0 * 256.0 + 100.0 * 55.0);
+    for name in StrategyName::ALL
+        .iter()
+        .filter(|name| split(**name) != Split::Measured)
+    {
+        let service = shared(&[1; 150], &shares);
+        let picker = build(*name, &service, 9);
+        let counts = counts(&*picker, &mut PickContext::new(9), 150, PICKS);
+        let second: u32 = counts[50..].iter().sum();
+        let seen = f64::from(second) / f64::from(PICKS);
+        // Six deviations of the draws, and of the shares of a ring with 160 points each.
+        let spread = 1.0 / f64::from(PICKS) + 1.0 / (150.0 * 160.0);
+        let bound = 6.0 * (expected * (1.0 - expected) * spread).sqrt();
+        assert!(
+            (seen - expected).abs() < bound,
+            "{name}: {seen:.3} for {expected:.3}"
+        );
     }
 }
 
