@@ -6,12 +6,11 @@
 
 use std::net::SocketAddr;
 
-use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::App;
 use crate::problem::Problem;
+use crate::token::Token;
 
 /// Where a connection comes from.
 #[derive(Debug, Clone, Copy)]
@@ -50,21 +49,22 @@ impl Refusal {
     }
 }
 
-/// Whether a request with these headers may read.
-pub(crate) fn may_read(app: &App, peer: Peer, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {
+/// Whether a request with these headers may read. `token` is that of the process.
+pub(crate) fn may_read(
+    token: Option<&Token>,
+    peer: Peer,
+    path: &str,
+    headers: &HeaderMap,
+) -> Result<(), Refusal> {
     if peer.is_local() || matches!(path, "/livez" | "/readyz") {
         return Ok(());
     }
-    check(app, headers)
+    may_write(token, headers)
 }
 
-/// Whether a request may change something.
-pub(crate) fn may_write(app: &App, parts: &Parts) -> Result<(), Refusal> {
-    check(app, &parts.headers)
-}
-
-fn check(app: &App, headers: &HeaderMap) -> Result<(), Refusal> {
-    let token = app.shared.token.as_ref().ok_or(Refusal::Closed)?;
+/// Whether a request with these headers may change something.
+pub(crate) fn may_write(token: Option<&Token>, headers: &HeaderMap) -> Result<(), Refusal> {
+    let token = token.ok_or(Refusal::Closed)?;
     let given = bearer(headers).ok_or(Refusal::NoToken)?;
     if token.is(given) {
         Ok(())
@@ -117,6 +117,41 @@ impl IntoResponse for Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn other_machines_read_probes_and_the_rest_with_the_token() {
+        let token = Token::new("0123456789abcdef").unwrap();
+        let (mut with, without) = (HeaderMap::new(), HeaderMap::new());
+        let field = HeaderValue::from_static("Bearer 0123456789abcdef");
+        with.insert(header::AUTHORIZATION, field);
+        let peer = |address: &str| Peer(address.parse().unwrap());
+        let read = |from: &str, path, headers: &HeaderMap| may_read(Some(&token), peer(from), path, headers);
+        for local in ["127.0.0.1:1", "127.8.8.8:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+            assert_eq!(read(local, "/api/v1/services", &without), Ok(()), "{local}");
+            assert_eq!(
+                may_read(None, peer(local), "/metrics", &without),
+                Ok(()),
+                "{local}"
+            );
+        }
+        for other in [
+            "10.0.0.7:1",
+            "[2001:db8::7]:1",
+            "[::ffff:10.0.0.7]:1",
+            "0.0.0.0:0",
+        ] {
+            for path in ["/livez", "/readyz"] {
+                assert_eq!(read(other, path, &without), Ok(()), "{other}");
+                assert_eq!(may_read(None, peer(other), path, &without), Ok(()), "{other}");
+            }
+            for path in ["/metrics", "/api/v1/services", "/api/v1/events", "/livez/x"] {
+                assert_eq!(read(other, path, &without), Err(Refusal::NoToken), "{other}");
+                assert_eq!(read(other, path, &with), Ok(()), "{other}");
+                assert_eq!(may_read(None, peer(other), path, &with), Err(Refusal::Closed));
+            }
+        }
+        assert!(!Peer::of(&axum::http::Extensions::new()).is_local());
+    }
 
     #[test]
     fn a_token_stands_behind_bearer_once() {

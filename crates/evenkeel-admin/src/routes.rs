@@ -98,11 +98,11 @@ async fn wrong_method(method: Method, matched: MatchedPath) -> Response {
 /// Checks before, and headers after, every request.
 async fn frame(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    let peer = Peer::of(request.extensions());
+    let (peer, token) = (Peer::of(request.extensions()), app.shared.token.as_ref());
     let mut response = if let Err(problem) = host::check(&request, app.local) {
         problem.into_response()
     } else if reads
-        && let Err(refusal) = access::may_read(&app, peer, request.uri().path(), request.headers())
+        && let Err(refusal) = access::may_read(token, peer, request.uri().path(), request.headers())
     {
         refusal.into_response()
     } else if reads && !request.body().is_end_stream() {
