@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use evenkeel_core::testing::{Place, add_load, candidates, candidates_at, lease};
 use evenkeel_core::{
-    Candidates, Lease, LoadReport, Nanos, NoPick, Outcome, PickContext, PickRequest, Picker, Rng, Share,
-    Slot, StrategyName,
+    Candidates, Lease, LoadReport, Nanos, NoPick, Outcome, PickContext, PickRequest, Picker, Rng, Slot,
+    StrategyName,
 };
 
 use crate::rows::{Split, split};
@@ -192,27 +192,6 @@ fn an_idle_service_is_split_as_promised() {
                 Split::Measured => {}
             }
         }
-    }
-}
-
-#[test]
-fn shares_of_the_stages_count_in_an_idle_service() {
-    for name in StrategyName::ALL {
-        let by_weight = match split(*name) {
-            Split::Exact { by_weight } | Split::Chance { by_weight } => by_weight,
-            Split::Ring { .. } | Split::Measured => continue,
-        };
-        if name.strategy().request_key().is_some() {
-            // The keys of a reduced instance overflow; see the tests of hashing.
-            continue;
-        }
-        let service = candidates(&[4, 1, 2]).unwrap();
-        let service = service.with_shares(&[Share::of(0.25), Share::FULL, Share::of(0.5)]);
-        let picker = build(*name, &service, 7);
-        let mut cx = PickContext::new(7);
-        let counts = counts(&*picker, &mut cx, 3, 14_000);
-        let expected = if by_weight { [1, 1, 1] } else { [1, 4, 2] };
-        assert_by_weight(&counts, &expected, name.as_str());
     }
 }
 
