@@ -20,7 +20,7 @@ mod requests;
 mod score;
 mod settings;
 pub(crate) mod vitals;
-mod window;
+pub(crate) mod window;
 
 pub(crate) use burst::Suspicion;
 pub use ejection::BreakerState;

@@ -26,9 +26,9 @@ pub(crate) const BAR: f32 = 13.8155;
 /// The bar on probation, ln 10³: who was out before is believed less. A sound one at p0 is ejected again with a
 /// probability of at most one in a thousand before its sum is back at 0.
 pub(crate) const BAR_ON_PROBATION: f32 = BAR / 2.0;
-/// Suspicion against a peer from which on it seems to fail as well: about two failures close together. A sound
-/// peer at p0 is there at a random moment with a probability of at most e^−3.45 = 3 %.
-pub(crate) const SIGN: f32 = BAR / 4.0;
+/// Failures close together from which on a peer seems to fail as well: two. At the lowest level a sound peer is
+/// there at a random moment with a probability of at most e^−3.45 = 3 %.
+const SIGN: f32 = 1.5;
 
 /// The sum goes no higher: where nobody looks at it, it must still come down some day.
 const CEILING: f32 = 2.0 * BAR;
@@ -44,21 +44,29 @@ pub(crate) struct Level {
     pub(crate) down: f32,
     /// p1.
     pub(crate) high: f32,
+    /// Failures in a row that are as unlikely as one in a million at p0.
+    pub(crate) run: u32,
 }
 
-const fn level(rate: f32, up: f32, down: f32, high: f32) -> Level {
-    Level { rate, up, down, high }
+const fn level(rate: f32, up: f32, down: f32, high: f32, run: u32) -> Level {
+    Level {
+        rate,
+        up,
+        down,
+        high,
+        run,
+    }
 }
 
 /// By rising p0.
 pub(crate) const LEVELS: [Level; 7] = [
-    level(0.01, std::f32::consts::LN_10, 0.095_310, 0.1),
-    level(0.02, 2.215_574, 0.182_322, 0.183_333),
-    level(0.04, 2.061_423, 0.336_472, 0.314_286),
-    level(0.08, 1.810_109, 0.587_787, 0.488_889),
-    level(0.16, 1.442_384, 0.955_511, 0.676_923),
-    level(0.32, 0.962_811, 1.435_085, 0.838_095),
-    level(0.64, 0.396_415, 2.001_48, 0.951_351),
+    level(0.01, std::f32::consts::LN_10, 0.095_310, 0.1, 3),
+    level(0.02, 2.215_574, 0.182_322, 0.183_333, 4),
+    level(0.04, 2.061_423, 0.336_472, 0.314_286, 5),
+    level(0.08, 1.810_109, 0.587_787, 0.488_889, 6),
+    level(0.16, 1.442_384, 0.955_511, 0.676_923, 8),
+    level(0.32, 0.962_811, 1.435_085, 0.838_095, 13),
+    level(0.64, 0.396_415, 2.001_48, 0.951_351, 31),
 ];
 
 /// The steps for a fleet that commonly fails at `rate`: the lowest level that is no lower, else the highest.
@@ -126,6 +134,11 @@ impl Suspicion {
         self.get() >= load(&self.bar)
     }
 
+    /// Whether it had two failures close together of late.
+    pub(crate) fn is_sign(&self) -> bool {
+        self.get() >= SIGN * load(&self.up)
+    }
+
     /// Half of the bar from now on: what a refused alarm leaves.
     pub(crate) fn halve(&self) {
         self.set((load(&self.bar) / 2.0).min(self.get()));
@@ -136,10 +149,12 @@ impl Suspicion {
         self.bar.store(bar.to_bits(), Relaxed);
     }
 
-    /// Sets what outcomes do. For the writer. The two are read one by one: a worker may for a moment use one of
-    /// before.
+    /// Sets what outcomes do; what there is of suspicion is reckoned anew: two failures stay two failures. For the
+    /// writer. All are read one by one: a worker may for a moment use one of before.
     pub(crate) fn set_level(&self, level: Level) {
-        if load(&self.up) != level.up {
+        let up = load(&self.up);
+        if up != level.up {
+            self.set(self.get() * (level.up / up));
             self.up.store(level.up.to_bits(), Relaxed);
             self.down.store(level.down.to_bits(), Relaxed);
         }
@@ -154,14 +169,26 @@ fn load(value: &AtomicU32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Rng;
 
     #[test]
     fn the_levels_are_what_they_say() {
         assert!((f64::from(BAR) - 1e6f64.ln()).abs() < 2e-5 && 6.0 * LEVELS[0].up >= BAR);
-        for Level { rate, up, down, high } in LEVELS {
+        for Level {
+            rate,
+            up,
+            down,
+            high,
+            run,
+        } in LEVELS
+        {
             let p0 = (f64::from(rate) * 100.0).round() / 100.0;
             let odds = 11.0 * p0 / (1.0 - p0);
             let p1 = odds / (1.0 + odds);
+            assert!(
+                p0.powi(run as i32) <= 1.0001e-6 && p0.powi(run as i32 - 1) > 1.0001e-6,
+                "{rate}"
+            );
             assert!((f64::from(high) - p1).abs() < 1e-6, "{rate}");
             assert!((f64::from(up) - (p1 / p0).ln()).abs() < 2e-6, "{rate}");
             assert!(
@@ -205,5 +232,57 @@ mod tests {
             assert!(!suspicion.on_failure());
         }
         assert_eq!(suspicion.get(), 2.0 * BAR);
+    }
+
+    /// Requests until the alarm, on average, of an instance that fails with a probability of `rate`.
+    fn mean_requests(rate: f64, runs: u64) -> f64 {
+        let mut rng = Rng::new(11);
+        let mut requests = 0;
+        for _ in 0..runs {
+            let suspicion = Suspicion::default();
+            suspicion.set_bar(BAR);
+            while !suspicion.is_over() {
+                requests += 1;
+                if rng.unit() < rate {
+                    suspicion.on_failure();
+                } else {
+                    suspicion.on_success();
+                }
+            }
+        }
+        requests as f64 / runs as f64
+    }
+
+    #[test]
+    fn sick_instances_are_found_in_the_stated_number_of_requests() {
+        for (rate, range) in [
+            (1.0, 6.0..=6.0),
+            (0.5, 11.0..=14.0),
+            (0.2, 33.0..=40.0),
+            (0.1, 85.0..=110.0),
+        ] {
+            let mean = mean_requests(rate, 2000);
+            assert!(range.contains(&mean), "{rate}: {mean}");
+        }
+    }
+
+    /// The bound is a million requests at p0; at half of p0 it is beyond reach.
+    #[test]
+    fn healthy_requests_raise_at_most_one_alarm_in_a_million() {
+        let mut rng = Rng::new(5);
+        for (rate, requests, most) in [(0.01, 6_000_000, 6), (0.005, 2_000_000, 0)] {
+            let suspicion = Suspicion::default();
+            suspicion.set_bar(BAR);
+            let mut alarms = 0;
+            for _ in 0..requests {
+                if rng.unit() >= rate {
+                    suspicion.on_success();
+                } else if suspicion.on_failure() {
+                    alarms += 1;
+                    suspicion.set(0.0);
+                }
+            }
+            assert!(alarms <= most, "{alarms} in {requests} at {rate}");
+        }
     }
 }

@@ -44,13 +44,13 @@ impl Vitals {
         }
     }
 
-    /// Whether the counter of failures gained something.
+    /// Whether the counters gained something.
     pub(crate) fn has_news(&self, stats: &Stats) -> bool {
-        stats.failures() != self.seen[1]
+        [stats.successes(), stats.failures(), stats.throttled()] != self.seen
     }
 
-    /// Takes in what the counters gained.
-    pub(crate) fn observe(&mut self, stats: &Stats, now: Nanos) {
+    /// Takes in what the counters gained. True when that were failures, too.
+    pub(crate) fn observe(&mut self, stats: &Stats, now: Nanos) -> bool {
         let counts = [stats.successes(), stats.failures(), stats.throttled()];
         let [good, bad, throttled] = std::array::from_fn(|i| counts[i].saturating_sub(self.seen[i]));
         self.seen = counts;
@@ -58,6 +58,7 @@ impl Vitals {
         self.window.add(good + throttled, bad, now);
         let time = stats.response_time().map(|(time, _)| time);
         self.latency.fold(time, good, now);
+        bad > 0
     }
 
     /// Compares with the median response time of its peers, in ns.

@@ -52,6 +52,15 @@ impl Window {
         (sum.1, sum.0 + sum.1)
     }
 
+    /// The same of the present second and the one before.
+    pub(crate) fn latest(&self) -> (u64, u64) {
+        let seconds = SECONDS as u64;
+        let places = [self.head % seconds, (self.head + seconds - 1) % seconds];
+        let [now, before] = places.map(|place| self.buckets[place as usize]);
+        let bad = u64::from(now.1) + u64::from(before.1);
+        (bad, bad + u64::from(now.0) + u64::from(before.0))
+    }
+
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         self.buckets = Default::default();
@@ -77,6 +86,7 @@ mod tests {
             window.add(3, 1, at(step * 100));
         }
         assert_eq!(window.failures_of(), (100, 400));
+        assert_eq!(window.latest(), (20, 80));
         window.add(0, 0, at(10_000));
         assert_eq!(window.failures_of(), (90, 360), "the first second is over");
         window.add(0, 0, at(18_999));

@@ -16,8 +16,10 @@
 //!    succeed in most of their last requests. Otherwise the fourth dead one of six would stay for ever,
 //!    and by failing fast take most of the traffic.
 //!
-//! 3. hardly anybody else fails too: not when nine of ten others (three of four, for what was not found by a run)
-//!    had two failures close together of late ([`SIGN`]). What all have in common is no reason to prefer one. Bad
+//! 3. hardly anybody else fails too: not when four of five others (half of them, for what was not found by a run) had
+//!    two failures close together of late, nor within
+//!    two seconds after the whole fleet began to fail more than before; nor for a run that is shorter than chance
+//!    gives once in a million at the rate that the fleet commonly fails. What all have in common is no reason to prefer one. Bad
 //!    luck is out of the question as under 2.
 //!
 //! What speaks against an instance comes from several detectors ([`super::detect`]); none of them is above these
@@ -36,7 +38,6 @@ use super::scores::Scores;
 use super::slots::Slots;
 use super::stages::minimum;
 use crate::health::Mark;
-use crate::health::burst::SIGN;
 use crate::service::journal::Journal;
 use crate::{EjectionSettings, EventKind, HealthPart, Mode, Nanos, Rng, ServiceSettings, Slot};
 
@@ -44,6 +45,14 @@ use crate::{EjectionSettings, EventKind, HealthPart, Mode, Nanos, Rng, ServiceSe
 /// instance that fails nine requests in ten gets that far in one of 200 runs, one that fails two in
 /// three in one of 10^9.
 const HOPELESS: u32 = 10;
+
+/// Of so many others one may do well, and yet it is common that they fail: for runs of failures…
+///
+/// Five: of 40 instances that begin to fail 60 % of their requests, nine in ten show it by the time the first has
+/// failed five in a row; and the eight dead of ten are still told from the two that are not.
+const SPARED: usize = 5;
+/// …and for all other findings, which are weaker: where more than half fail, nobody knows what is right.
+const SPARED_BY_CHANCE: usize = 2;
 
 /// How much the service can do without.
 #[derive(Debug)]
@@ -62,12 +71,18 @@ struct Room {
     present: usize,
     /// Of those, ejected or too weak.
     out: usize,
-    /// Suspicions against those that are asked, ascending.
-    suspicions: Vec<f32>,
+    /// Instances that are asked…
+    asked: usize,
+    /// Something common is on the rise.
+    rising: bool,
+    /// Shorter runs of failures are chance at the rate that the fleet commonly fails.
+    run: u32,
+    /// …and of those, such as had two failures close together of late.
+    suspicious: usize,
 }
 
 impl Room {
-    fn of(slots: &Slots, settings: &ServiceSettings, now: Nanos) -> Self {
+    fn of(slots: &Slots, settings: &ServiceSettings, scores: &Scores, now: Nanos) -> Self {
         let minimum = minimum(slots, settings, now);
         let (wanted, fallback) = (minimum.wanted, minimum.fallback);
         let mut room = Self {
@@ -78,7 +93,10 @@ impl Room {
             last_priority: 0,
             present: 0,
             out: 0,
-            suspicions: Vec::new(),
+            asked: 0,
+            rising: scores.is_rising(now),
+            run: scores.ordinary_run(),
+            suspicious: 0,
         };
         for (_, entry) in slots.iter() {
             if !room.judges(entry) {
@@ -90,7 +108,8 @@ impl Room {
                 continue;
             }
             if !entry.is_idle(&settings.ejection, now) {
-                room.suspicions.push(entry.member.stats().suspicion().get());
+                room.asked += 1;
+                room.suspicious += usize::from(entry.member.stats().suspicion().is_sign());
             }
             if entry.works(&settings.ejection, now) {
                 room.working += 1;
@@ -100,7 +119,6 @@ impl Room {
                 }
             }
         }
-        room.suspicions.sort_unstable_by(f32::total_cmp);
         room
     }
 
@@ -128,7 +146,9 @@ impl Room {
         if hopeless {
             return None;
         }
-        if self.is_common(entry, if run.is_some() { 10 } else { 4 }, &settings.ejection, now) {
+        let spared = if run.is_some() { SPARED } else { SPARED_BY_CHANCE };
+        let chance = run.is_some_and(|run| run < self.run);
+        if chance || self.is_common(entry, spared, &settings.ejection, now) {
             return Some(Refusal::Common);
         }
         let full = self.out >= self.present.div_ceil(2);
@@ -137,23 +157,30 @@ impl Room {
 
     /// Whether all but one in `spared` of the others show signs of failing, too.
     fn is_common(&self, entry: &Entry, spared: usize, settings: &EjectionSettings, now: Nanos) -> bool {
-        let itself = usize::from(!entry.is_idle(settings, now));
-        let others = self.suspicions.len() - itself.min(self.suspicions.len());
-        if others == 0 {
-            return false;
-        }
-        // The place among all: one more where it stands before that place itself.
-        let own = entry.member.stats().suspicion().get();
-        let place = (others - 1) / spared;
-        let before = itself == 1 && own <= self.suspicions[place];
-        self.suspicions[place + usize::from(before)] >= SIGN
+        let suspicious = entry.member.stats().suspicion().is_sign();
+        let (asked, failing) = match entry.is_idle(settings, now) {
+            true => (self.asked, self.suspicious),
+            false => (
+                self.asked.saturating_sub(1),
+                self.suspicious.saturating_sub(usize::from(suspicious)),
+            ),
+        };
+        asked > 0 && (self.rising || asked - failing <= (asked - 1) / spared)
     }
 
     /// `entry` goes.
     fn lose(&mut self, entry: &Entry, settings: &ServiceSettings, now: Nanos) {
+        if entry.is_below_threshold() || !self.judges(entry) {
+            return;
+        }
         if entry.works(&settings.ejection, now) {
-            self.working -= 1;
+            self.working = self.working.saturating_sub(1);
             self.success -= entry.member.stats().success_share();
+        }
+        if !entry.is_idle(&settings.ejection, now) {
+            self.asked = self.asked.saturating_sub(1);
+            let sign = usize::from(entry.member.stats().suspicion().is_sign());
+            self.suspicious = self.suspicious.saturating_sub(sign);
         }
         self.out += 1;
     }
@@ -188,7 +215,7 @@ pub(super) fn look(
     rng: &mut Rng,
     now: Nanos,
 ) -> bool {
-    let mut room = Room::of(slots, settings, now);
+    let mut room = Room::of(slots, settings, scores, now);
     let mut changed = false;
     if !settings.ejection.is_off() {
         for (finding, slot) in accused(slots, settings, scores, journal, &room, now) {
@@ -228,11 +255,14 @@ fn accused(
             tell_dry(entry, dry & !said, settings, scores, journal, now);
         }
         let stats = entry.member.stats();
-        if !matches!(first, Some(Finding::Run(_))) && std::mem::take(&mut entry.withheld) {
+        let limit = entry.ejection.limit(&settings.ejection);
+        let fails = limit > 0 && stats.consecutive_failures() >= limit;
+        if !fails && std::mem::take(&mut entry.withheld) {
             entry.arm(&settings.ejection);
         }
+        let stats = entry.member.stats();
         match first {
-            None if stats.suspicion().get() < SIGN => entry.spared = false,
+            None if !stats.suspicion().is_sign() => entry.spared = false,
             Some(finding) if judged => accused.push((finding, slot)),
             _ => {}
         }
@@ -283,15 +313,15 @@ fn judge(
     };
     let told = finding.tell(entry);
     if let Some(why) = room.refuses(entry, run, settings, now) {
-        let said = if run.is_some() {
+        let news = !(entry.withheld || entry.spared);
+        if run.is_some() {
             // The next length at which the answer may be another one.
             let limit = entry.ejection.limit(&settings.ejection);
             entry.member.stats().set_alarm_at(limit.saturating_mul(HOPELESS));
-            &mut entry.withheld
+            entry.withheld = true;
         } else {
-            &mut entry.spared
-        };
-        let news = !std::mem::replace(said, true);
+            entry.spared = true;
+        }
         if finding == Finding::Burst {
             entry.member.stats().suspicion().halve();
         }

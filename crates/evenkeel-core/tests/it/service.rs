@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod detectors;
 mod fallback;
 mod faults;
 mod model;

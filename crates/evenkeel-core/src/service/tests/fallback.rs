@@ -93,7 +93,8 @@ fn when_nobody_answers_all_are_used_until_somebody_does() {
     }
     // Each ejection ended, and there were no further ones.
     assert_eq!(rig.state.counters().of(EventKind::Ejected), ejected);
-    assert!(rig.events().len() <= 2 * ejected as usize);
+    let events = rig.events();
+    assert!(events.len() <= 2 * ejected as usize, "{events:?}");
 
     rig.succeed("c", 1);
     rig.wait(LOOK);

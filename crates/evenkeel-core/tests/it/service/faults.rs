@@ -138,7 +138,7 @@ fn when_all_fail_alike_traffic_goes_on_and_all_return_soon() {
         }
         assert_eq!(load.failed(), 60_000);
         // A minute of common failure must not leave a minute of ejections behind.
-        load.run(12, |_, _| false);
+        load.run(25, |_, _| false);
         assert_eq!(load.ejected(), 0, "of {n}");
         assert_eq!(load.failed(), 60_000);
     }

@@ -417,8 +417,20 @@ impl World {
             assert_eq!(status.source == Source::Registration, registered);
             assert!(status.since <= self.now);
         }
+        // Weak ones are left out, unless more than half are.
+        let in_state = |state| {
+            rows(view)
+                .filter(move |(.., status)| status.state == state)
+                .count()
+        };
+        let (well, weak) = (in_state(InstanceState::Healthy), in_state(InstanceState::Weak));
+        let takes = |state| match state {
+            InstanceState::Healthy => true,
+            InstanceState::Weak => weak > well,
+            _ => false,
+        };
         let healthy: Vec<_> = rows(view)
-            .filter(|(.., status)| status.state == InstanceState::Healthy)
+            .filter(|(.., status)| takes(status.state))
             .map(|(slot, member, _)| (member.instance().priority, slot))
             .collect();
         let present: Vec<_> = rows(view).filter(|(.., status)| !drains(status)).collect();
