@@ -168,7 +168,7 @@ strategies! {
 
 impl StrategyName {
     /// The strategy of a service that names none.
-    pub const DEFAULT: Self = Self::power_of_two;
+    pub const DEFAULT: Self = Self::adaptive;
 }
 
 impl Default for StrategyName {
