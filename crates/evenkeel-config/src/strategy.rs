@@ -7,13 +7,16 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use evenkeel_core::math::Factor;
 use evenkeel_core::strategy::{
     AdaptiveHealthAware, ConsistentHash, Geographical, HealthAwareLeastConnections, HealthWeightedRoundRobin,
-    Maglev, Rendezvous, ResourceAware, RingKind, TableSize,
+    Maglev, OrcaWeighted, Rendezvous, ResourceAware, RingKind, TableSize,
 };
-use evenkeel_core::{HashSecret, HashSettings, HealthFactor, StrategyName, StrategySettings};
+use evenkeel_core::{
+    HashSecret, HashSettings, HealthFactor, Nanos, REPORT_EXPIRY, StrategyName, StrategySettings,
+};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer};
 use serde::{Serialize, Serializer};
@@ -22,6 +25,7 @@ use crate::decimal::Decimal;
 use crate::keys::{Key, LoadFactorText, TableSizeText};
 use crate::levels::{LevelText, place};
 use crate::names::did_you_mean;
+use crate::text::DurationText;
 use crate::whole::Whole;
 
 /// Declares the mapping: each setting with the strategies that have it.
@@ -107,6 +111,14 @@ settings! {
     /// Whether other regions get one request every 30 s (10 s until the first is answered), so that their latency is
     /// known and a connection warm before they are needed. Default `true`.
     probe: bool, of geographical;
+    /// How long an instance must have reported its load before that counts. Default 10s.
+    blackout_period: DurationText, of orca_weighted;
+    /// A report is worth nothing after this long, at most 180s. Default 180s.
+    weight_expiration_period: DurationText, of orca_weighted;
+    /// How often weights follow the reports, at least 100ms. Default 1s.
+    weight_update_period: DurationText, of orca_weighted;
+    /// How much utilization it counts as when every request fails. Default 1.
+    error_utilization_penalty: Decimal<0, 1_000_000>, of orca_weighted;
 }
 
 /// Whose choices to repeat.
@@ -118,6 +130,9 @@ pub enum Compatibility {
     /// nginx's `hash … consistent`.
     Ketama,
 }
+
+/// The least time between two renewals of weights, gRPC's.
+const LEAST_UPDATE: Duration = Duration::from_millis(100);
 
 impl StrategyFile {
     /// The strategy called `name`, with its defaults.
@@ -159,6 +174,16 @@ impl StrategyFile {
             self.levels.get_or_insert_with(LevelText::default_levels);
             self.spill_at.get_or_insert(Decimal::thousandths(800));
             self.probe.get_or_insert(true);
+        }
+        if has("blackout_period") {
+            let default = OrcaWeighted::default();
+            let text = |nanos: Nanos| DurationText::from(nanos.as_duration());
+            self.blackout_period.get_or_insert(text(default.blackout));
+            self.weight_expiration_period
+                .get_or_insert(text(default.expiration));
+            self.weight_update_period.get_or_insert(text(default.update));
+            self.error_utilization_penalty
+                .get_or_insert(Decimal::thousandths(1000));
         }
         if has("cpu_weight") {
             self.cpu_weight.get_or_insert(Decimal::thousandths(400));
@@ -206,6 +231,24 @@ impl StrategyFile {
         {
             let text = "with all three weights at 0 nothing decides but health\ngive one of them, or write `name: health_weighted_round_robin`";
             wrong.push(("connections_weight", text.to_owned()));
+        }
+        if name == StrategyName::orca_weighted {
+            if self
+                .weight_update_period
+                .is_some_and(|period| period.0 < LEAST_UPDATE)
+            {
+                let text =
+                    "weights that follow reports so closely cost more than they gain\nwrite `100ms` or more";
+                wrong.push(("weight_update_period", text.to_owned()));
+            }
+            let most = REPORT_EXPIRY.as_duration();
+            if self
+                .weight_expiration_period
+                .is_some_and(|period| period.0 > most)
+            {
+                let text = "reports are worth nothing after `180s` for any strategy\nwrite that or less";
+                wrong.push(("weight_expiration_period", text.to_owned()));
+            }
         }
         if name == StrategyName::geographical {
             let levels = self.levels.clone().unwrap_or_else(LevelText::default_levels);
@@ -278,6 +321,16 @@ impl StrategyFile {
                     connections_scale: self
                         .connections_scale
                         .map_or(default.connections_scale, Into::into),
+                })
+            }
+            StrategyName::orca_weighted => {
+                let default = OrcaWeighted::default();
+                let nanos = |text: Option<DurationText>, default| text.map_or(default, |text| text.0.into());
+                StrategySettings::orca_weighted(OrcaWeighted {
+                    blackout: nanos(self.blackout_period, default.blackout),
+                    expiration: nanos(self.weight_expiration_period, default.expiration),
+                    update: nanos(self.weight_update_period, default.update),
+                    error_penalty: factor(self.error_utilization_penalty, default.error_penalty),
                 })
             }
             StrategyName::geographical => {

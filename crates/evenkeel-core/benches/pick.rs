@@ -119,7 +119,9 @@ fn accounting(c: &mut Criterion) {
 fn targets(name: StrategyName) -> Option<[f64; 3]> {
     Some(match name.as_str() {
         "round_robin" | "random" => [3.0, 3.0, 3.0],
-        "weighted_round_robin" | "health_weighted_round_robin" | "weighted_random" => [6.0, 8.0, 10.0],
+        "weighted_round_robin" | "health_weighted_round_robin" | "weighted_random" | "orca_weighted" => {
+            [6.0, 8.0, 10.0]
+        }
         "least_connections" => [8.0, 40.0, 350.0],
         "adaptive" => [35.0, 35.0, 35.0],
         "power_of_two" => [12.0, 15.0, 25.0],

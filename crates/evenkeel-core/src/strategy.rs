@@ -22,6 +22,7 @@ mod hot_cold;
 mod least_connections;
 mod least_response_time;
 mod maglev;
+mod orca_weighted;
 mod peak_ewma;
 mod power_of_two;
 mod random;
@@ -38,6 +39,7 @@ pub use geographical::{Geographical, Level};
 pub use health_aware_least_connections::HealthAwareLeastConnections;
 pub use health_weighted_round_robin::HealthWeightedRoundRobin;
 pub use maglev::{Maglev, TableSize};
+pub use orca_weighted::OrcaWeighted;
 pub use rendezvous::Rendezvous;
 pub use resource_aware::ResourceAware;
 
@@ -154,6 +156,7 @@ strategies! {
     power_of_two => power_of_two::PowerOfTwo, "two candidates drawn by weight, or more while some are slow or fail, the one with the fewest requests in flight per weight";
     peak_ewma => peak_ewma::PeakEwma, "two candidates drawn by weight, the one with the lower peak response time per request in flight and weight";
     hot_cold => hot_cold::HotCold, "of a pool of candidates those that are not among the most loaded, and of these the one with the shortest expected time";
+    orca_weighted => orca_weighted::OrcaWeighted, "each candidate nearly in turn, as often as it can bear by the load that it reports";
     least_response_time => least_response_time::LeastResponseTime, "the candidate with the shortest expected time to a successful response";
     adaptive => adaptive::Adaptive, "the candidate with the least work before it per weight, where slow, failing and silent ones count for more";
     consistent_hash => consistent_hash::ConsistentHash, "the owner of the request's key on a ring of virtual nodes, as many as its weight";

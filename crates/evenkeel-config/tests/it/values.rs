@@ -215,7 +215,7 @@ fn settings_of_strategies_reach_the_core() {
 fn health_and_resources_reach_the_core() {
     use evenkeel_core::math::Factor;
     use evenkeel_core::strategy::{
-        AdaptiveHealthAware, Geographical, HealthWeightedRoundRobin, Level, ResourceAware,
+        AdaptiveHealthAware, Geographical, HealthWeightedRoundRobin, Level, OrcaWeighted, ResourceAware,
     };
     use evenkeel_core::{HealthFactor, StrategyName, StrategySettings};
 
@@ -239,6 +239,17 @@ fn health_and_resources_reach_the_core() {
             assert_eq!(strategy(name.as_str()), StrategySettings::from(*name));
         }
     }
+    assert_eq!(
+        strategy(
+            "{ name: orca_weighted, blackout_period: 5s, weight_expiration_period: 60s, weight_update_period: 250ms, error_utilization_penalty: 2.5 }"
+        ),
+        StrategySettings::orca_weighted(OrcaWeighted {
+            blackout: Nanos::from_secs(5),
+            expiration: Nanos::from_secs(60),
+            update: Nanos::from_millis(250),
+            error_penalty: Factor::clamped(2.5),
+        })
+    );
     assert_eq!(
         strategy("{ name: health_weighted_round_robin, min_health: 0.25, health_exponent: 2 }"),
         StrategySettings::health_weighted_round_robin(HealthWeightedRoundRobin {

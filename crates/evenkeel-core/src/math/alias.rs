@@ -59,6 +59,11 @@ impl Alias {
         }
     }
 
+    /// For each column the place below which its own label is drawn, and the other one; in the order of the labels.
+    pub(crate) fn columns(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        self.columns.iter().map(|column| (column.threshold, column.other))
+    }
+
     /// The label that 64 uniform bits select; `None` when there are no labels.
     #[inline]
     #[must_use]

@@ -14,6 +14,7 @@ mod hot_cold;
 mod keyed;
 mod least_connections;
 mod least_response_time;
+mod orca_weighted;
 mod peak_ewma;
 mod power_of_two;
 mod resource_aware;

@@ -23,9 +23,8 @@ pub(crate) fn split(name: StrategyName) -> Split {
         "weighted_round_robin" | "health_weighted_round_robin" => Split::Exact { by_weight: true },
         "random" => Split::Chance { by_weight: false },
         "consistent_hash" => Split::Ring { points: 160 },
-        "weighted_random" | "maglev" | "rendezvous" | "least_connections" | "power_of_two" => {
-            Split::Chance { by_weight: true }
-        }
+        "orca_weighted" | "weighted_random" | "maglev" | "rendezvous" | "least_connections"
+        | "power_of_two" => Split::Chance { by_weight: true },
         "health_aware_least_connections" | "adaptive_health_aware" | "resource_aware" => {
             Split::Chance { by_weight: true }
         }

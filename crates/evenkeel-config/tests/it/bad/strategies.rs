@@ -98,7 +98,7 @@ error: there is no strategy `power_of_to`: did you mean `power_of_two`?
   |
 4 |     strategy: power_of_to
   |               ^^^^^^^^^^^
-  = known here: `round_robin`, `weighted_round_robin`, `random`, `weighted_random`, `least_connections`, `power_of_two`, `peak_ewma`, `hot_cold`, `least_response_time`, `adaptive`, `consistent_hash`, `maglev`, `rendezvous`, `health_weighted_round_robin`, `health_aware_least_connections`, `adaptive_health_aware`, `resource_aware`, `geographical`
+  = known here: `round_robin`, `weighted_round_robin`, `random`, `weighted_random`, `least_connections`, `power_of_two`, `peak_ewma`, `hot_cold`, `orca_weighted`, `least_response_time`, `adaptive`, `consistent_hash`, `maglev`, `rendezvous`, `health_weighted_round_robin`, `health_aware_least_connections`, `adaptive_health_aware`, `resource_aware`, `geographical`
 
 1 error in bad.yaml
 "#,
@@ -118,7 +118,7 @@ error: there is no strategy `the_fastest`
   |
 4 |     strategy: { name: the_fastest }
   |                       ^^^^^^^^^^^
-  = known here: `round_robin`, `weighted_round_robin`, `random`, `weighted_random`, `least_connections`, `power_of_two`, `peak_ewma`, `hot_cold`, `least_response_time`, `adaptive`, `consistent_hash`, `maglev`, `rendezvous`, `health_weighted_round_robin`, `health_aware_least_connections`, `adaptive_health_aware`, `resource_aware`, `geographical`
+  = known here: `round_robin`, `weighted_round_robin`, `random`, `weighted_random`, `least_connections`, `power_of_two`, `peak_ewma`, `hot_cold`, `orca_weighted`, `least_response_time`, `adaptive`, `consistent_hash`, `maglev`, `rendezvous`, `health_weighted_round_robin`, `health_aware_least_connections`, `adaptive_health_aware`, `resource_aware`, `geographical`
 
 1 error in bad.yaml
 "#,
@@ -275,7 +275,7 @@ error: unknown key `bounded_laod`: did you mean `bounded_load`?
   |
 4 |     strategy: { name: consistent_hash, bounded_laod: 1.25 }
   |                                        ^^^^^^^^^^^^
-  = allowed here: bounded_load, capacity_per_weight, compatibility, connections_scale, connections_weight, cpu_weight, from, hash_secret_file, health_exponent, key, levels, memory_weight, min_health, name, probe, recovery_preference, spill_at, table_size, trend_weight, virtual_nodes, within
+  = allowed here: blackout_period, bounded_load, capacity_per_weight, compatibility, connections_scale, connections_weight, cpu_weight, error_utilization_penalty, from, hash_secret_file, health_exponent, key, levels, memory_weight, min_health, name, probe, recovery_preference, spill_at, table_size, trend_weight, virtual_nodes, weight_expiration_period, weight_update_period, within
 
 1 error in bad.yaml
 "#,
@@ -461,6 +461,33 @@ error: wrong kind of value
   = write a boolean
 
 3 errors in bad.yaml
+"#,
+    },
+    Case {
+        name: "weights that follow too closely, or reports too old",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    strategy: { name: orca_weighted, weight_update_period: 50ms, weight_expiration_period: 5m }
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: weights that follow reports so closely cost more than they gain
+ --> bad.yaml:4:60
+  |
+4 |     strategy: { name: orca_weighted, weight_update_period: 50ms, weight_expiration_period: 5m }
+  |                                                            ^^^^
+  = write `100ms` or more
+
+error: reports are worth nothing after `180s` for any strategy
+ --> bad.yaml:4:92
+  |
+4 |     strategy: { name: orca_weighted, weight_update_period: 50ms, weight_expiration_period: 5m }
+  |                                                                                            ^^
+  = write that or less
+
+2 errors in bad.yaml
 "#,
     },
 ];
