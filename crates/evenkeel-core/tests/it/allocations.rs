@@ -1,7 +1,10 @@
 //! A pick allocates nothing, nor does the life of its lease.
 
 use evenkeel_core::testing::{candidates, lease};
-use evenkeel_core::{Nanos, Outcome, PickContext, PickRequest, Slot, StrategyName};
+use evenkeel_core::{
+    Instance, LoadReport, Nanos, Outcome, PickContext, PickRequest, ServiceSettings, ServiceState,
+    SessionKey, SessionTag, Slot, StrategyName,
+};
 
 use crate::conformance::build;
 
@@ -37,4 +40,44 @@ fn picks_and_leases_allocate_nothing() {
             assert_eq!(used.count_total, 0, "{name} with {} instances", weights.len());
         }
     }
+}
+
+#[test]
+fn the_way_back_of_a_session_allocates_nothing() {
+    let key = SessionKey::new(b"0123456789abcdef", "web");
+    let settings = ServiceSettings {
+        sessions: Some(key),
+        ..ServiceSettings::new("web")
+    };
+    let instances: Vec<_> = (0..300)
+        .map(|n| Instance::new(&format!("i-{n}"), ([127, 0, 0, 1], 1 + n).into()).unwrap())
+        .collect();
+    let ids: Vec<_> = instances.iter().map(|instance| instance.id.clone()).collect();
+    let state = ServiceState::new(settings, instances, 1, Nanos::ZERO).unwrap();
+    let view = state.view();
+    let used = allocation_counter::measure(|| {
+        for id in &ids {
+            // Out of a cookie, and back to the instance.
+            let text = key.tag(id).to_text();
+            let slot = view.session(SessionTag::from_text(&text).unwrap()).unwrap();
+            let lease = view.lease(slot, Nanos::ZERO).unwrap();
+            assert_eq!(lease.member().instance().id, *id);
+        }
+    });
+    assert_eq!(used.count_total, 0);
+}
+
+#[test]
+fn reading_a_load_report_allocates_nothing() {
+    let used = allocation_counter::measure(|| {
+        for value in [
+            "TEXT cpu_utilization=0.5,mem_utilization=0.25,named_metrics.queue=3",
+            "JSON {\"cpuUtilization\": 0.5, \"utilization\": {\"disk\": [1, 2]}}",
+            "BIN CQAAAAAAAOA/EQAAAAAAANA/",
+            "TEXT cpu_utilization=NaN",
+        ] {
+            let _ = std::hint::black_box(LoadReport::from_orca(value.as_bytes()));
+        }
+    });
+    assert_eq!(used.count_total, 0);
 }
