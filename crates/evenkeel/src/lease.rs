@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+#[cfg(feature = "tower")]
 use std::sync::atomic::{AtomicBool, Ordering::Release};
 use std::time::Duration;
 
@@ -46,6 +47,7 @@ pub(crate) enum Home {
     /// The writer of a service.
     Service(Arc<Service>),
     /// Whoever looks at the flag next.
+    #[cfg(feature = "tower")]
     Flag(Arc<AtomicBool>),
 }
 
@@ -116,6 +118,7 @@ impl Lease {
         let now = self.clock.now();
         match self.home {
             Home::Service(service) => service.finish(self.lease, outcome, now),
+            #[cfg(feature = "tower")]
             Home::Flag(flag) => {
                 if self.lease.finish(outcome, now).is_some() {
                     // Pairs with the swap of who looks: it then sees the counters that raised the alarm.

@@ -1,6 +1,7 @@
 //! The library as its users see it.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod allocations;
 mod balancer;
 mod checks;
 mod example;
