@@ -295,7 +295,8 @@ pub struct InstanceFile {
     )]
     #[schemars(extend("default" = 1))]
     pub weight: Option<Whole<1, 65535>>,
-    /// Priority group: 0 is the first choice.
+    /// Priority group: 0 is the first choice. A later one gets requests when less than 72 % of the weight of the one
+    /// before is healthy: at 50 % it gets 30 %, as a group carries 1.4 times its healthy part.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",

@@ -26,10 +26,10 @@ impl Regions {
 /// Leaves out who drains or may not be used.
 pub(super) fn leave(all: &mut [Prospect<'_>], regions: &Regions) {
     exclude(all, |prospect| {
-        if prospect.drains {
-            Some(Exclusion::Draining)
+        if !regions.permit(prospect.region) {
+            Some(Exclusion::Region)
         } else {
-            (!regions.permit(prospect.region)).then_some(Exclusion::Region)
+            prospect.drains.then_some(Exclusion::Draining)
         }
     });
 }

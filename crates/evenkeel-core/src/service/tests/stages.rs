@@ -195,6 +195,13 @@ fn a_border_holds_in_the_last_resort_and_is_told_per_instance() {
     let mut rig = Rig::new(bordered, instances);
     assert_eq!(rig.candidates(), "ab");
     assert_eq!(rig.status("c").excluded, Some(crate::Exclusion::Region));
+    let (id, why) = (InstanceId::new("c").unwrap(), "moves".into());
+    rig.state.operate(Operation::Drain { id, why }, rig.now).unwrap();
+    let slot = rig.slot("c");
+    assert!(
+        !rig.state.view().takes_its_own(slot),
+        "not even its own requests cross it"
+    );
     for id in ["a", "b"] {
         rig.check(id, false);
     }
