@@ -147,6 +147,14 @@ impl Pool {
         CheckOut::Open(Permit::new(&pool.open))
     }
 
+    /// Whether [`Self::check_out`] would find or allow a connection to the instance at `slot`.
+    pub(crate) fn has_room(&self, slot: Slot, max_connections: u32) -> bool {
+        let instances = self.instances.borrow();
+        instances
+            .get(slot.0 as usize)
+            .is_none_or(|pool| !pool.idle.is_empty() || pool.open.get() < max_connections)
+    }
+
     /// Keeps a connection whose last response ended cleanly. Closed instead when the slot has another
     /// instance by now or enough are kept.
     pub(crate) fn check_in(&self, slot: Slot, mut connection: Connection, now: Nanos, max_idle: usize) {

@@ -125,11 +125,13 @@ impl Tries {
         granted
     }
 
-    /// Whether an instance is left that was not tried: the same one again would only get more load.
+    /// Whether an instance is left that was not tried, and that has a connection left: the same one again
+    /// would only get more load, and an answer is not given up for our own refusal.
     fn has_others(&self, upstream: &Upstream) -> bool {
+        let max_connections = upstream.settings.max_connections;
         let mut reader = upstream.view.borrow_mut();
         let mut slots = reader.view().candidates().slots().iter();
-        slots.any(|slot| !self.slots().contains(slot))
+        slots.any(|slot| !self.slots().contains(slot) && upstream.pool.has_room(*slot, max_connections))
     }
 }
 

@@ -5,6 +5,7 @@ use evenkeel_config::Config;
 mod across;
 mod document;
 mod strategies;
+mod traffic;
 mod values;
 
 #[derive(Clone, Copy)]
@@ -18,7 +19,14 @@ struct Case {
 #[test]
 fn every_error_is_shown_with_its_place_and_a_remedy() {
     let mut wrong = Vec::new();
-    for case in [document::CASES, values::CASES, across::CASES, strategies::CASES].concat() {
+    let cases = [
+        document::CASES,
+        values::CASES,
+        across::CASES,
+        strategies::CASES,
+        traffic::CASES,
+    ];
+    for case in cases.concat() {
         let shown = match Config::from_str("bad.yaml", case.input.strip_prefix('\n').unwrap_or(case.input)) {
             Ok(_) => "accepted".to_owned(),
             Err(error) => error.to_string(),

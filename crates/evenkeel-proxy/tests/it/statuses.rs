@@ -330,3 +330,24 @@ async fn what_is_tried_again_is_a_choice() {
         client.response().await.expect(200);
     }
 }
+
+#[tokio::test]
+async fn an_answer_is_not_given_up_for_an_instance_without_a_connection_left() {
+    let (a, b) = (Backend::start().await, Backend::start().await);
+    let mut setup = Setup::new(&[a.address, b.address]);
+    setup.connections_per_instance = 1;
+    let rig = setup.start().await;
+    // Both work on a request; the one that fails has nobody to hand it to.
+    let mut one = rig.request(GET).await;
+    let mut first = either(&a, &b).await;
+    let mut other = rig.request(GET).await;
+    let mut second = either(&a, &b).await;
+    first.send(BROKEN).await;
+    one.response().await.expect(500);
+    // Now there is one.
+    second.send(BROKEN).await;
+    first.head().await;
+    first.send(OK).await;
+    other.response().await.expect(200);
+    assert_eq!(rig.retries(RetryReason::Status), 1);
+}
