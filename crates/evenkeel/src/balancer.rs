@@ -111,8 +111,9 @@ impl LoadBalancer {
     /// ```
     ///
     /// # Errors
-    /// When there is no tokio runtime, or the balancer was shut down.
+    /// When the name is not acceptable, there is no tokio runtime, or the balancer was shut down.
     pub async fn configure(&self, settings: ServiceSettings) -> Result<(), Error> {
+        check_name(&settings.name)?;
         self.change_specs(|specs| {
             let name = Arc::clone(&settings.name);
             match specs.get_mut(&name) {
@@ -156,7 +157,8 @@ impl LoadBalancer {
     /// address gets the weight, priority and labels, and keeps what is known of it.
     ///
     /// # Errors
-    /// When the id is registered at another address, there is no tokio runtime, or the balancer was shut down.
+    /// When the id is registered at another address, a new service's name is not acceptable, there is no tokio runtime,
+    /// or the balancer was shut down.
     pub async fn register_instance(&self, service: &str, instance: Instance) -> Result<Effect, Error> {
         let service = match self.balancer.service(service) {
             Some(service) => service,
@@ -357,6 +359,7 @@ impl LoadBalancer {
     }
 
     async fn create(&self, name: &str) -> Result<Arc<Service>, Error> {
+        check_name(name)?;
         self.change_specs(|specs| {
             // Somebody else may have made it meanwhile, with settings of its own.
             specs.entry(name.into()).or_insert_with(|| {
@@ -390,6 +393,14 @@ impl LoadBalancer {
 impl Default for LoadBalancer {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// Names of services stand where ids of instances stand: in logs, URLs and labels.
+fn check_name(name: &str) -> Result<(), Error> {
+    match InstanceId::new(name) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Error::ServiceName(name.into())),
     }
 }
 

@@ -29,6 +29,9 @@ pub enum Error {
     /// There is no such service.
     #[error("there is no service {0:?}; register an instance of it, or `configure` it")]
     UnknownService(Box<str>),
+    /// A service cannot have this name.
+    #[error("{0:?} is no name of a service: write 1 to 255 characters without white space and `/`")]
+    ServiceName(Box<str>),
     /// What was given for an instance is not acceptable.
     #[error("service {service}: {source}")]
     Instance {

@@ -247,6 +247,15 @@ async fn settings_outlast_registrations_and_strategies_outlast_settings_of_other
 #[tokio::test]
 async fn bad_input_is_named() {
     let balancer = fleet(1).await;
+    for name in ["", "a b", "a/b", "a\n"] {
+        let wrong = Error::ServiceName(name.into());
+        assert_eq!(
+            balancer.register_instance(name, instance("a", 9001)).await,
+            Err(wrong.clone())
+        );
+        assert_eq!(balancer.configure(ServiceSettings::new(name)).await, Err(wrong));
+    }
+    assert_eq!(balancer.services().len(), 1);
     for score in [f64::NAN, f64::INFINITY, -0.1, 1.1] {
         let error = balancer
             .update_instance_health("web", "a", score)
