@@ -67,7 +67,7 @@ fn the_effective_configuration_loads_again_and_stays_as_it_is() {
         text(&output.stdout)
     };
     let first = print(&file);
-    assert!(first.contains("power_of_two"), "{first}");
+    assert!(first.contains("strategy: adaptive"), "{first}");
     assert!(first.contains("drain_timeout"), "{first}");
     let again = folder.write("printed.yaml", &first);
     assert_eq!(print(&again), first);
