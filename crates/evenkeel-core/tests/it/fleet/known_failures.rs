@@ -67,6 +67,17 @@ fn a_fast_failing_instance_is_no_magnet() {
     assert!(share < 0.05, "not ejected: {share:.3} of the fair share");
 }
 
+/// Four of ten fail a fifth of their requests, at 70 % load. Retries hide that; without the four, the other six would
+/// have 117 % of what they can do.
+#[test]
+#[ignore = "detectors eject all four, whatever is left to carry the load: p99 is above a second with every strategy"]
+fn partial_failures_do_not_take_more_capacity_than_they_cost() {
+    let fleet = Fleet::new(StrategyName::adaptive, 10, 0.7).with(0..4, 2, 99, Fault::Fails(0.2));
+    let report = fleet.run_all(0..3);
+    assert!(report.quantile(0.99) < 100.0, "{} ms", report.quantile(0.99));
+    assert!(report.error_share() < 0.0005, "{}", report.error_share());
+}
+
 /// Half the fleet is out and returns: not all at once, and nobody is flooded.
 #[test]
 fn instances_do_not_all_return_at_the_same_instant() {

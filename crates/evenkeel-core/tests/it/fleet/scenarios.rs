@@ -114,6 +114,7 @@ fn table() {
             let mut fleet = fleet(scenario, tuned(*name), n, load);
             fleet.balancers = balancers;
             fleet.detectors = number("FLEET_DETECTORS", 1.0) == 1.0;
+            fleet.ejects_at = number("FLEET_EJECTS", 5.0) as u32;
             line(&format!("  {name}"), &fleet.run_all(0..seeds));
         }
     }
