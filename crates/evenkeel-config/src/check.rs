@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::file::{ConfigFile, DefaultsFile, ServiceFile};
 use crate::health_check::HealthCheckFile;
 use crate::path::{Path, at};
+use crate::preset::with_preset;
 use crate::routes;
 use crate::settings::{CircuitBreaker, CircuitBreakerFile, LimitsFile, overlay};
 use crate::strategy::StrategyText;
@@ -271,7 +272,9 @@ fn health_check(service: &ServiceFile, defaults: &DefaultsFile, at: &Path, found
 
 fn circuit_breaker(service: &ServiceFile, defaults: &DefaultsFile, at: &Path, found: &mut Vec<Finding>) {
     let own = service.circuit_breaker.as_ref();
-    let merged = overlay(own.cloned(), defaults.circuit_breaker.clone()).unwrap_or_default();
+    let health = overlay(service.health.clone(), defaults.health.clone());
+    let merged = overlay(own.cloned(), defaults.circuit_breaker.clone());
+    let merged = with_preset(health, merged).1;
     let absence = merged.base_ejection.is_none() || merged.recovery_window.is_none();
     let base_written = |breaker: &CircuitBreakerFile| breaker.base_ejection.is_some();
     let written = |breaker: &CircuitBreakerFile| base_written(breaker) || breaker.recovery_window.is_some();

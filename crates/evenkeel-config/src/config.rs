@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::address::{Address, Cidr, Statuses};
 use crate::file::{ConfigFile, InstanceFile, ListenerFile, Protocol, Route, ServiceFile};
 use crate::health_check::{HealthCheckFile, HttpCheckFile, TcpCheckFile};
+use crate::preset::with_preset;
 use crate::settings::{
     Admin, CircuitBreaker, Health, Limits, ListenerTimeouts, Locality, Orca, Pool, Retry, SlowStart, Timeouts,
 };
@@ -237,14 +238,15 @@ impl From<&Listener> for ListenerFile {
 
 impl From<ServiceFile> for Service {
     fn from(file: ServiceFile) -> Self {
+        let (health, circuit_breaker) = with_preset(file.health, file.circuit_breaker);
         Self {
             name: file.name,
             strategy: file.strategy.unwrap_or_default().0.resolved(),
             health_check: file.health_check.map(Into::into),
-            health: file.health.unwrap_or_default().into(),
+            health: health.into(),
             locality: file.locality.unwrap_or_default().into(),
             slow_start: file.slow_start.unwrap_or_default().into(),
-            circuit_breaker: file.circuit_breaker.unwrap_or_default().into(),
+            circuit_breaker: circuit_breaker.into(),
             retry: file.retry.unwrap_or_default().into(),
             sticky: file.sticky.map(Into::into),
             orca: file.orca.unwrap_or_default().into(),

@@ -26,7 +26,7 @@ impl Service {
     /// [`Self::sticky`] adds its key.
     #[must_use]
     pub fn settings(&self, secret: Option<&[u8]>) -> ServiceSettings {
-        let service = self;
+        let (service, breaker) = (self, &self.circuit_breaker);
         ServiceSettings {
             name: service.name.as_str().into(),
             strategy: service.strategy.settings(&service.name, secret),
@@ -35,10 +35,20 @@ impl Service {
                 healthy: check.healthy_threshold,
             }),
             ejection: EjectionSettings {
-                consecutive_failures: service.circuit_breaker.consecutive_errors,
-                base: nanos(service.circuit_breaker.base_ejection),
-                max: nanos(service.circuit_breaker.recovery_window),
-                ..EjectionSettings::default()
+                consecutive_failures: breaker.consecutive_errors,
+                base: nanos(breaker.base_ejection),
+                max: nanos(breaker.recovery_window),
+                recovery: breaker.recovery,
+                on_consecutive: breaker.on_consecutive_errors,
+                on_error_rate: breaker.on_error_rate,
+                on_burst: breaker.on_burst,
+                on_slow: breaker.on_slow,
+                error_rate: breaker.error_rate as f32,
+                error_rate_requests: breaker.error_rate_requests,
+                slow_factor: breaker.slow_factor as f32,
+                threshold: service.health.threshold as f32,
+                recovery_threshold: service.health.recovery_threshold as f32,
+                refresh: nanos(service.health.refresh),
             },
             min_healthy: service.health.min_healthy_instances,
             panic: service.health.panic,

@@ -17,6 +17,7 @@ mod levels;
 mod names;
 mod path;
 mod policy;
+mod preset;
 mod read;
 mod reader;
 mod request;
@@ -42,6 +43,7 @@ pub use file::{ConfigFile, DefaultsFile, InstanceFile, ListenerFile, Protocol, R
 pub use health_check::{HealthCheckFile, HttpCheckFile, TcpCheckFile};
 pub use keys::{Key, LoadFactorText, Parameter, TableSizeText, Token};
 pub use policy::{PanicText, RegionList};
+pub use preset::{ModeText, Preset, RecoveryText};
 pub use request::{
     BadRequest, BodyFault, DrainRequest, HealthRequest, InstanceRequest, LoadRequest, ServicePatch, TimeText,
     read_body,

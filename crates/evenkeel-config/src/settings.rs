@@ -8,12 +8,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use evenkeel_core::Panic;
+use evenkeel_core::{Mode, Panic, Recovery};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::address::Bind;
 use crate::policy::{PanicText, RegionList};
+use crate::preset::{ModeText, Preset, RecoveryText};
 use crate::retry_on::RetryOn;
 use crate::text::{Count, CountLimit, DurationText, Ratio, SizeLimit, SizeText};
 use crate::token_file::TokenFile;
@@ -125,6 +126,15 @@ settings! {
 
     /// How the health of the instances decides who gets requests.
     HealthFile => Health {
+        /// Familiar thresholds for all keys left out here and in `circuit_breaker`: `evenkeel`, `datapunk`, `envoy` or `haproxy`.
+        preset: Preset => Preset = Preset::Evenkeel,
+        /// An instance whose score falls below this gets no requests; 0 for never. The score is the worst of its parts:
+        /// checks, requests, latency, load, and what is reported of it.
+        threshold: Ratio => f64 = Ratio(0.5),
+        /// And it gets some again from this score on.
+        recovery_threshold: Ratio => f64 = Ratio(0.8),
+        /// How often scores are judged when nothing happens; failures that raise an alarm are judged at once.
+        refresh: DurationText => Duration = DurationText::secs(1),
         /// With fewer healthy instances than this, `panic` says what happens; that is counted and told. 0 counts as 1.
         min_healthy_instances: Whole<0, 1_000_000> => u32 = Whole::clamped(1),
         /// With too few healthy instances: `all` uses all that are not ejected, whatever checks, scores and priorities
@@ -150,7 +160,7 @@ settings! {
         min_share: Ratio => f64 = Ratio(0.1),
     }
 
-    /// Passive ejection of an instance whose requests fail. Always on.
+    /// Passive ejection of an instance whose requests fail, or take much longer than elsewhere. Always on.
     CircuitBreakerFile => CircuitBreaker {
         /// Failures in a row (connection errors, timeouts, 5xx) that eject an instance.
         consecutive_errors: Whole<1, 1_000_000> => u32 = Whole::clamped(5),
@@ -158,6 +168,23 @@ settings! {
         base_ejection: DurationText => Duration = DurationText::secs(5),
         /// Longest ejection: the upper bound of the doubling.
         recovery_window: DurationText => Duration = DurationText::secs(300),
+        /// How an instance comes back: `fixed` (after `recovery_window`, always), `backoff` (after `base_ejection`, doubled
+        /// each time), or `ramp` (so too, with a share that grows with its successes).
+        recovery: RecoveryText => Recovery = RecoveryText::Ramp,
+        /// What `consecutive_errors` failures in a row do: `enforce`, `dry_run` (an event, a count, nothing else) or `off`.
+        on_consecutive_errors: ModeText => Mode = ModeText::Enforce,
+        /// What a share of `error_rate` failures in ten seconds does.
+        on_error_rate: ModeText => Mode = ModeText::Enforce,
+        /// What more failures than chance explains do, at any rate of requests: a sequential test.
+        on_burst: ModeText => Mode = ModeText::Enforce,
+        /// What responses do that take `slow_factor` times as long as those of the peers, for three seconds.
+        on_slow: ModeText => Mode = ModeText::Enforce,
+        /// The share of failures in ten seconds that is too much.
+        error_rate: Ratio => f64 = Ratio(0.5),
+        /// With fewer requests in ten seconds the share says nothing.
+        error_rate_requests: Whole<1, 1_000_000> => u32 = Whole::clamped(20),
+        /// How many times slower than its peers, and than itself before, is too slow.
+        slow_factor: Whole<2, 1000> => u32 = Whole::clamped(5),
     }
 
     /// Further tries of a request on other instances, when that is safe.
