@@ -1,13 +1,12 @@
 //! The balancer that a program holds.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use evenkeel_core::{
     Effect, Event, Instance, InstanceId, LoadReport, Nanos, PickRequest, ServiceSettings, StrategySettings,
     Weight,
 };
-use evenkeel_runtime::{Balancer, Clock, Service, ServiceSpec};
+use evenkeel_runtime::{Balancer, Clock, Service};
 use tokio::sync::{Mutex, broadcast};
 
 use crate::checks::{Checks, RunningChecks};
@@ -16,6 +15,7 @@ use crate::error::{Error, GetError};
 use crate::explain::Explanation;
 use crate::lease::{Home, Lease};
 use crate::selection::Selection;
+use crate::specs::{self, Known, Specs};
 
 /// Services, their instances, and who gets the next request. Clones are handles of the same balancer; when the last
 /// one is gone, its tasks end.
@@ -50,28 +50,6 @@ pub struct LoadBalancer {
     defaults: Arc<ServiceSettings>,
     /// What was applied.
     specs: Arc<Mutex<Specs>>,
-}
-
-/// Services by name. Instances are registered, so that none stands here.
-pub(crate) type Specs = BTreeMap<Arc<str>, Known>;
-
-/// A service as it was applied.
-#[derive(Debug, Clone)]
-pub(crate) struct Known {
-    pub(crate) spec: ServiceSpec,
-    /// Which of the checks that were ever started are its own.
-    pub(crate) checks: u64,
-}
-
-impl Known {
-    fn new(settings: ServiceSettings) -> Self {
-        let spec = ServiceSpec {
-            settings,
-            instances: Vec::new(),
-            check: None,
-        };
-        Self { spec, checks: 0 }
-    }
 }
 
 impl LoadBalancer {
@@ -113,7 +91,7 @@ impl LoadBalancer {
     /// # Errors
     /// When the name is not acceptable, there is no tokio runtime, or the balancer was shut down.
     pub async fn configure(&self, settings: ServiceSettings) -> Result<(), Error> {
-        check_name(&settings.name)?;
+        specs::check_name(&settings.name)?;
         self.change_specs(|specs| {
             let name = Arc::clone(&settings.name);
             match specs.get_mut(&name) {
@@ -359,7 +337,7 @@ impl LoadBalancer {
     }
 
     async fn create(&self, name: &str) -> Result<Arc<Service>, Error> {
-        check_name(name)?;
+        specs::check_name(name)?;
         self.change_specs(|specs| {
             // Somebody else may have made it meanwhile, with settings of its own.
             specs.entry(name.into()).or_insert_with(|| {
@@ -393,14 +371,6 @@ impl LoadBalancer {
 impl Default for LoadBalancer {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-/// Names of services stand where ids of instances stand: in logs, URLs and labels.
-fn check_name(name: &str) -> Result<(), Error> {
-    match InstanceId::new(name) {
-        Ok(_) => Ok(()),
-        Err(_) => Err(Error::ServiceName(name.into())),
     }
 }
 

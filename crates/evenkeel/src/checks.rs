@@ -8,8 +8,9 @@ use evenkeel_core::CheckThresholds;
 use evenkeel_runtime::{ApplyError, CheckKind, CheckSettings};
 use tokio::runtime::Handle;
 
-use crate::balancer::{LoadBalancer, Specs};
+use crate::balancer::LoadBalancer;
 use crate::error::Error;
+use crate::specs::Specs;
 
 /// How the instances of a service are checked.
 #[derive(Debug, Clone, PartialEq)]

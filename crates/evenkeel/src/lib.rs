@@ -111,6 +111,7 @@ mod error;
 mod explain;
 mod lease;
 mod selection;
+mod specs;
 pub mod strategies;
 #[cfg(feature = "tower")]
 pub mod tower;
