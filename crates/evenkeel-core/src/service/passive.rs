@@ -39,7 +39,7 @@ use super::slots::Slots;
 use super::stages::minimum;
 use crate::health::Mark;
 use crate::service::journal::Journal;
-use crate::{EjectionSettings, EventKind, HealthPart, Mode, Nanos, Rng, ServiceSettings, Slot};
+use crate::{EjectionSettings, EventKind, HealthPart, Mode, Nanos, Regions, Rng, ServiceSettings, Slot};
 
 /// Runs this many times as long as what ejects are no bad luck. Ten: at the default limit of 5, an
 /// instance that fails nine requests in ten gets that far in one of 200 runs, one that fails two in
@@ -56,7 +56,9 @@ const SPARED_BY_CHANCE: usize = 2;
 
 /// How much the service can do without.
 #[derive(Debug)]
-struct Room {
+struct Room<'s> {
+    /// Which instances may be used at all.
+    regions: &'s Regions,
     /// Too few are healthy: down ones count too.
     fallback: bool,
     /// How many must work.
@@ -81,11 +83,12 @@ struct Room {
     suspicious: usize,
 }
 
-impl Room {
-    fn of(slots: &Slots, settings: &ServiceSettings, scores: &Scores, now: Nanos) -> Self {
+impl<'s> Room<'s> {
+    fn of(slots: &Slots, settings: &'s ServiceSettings, scores: &Scores, now: Nanos) -> Self {
         let minimum = minimum(slots, settings, now);
         let (wanted, fallback) = (minimum.wanted, minimum.fallback);
         let mut room = Self {
+            regions: &settings.regions,
             fallback,
             wanted: if fallback { 1 } else { wanted },
             working: 0,
@@ -124,7 +127,10 @@ impl Room {
 
     /// Whether its requests count: it may get new ones.
     fn judges(&self, entry: &Entry) -> bool {
-        entry.drain.is_none() && (self.fallback || entry.checks.down().is_none())
+        let region = entry.member.instance().region.as_deref();
+        entry.drain.is_none()
+            && self.regions.permit(region)
+            && (self.fallback || entry.checks.down().is_none())
     }
 
     /// Whether `entry` may not go for what was found, and why.
@@ -236,7 +242,7 @@ fn accused(
     settings: &ServiceSettings,
     scores: &Scores,
     journal: &mut Journal,
-    room: &Room,
+    room: &Room<'_>,
     now: Nanos,
 ) -> Vec<(Finding, Slot)> {
     let mut accused = Vec::new();
@@ -301,7 +307,7 @@ fn tell_dry(
 fn judge(
     entry: &mut Entry,
     finding: Finding,
-    room: &mut Room,
+    room: &mut Room<'_>,
     settings: &ServiceSettings,
     journal: &mut Journal,
     rng: &mut Rng,
@@ -347,7 +353,7 @@ fn judge(
 /// when it did.
 fn weigh(
     entry: &mut Entry,
-    room: &mut Room,
+    room: &mut Room<'_>,
     settings: &ServiceSettings,
     journal: &mut Journal,
     now: Nanos,

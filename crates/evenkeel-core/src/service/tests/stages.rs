@@ -214,6 +214,21 @@ fn a_border_holds_in_the_last_resort_and_is_told_per_instance() {
 }
 
 #[test]
+fn who_may_not_be_used_is_not_counted_on() {
+    let mut bordered = settings();
+    bordered.regions.deny = ["us".into()].into();
+    let mut instances = fleet(2);
+    instances[1].region = Some("us".into());
+    let mut rig = Rig::new(bordered, instances);
+    rig.fail("a", 60);
+    rig.wait(LOOK);
+    assert_eq!(rig.state("a"), "healthy", "b works, and cannot take over");
+    rig.replace(settings(), fleet(2));
+    rig.wait(LOOK);
+    assert_eq!(rig.state("a"), "ejected");
+}
+
+#[test]
 fn shares_of_a_priority_spill() {
     let mut instances = fleet(6);
     for later in &mut instances[4..] {
