@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use evenkeel_config::{Address, Cidr, Config, DurationText, Probe, SizeText};
-use evenkeel_core::{Nanos, Panic};
+use evenkeel_core::{Mode, Nanos, Panic, Recovery};
 
 #[test]
 fn durations_and_sizes() {
@@ -329,4 +329,50 @@ fn numbers_are_taken_as_text_where_text_is_expected() {
     );
     let labels: Vec<&str> = instance.metadata.values().map(String::as_str).collect();
     assert_eq!(labels, ["1", "true", "1.50"]);
+}
+
+#[test]
+fn presets_set_what_is_left_out() {
+    let settings = |keys: &str| {
+        let text = format!(
+            "listeners: [{{ name: l, bind: '127.0.0.1:0' }}]
+services:
+  - name: a
+    instances: [{{ address: '10.0.0.1:80' }}]
+{keys}"
+        );
+        let config = Config::from_str("test.yaml", &text).unwrap();
+        config.service("a").unwrap().settings(None).ejection
+    };
+    let ours = evenkeel_core::EjectionSettings::default();
+    assert_eq!(settings(""), ours);
+    assert_eq!(settings("    health: { preset: evenkeel }"), ours);
+    let datapunk = settings("    health: { preset: datapunk }");
+    assert_eq!(
+        (datapunk.recovery, datapunk.max),
+        (Recovery::Fixed, Nanos::from_secs(300))
+    );
+    assert_eq!((datapunk.threshold, datapunk.recovery_threshold), (0.5, 0.8));
+    assert_eq!((datapunk.consecutive_failures, datapunk.on_burst), (5, Mode::Off));
+    assert_eq!(datapunk.refresh, Nanos::from_secs(30));
+    let envoy = settings(
+        "    health: { preset: envoy }\n    circuit_breaker: { base_ejection: 7s, on_slow: dry_run }",
+    );
+    assert_eq!(
+        (envoy.base, envoy.max),
+        (Nanos::from_secs(7), Nanos::from_secs(300))
+    );
+    assert_eq!((envoy.on_slow, envoy.on_burst), (Mode::DryRun, Mode::Off));
+    assert_eq!(
+        (envoy.on_error_rate, envoy.error_rate_requests),
+        (Mode::DryRun, 50)
+    );
+    assert_eq!((envoy.recovery, envoy.threshold), (Recovery::Backoff, 0.0));
+    let haproxy = settings("defaults: { health: { preset: haproxy, threshold: 0.3 } }");
+    assert_eq!((haproxy.consecutive_failures, haproxy.threshold), (10, 0.3));
+    let own = settings("    circuit_breaker: { recovery: backoff, error_rate: 0.25, slow_factor: 9 }");
+    assert_eq!(
+        (own.recovery, own.error_rate, own.slow_factor),
+        (Recovery::Backoff, 0.25, 9.0)
+    );
 }
