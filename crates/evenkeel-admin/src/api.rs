@@ -8,7 +8,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use evenkeel_core::{InstanceState, Member, Nanos, Slot, Status, View};
+use evenkeel_core::{HealthPart, InstanceState, Member, Nanos, Slot, Status, View};
 use evenkeel_runtime::Service;
 
 use crate::App;
@@ -178,6 +178,7 @@ impl Reader {
     fn describe(&self, slot: Slot, member: &Member, status: &Status) -> wire::Instance {
         let instance = member.instance();
         let stats = member.stats();
+        let parts = stats.health_parts();
         let last_used = Some(stats.last_used()).filter(|_| stats.picks() > 0);
         let quantile = |q| stats.response_times().quantile(q).map(Nanos::as_secs_f64);
         wire::Instance {
@@ -189,7 +190,14 @@ impl Reader {
             reason: status.reason.to_string(),
             ejected_until: status.ejected_until.map(|until| self.calendar.date(until)),
             candidate: self.view.is_candidate(slot),
-            score: f64::from(stats.success_share()),
+            breaker: status.breaker.as_str().to_owned(),
+            score: f64::from(stats.health()),
+            score_parts: HealthPart::ALL
+                .into_iter()
+                .map(|part| (part.as_str().to_owned(), f64::from(parts.get(part))))
+                .collect(),
+            limited_by: (stats.health() < 1.0).then(|| parts.worst().0.as_str().to_owned()),
+            success_share: f64::from(stats.success_share()),
             weight: instance.weight.get(),
             priority: instance.priority,
             region: instance.region.as_deref().map(str::to_owned),
@@ -206,6 +214,7 @@ impl Reader {
                 picks: stats.picks(),
                 successes: stats.successes(),
                 failures: stats.failures(),
+                throttled: stats.throttled(),
                 cancelled: stats.cancelled(),
                 consecutive_failures: stats.consecutive_failures(),
             },

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use evenkeel_core::{EventKind, InstanceState, Member, Slot, Status, View};
+use evenkeel_core::{EventKind, HealthPart, InstanceState, Member, Slot, Status, View};
 use evenkeel_runtime::{MetricsSnapshot, Service};
 
 use crate::App;
@@ -45,6 +45,13 @@ struct InstanceFamily {
     value: fn(&Sight<'_>) -> Option<MetricValue>,
 }
 
+/// A part of the score while something speaks against the instance: five series for each that is well would only
+/// make scrapes larger.
+fn part(i: &Sight<'_>, part: HealthPart) -> Option<MetricValue> {
+    let value = i.member.stats().health_parts().get(part);
+    (value < 1.0).then(|| f64::from(value).into())
+}
+
 const INSTANCE_FAMILIES: &[InstanceFamily] = &[
     InstanceFamily {
         name: "evenkeel_instance_active_requests",
@@ -73,8 +80,38 @@ const INSTANCE_FAMILIES: &[InstanceFamily] = &[
     InstanceFamily {
         name: "evenkeel_instance_health_score",
         kind: Gauge,
-        help: "Smoothed share of the instance's requests that succeeded, 0 to 1.",
-        value: |i| Some(f64::from(i.member.stats().success_share()).into()),
+        help: "The score of the instance's health, 0 to 1: the worst of its parts.",
+        value: |i| Some(f64::from(i.member.stats().health()).into()),
+    },
+    InstanceFamily {
+        name: "evenkeel_instance_health_checks",
+        kind: Gauge,
+        help: "The part of the score that comes from active checks; absent while 1.",
+        value: |i| part(i, HealthPart::Checks),
+    },
+    InstanceFamily {
+        name: "evenkeel_instance_health_requests",
+        kind: Gauge,
+        help: "The part of the score that comes from how requests end; absent while 1.",
+        value: |i| part(i, HealthPart::Requests),
+    },
+    InstanceFamily {
+        name: "evenkeel_instance_health_latency",
+        kind: Gauge,
+        help: "The part of the score that comes from response times beside those of the peers; absent while 1.",
+        value: |i| part(i, HealthPart::Latency),
+    },
+    InstanceFamily {
+        name: "evenkeel_instance_health_load",
+        kind: Gauge,
+        help: "The part of the score that comes from the reported load; absent while 1.",
+        value: |i| part(i, HealthPart::Load),
+    },
+    InstanceFamily {
+        name: "evenkeel_instance_health_reported",
+        kind: Gauge,
+        help: "The part of the score that comes from reported health; absent while 1.",
+        value: |i| part(i, HealthPart::Reported),
     },
     InstanceFamily {
         name: "evenkeel_instance_response_time_seconds",
@@ -93,6 +130,12 @@ const INSTANCE_FAMILIES: &[InstanceFamily] = &[
         kind: Counter,
         help: "Requests that failed through the instance's fault.",
         value: |i| Some(i.member.stats().failures().into()),
+    },
+    InstanceFamily {
+        name: "evenkeel_instance_throttled_total",
+        kind: Counter,
+        help: "Requests that the instance was too busy for (408, 429).",
+        value: |i| Some(i.member.stats().throttled().into()),
     },
     InstanceFamily {
         name: "evenkeel_instance_cancelled_total",

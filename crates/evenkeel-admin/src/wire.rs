@@ -74,7 +74,7 @@ pub struct Instance {
     pub id: String,
     /// Where it listens.
     pub address: String,
-    /// `healthy`, `down` or `ejected`.
+    /// `healthy`, `draining`, `down`, `ejected` or `weak`.
     pub state: String,
     /// Since when it is in that state.
     pub since: String,
@@ -86,8 +86,16 @@ pub struct Instance {
     pub ejected_until: Option<String>,
     /// Whether the strategy may choose it now.
     pub candidate: bool,
-    /// Smoothed share of successes, `0..=1`.
+    /// The state of its circuit breaker: `closed`, `open`, `half_open` or `recovering`.
+    pub breaker: String,
+    /// The score of its health, `0..=1`: the worst of its parts.
     pub score: f64,
+    /// The parts, each `0..=1`: `checks`, `requests`, `latency`, `load`, `reported`.
+    pub score_parts: BTreeMap<String, f64>,
+    /// The worst part; `null` when nothing speaks against it.
+    pub limited_by: Option<String>,
+    /// Smoothed share of successes among about the last sixteen requests, `0..=1`.
+    pub success_share: f64,
     /// Relative capacity.
     pub weight: u32,
     /// Priority group, 0 first.
@@ -136,6 +144,8 @@ pub struct Counts {
     pub successes: u64,
     /// Requests that failed through its fault.
     pub failures: u64,
+    /// Requests that it was too busy for (408, 429).
+    pub throttled: u64,
     /// Requests that ended without saying anything about it.
     pub cancelled: u64,
     /// Failures in a row up to now.

@@ -127,6 +127,11 @@ fn write(event: &Event) {
 fn is_loss(kind: EventKind) -> bool {
     matches!(
         kind,
-        EventKind::CheckedDown | EventKind::Ejected | EventKind::EjectionWithheld | EventKind::FallbackBegan
+        EventKind::CheckedDown
+            | EventKind::Ejected
+            | EventKind::EjectionWithheld
+            | EventKind::WouldEject
+            | EventKind::Weakened
+            | EventKind::FallbackBegan
     )
 }

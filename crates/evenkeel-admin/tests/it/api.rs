@@ -83,6 +83,10 @@ fn an_instance_tells_everything_about_itself() {
         "RFC 3339 in UTC sorts as text"
     );
     assert!(one.score < 1.0);
+    assert_eq!(one.breaker, "open");
+    assert_eq!(one.limited_by.as_deref(), Some("requests"));
+    assert_eq!(one.score_parts["requests"], one.score);
+    assert_eq!((one.score_parts.len(), one.score_parts["checks"]), (5, 1.0));
     assert_eq!(one.counts.picks, one.counts.failures);
     assert_eq!(one.in_flight, 0);
     assert!(one.last_used.is_some());
