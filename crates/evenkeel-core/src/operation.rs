@@ -32,7 +32,8 @@ pub enum Operation {
     },
     /// Ends a drain.
     Undrain(InstanceId),
-    /// What somebody who should know says of an instance's health. Holds until there is a newer word.
+    /// What somebody who should know says of an instance's health. Holds until there is a newer word, and fades as
+    /// load reports do.
     ReportHealth {
         /// Of which instance.
         id: InstanceId,
