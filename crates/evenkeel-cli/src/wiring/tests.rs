@@ -8,8 +8,8 @@ use std::time::Duration;
 use clap::Parser as _;
 use evenkeel_config::Config;
 use evenkeel_core::{
-    CheckThresholds, EjectionSettings, Instance, Nanos, Panic, Regions, ServiceSettings, Share, SlowStart,
-    StrategyName, Weight,
+    CheckThresholds, EjectionSettings, Instance, Mode, Nanos, Panic, Recovery, Regions, ServiceSettings,
+    Share, SlowStart, StrategyName, Weight,
 };
 use evenkeel_proxy::{ListenerSettings, ProxySettings, RouteSettings, StickyCookie, UpstreamSettings};
 use evenkeel_runtime::{Balancer, CheckKind, CheckSettings, Clock, ServiceSpec};
@@ -41,10 +41,27 @@ services:
       unhealthy_threshold: 35
       healthy_threshold: 36
       jitter: 0.37
-    health: { min_healthy_instances: 2, panic: fail }
+    health:
+      preset: haproxy
+      threshold: 0.25
+      recovery_threshold: 0.75
+      refresh: 60s
+      min_healthy_instances: 2
+      panic: fail
     locality: { allow_regions: [eu], deny_regions: [us] }
     slow_start: { window: 58s, min_share: 0.5 }
-    circuit_breaker: { consecutive_errors: 39, base_ejection: 40s, recovery_window: 41s }
+    circuit_breaker:
+      consecutive_errors: 39
+      base_ejection: 40s
+      recovery_window: 41s
+      recovery: fixed
+      on_consecutive_errors: dry_run
+      on_error_rate: off
+      on_burst: dry_run
+      on_slow: off
+      error_rate: 0.625
+      error_rate_requests: 61
+      slow_factor: 62
     retry: { attempts: 4, budget: 0.43, on: [no_response, 443, 4xx] }
     sticky:
       { cookie: sid, ttl: 59s, path: /app, secure: true, same_site: none, secret_file: tests/it/main.rs }
@@ -103,7 +120,17 @@ async fn every_key_of_a_service_reaches_the_balancer() {
                 consecutive_failures: 39,
                 base: Nanos::from_secs(40),
                 max: Nanos::from_secs(41),
-                ..EjectionSettings::default()
+                recovery: Recovery::Fixed,
+                on_consecutive: Mode::DryRun,
+                on_error_rate: Mode::Off,
+                on_burst: Mode::DryRun,
+                on_slow: Mode::Off,
+                error_rate: 0.625,
+                error_rate_requests: 61,
+                slow_factor: 62.0,
+                threshold: 0.25,
+                recovery_threshold: 0.75,
+                refresh: Nanos::from_secs(60),
             },
             min_healthy: 2,
             panic: Panic::Fail,
@@ -253,10 +280,12 @@ fn assert_slow(upstream: UpstreamSettings) {
     assert_eq!((max_connections, max_idle), (49, 48));
 }
 
-/// What is not wired here: `serve` uses the first four itself, and the last can only be `http`.
-const ELSEWHERE: [&str; 5] = [
+/// What is not wired here: `serve` uses the first six itself, and the last can only be `http`.
+const ELSEWHERE: [&str; 7] = [
     "workers",
     "admin.listen",
+    "admin.token_file",
+    "state_dir",
     "drain_delay",
     "drain_timeout",
     "listeners.protocol",
