@@ -171,7 +171,7 @@ impl<'s> Room<'s> {
                 self.suspicious.saturating_sub(usize::from(suspicious)),
             ),
         };
-        asked > 0 && (self.rising || asked - failing <= (asked - 1) / spared)
+        asked > 0 && (self.rising || asked.saturating_sub(failing) <= (asked - 1) / spared)
     }
 
     /// `entry` goes.
