@@ -21,6 +21,7 @@ use crate::{
 
 mod detect;
 mod entry;
+mod headroom;
 mod journal;
 mod operate;
 mod passive;
@@ -41,6 +42,8 @@ use slots::Slots;
 /// How often runs of failures and slots to reuse are looked at when nothing else calls. An alarm tells
 /// of a new run at once; the look finds ejections that were withheld, and probations that ended.
 const LOOK: Nanos = Nanos::from_secs(1);
+/// How often while instances are out whose work the others may not be able to do.
+const WATCH: Nanos = Nanos::from_millis(250);
 /// How often the memory of response times is halved: quantiles then speak of the last half minute, and
 /// of the last few requests where there were fewer.
 const AGE: Nanos = Nanos::from_secs(10);
@@ -244,6 +247,7 @@ impl ServiceState {
         self.follow(now);
         self.scores.tick(&mut self.slots, &self.settings, now);
         self.end_ejections();
+        self.relieve();
         self.forget_failures();
         self.look();
         if now >= self.next_age {
@@ -253,7 +257,12 @@ impl ServiceState {
             }
         }
         self.slots.reclaim();
-        self.next_look = now + LOOK;
+        self.next_look = now
+            + if self.scores.headroom.is_watched() {
+                WATCH
+            } else {
+                LOOK
+            };
         if now >= self.next_refresh {
             self.next_refresh = next_refresh(&self.settings, now);
             self.view.picker.refresh(now);
@@ -359,7 +368,7 @@ impl ServiceState {
         self.dirty |= passive::look(
             &mut self.slots,
             &self.settings,
-            &self.scores,
+            &mut self.scores,
             &mut self.journal,
             &mut self.rng,
             self.now,

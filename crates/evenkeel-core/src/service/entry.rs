@@ -145,6 +145,11 @@ impl Entry {
         good && self.ejection.answered(stats.successes())
     }
 
+    /// Whether nothing speaks against it.
+    pub(super) fn serves(&self) -> bool {
+        matches!(self.state(), InstanceState::Healthy)
+    }
+
     /// Whether nobody has asked it for as long as a first ejection lasts. Failures before say little then:
     /// who gets no requests cannot make up for them.
     pub(super) fn is_idle(&self, settings: &EjectionSettings, now: Nanos) -> bool {

@@ -22,6 +22,8 @@
 //!    gives once in a million at the rate that the fleet commonly fails. What all have in common is no reason to prefer one. Bad
 //!    luck is out of the question as under 2.
 //!
+//! 4. the rest has **room** for its work, when it does most of it ([`super::headroom`]).
+//!
 //! What speaks against an instance comes from several detectors ([`super::detect`]); none of them is above these
 //! rules, nor is a score that falls below its threshold by requests alone. Who leaves by its score counts as out.
 //!
@@ -34,6 +36,7 @@
 
 use super::detect::{Finding, findings};
 use super::entry::Entry;
+use super::headroom::Cramped;
 use super::scores::Scores;
 use super::slots::Slots;
 use super::stages::minimum;
@@ -81,6 +84,8 @@ struct Room<'s> {
     run: u32,
     /// …and of those, such as had two failures close together of late.
     suspicious: usize,
+    /// The one in question does most of its work, and the others have no room for it.
+    cramped: Option<Cramped>,
 }
 
 impl<'s> Room<'s> {
@@ -100,6 +105,7 @@ impl<'s> Room<'s> {
             rising: scores.is_rising(now),
             run: scores.ordinary_run(),
             suspicious: 0,
+            cramped: None,
         };
         for (_, entry) in slots.iter() {
             if !room.judges(entry) {
@@ -157,6 +163,9 @@ impl<'s> Room<'s> {
         if chance || self.is_common(entry, spared, &settings.ejection, now) {
             return Some(Refusal::Common);
         }
+        if let Some(cramped) = self.cramped {
+            return Some(Refusal::Cramped(cramped));
+        }
         let full = self.out >= self.present.div_ceil(2);
         (full && self.last_priority <= entry.member.instance().priority).then_some(Refusal::HalfAreOut)
     }
@@ -195,6 +204,12 @@ impl<'s> Room<'s> {
         match refusal {
             Refusal::TooFewWork(others) => format!("{others} others work, at least {} must", self.wanted),
             Refusal::Common => "hardly anybody else does better".to_owned(),
+            Refusal::Cramped(Cramped::Tight(usual, present)) => format!(
+                "the others have no room for its work: they take {:.1} ms, usually {:.1} ms",
+                present.0 as f64 / 1e6,
+                usual.0 as f64 / 1e6
+            ),
+            Refusal::Cramped(Cramped::Pause) => "another one went just now".to_owned(),
             Refusal::HalfAreOut => format!(
                 "{} of {} are out already, at most half may be",
                 self.out, self.present
@@ -209,6 +224,7 @@ enum Refusal {
     TooFewWork(usize),
     Common,
     HalfAreOut,
+    Cramped(Cramped),
 }
 
 /// Looks at what speaks against every instance that takes traffic and ejects what the rules allow. True when a
@@ -216,7 +232,7 @@ enum Refusal {
 pub(super) fn look(
     slots: &mut Slots,
     settings: &ServiceSettings,
-    scores: &Scores,
+    scores: &mut Scores,
     journal: &mut Journal,
     rng: &mut Rng,
     now: Nanos,
@@ -225,8 +241,18 @@ pub(super) fn look(
     let mut changed = false;
     if !settings.ejection.is_off() {
         for (finding, slot) in accused(slots, settings, scores, journal, &room, now) {
-            if let Some(entry) = slots.get_mut(slot) {
-                changed |= judge(entry, finding, &mut room, settings, journal, rng, now);
+            let Some(entry) = slots.get_mut(slot) else {
+                continue;
+            };
+            let cramped = scores.headroom.refuses(entry, finding, now);
+            if cramped == Some(Cramped::Pause) {
+                // What was found stays found, and is looked at again.
+                continue;
+            }
+            room.cramped = cramped;
+            if judge(entry, finding, &mut room, settings, journal, rng, now) {
+                scores.headroom.lose(slot, entry, finding, now);
+                changed = true;
             }
         }
     }

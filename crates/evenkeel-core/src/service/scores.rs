@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::headroom::Headroom;
 use super::slots::Slots;
 use crate::health::burst::{LEVELS, Level, level_for};
 use crate::health::latency::Peers;
@@ -26,6 +27,7 @@ const KNOWN_AFTER: Nanos = Nanos::from_secs(2);
 pub(super) struct Scores {
     next: Nanos,
     level: Level,
+    pub(super) headroom: Headroom,
     /// Until when what the fleet commonly fails is not known, because it is on the rise.
     rising_until: Nanos,
 }
@@ -35,6 +37,7 @@ impl Scores {
         Self {
             next: Nanos::ZERO,
             level: level_for(0.0),
+            headroom: Headroom::default(),
             rising_until: Nanos::ZERO,
         }
     }
@@ -115,6 +118,7 @@ impl Scores {
     /// Follows a clock that stepped `back`.
     pub(super) fn shift(&mut self, back: Nanos) {
         self.next = self.next.since(back);
+        self.headroom.shift(back);
         self.rising_until = self.rising_until.since(back);
     }
 }

@@ -212,7 +212,8 @@ fn two_fifths_that_fail_alike_are_ejected_and_nobody_else() {
         let mut fleet = Fleet::of(10, seed);
         let nature = |i| if i < 4 { sick(0.2) } else { WELL };
         let mut seen = [false; 10];
-        for _ in 0..300 {
+        // One after the other, while the rest has room for their work.
+        for _ in 0..900 {
             fleet.round(&nature, Nanos::from_millis(10));
             for i in fleet.out() {
                 seen[i] = true;
