@@ -1,4 +1,4 @@
-//! Chores of the workspace: `cargo xtask tidy`, `cargo xtask test`, `cargo xtask bench proxy`.
+//! Chores of the workspace: `cargo xtask tidy`, `cargo xtask test`, `cargo xtask bench`.
 //!
 //! Parsing of the command line only; each chore is a module. Absent on purpose: anything a user of
 //! Evenkeel needs, which belongs to the `evenkeel` binary.

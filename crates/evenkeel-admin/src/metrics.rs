@@ -62,7 +62,7 @@ const INSTANCE_FAMILIES: &[InstanceFamily] = &[
     InstanceFamily {
         name: "evenkeel_instance_up",
         kind: Gauge,
-        help: "1 while the instance is healthy, 0 while it is down or ejected.",
+        help: "1 while the instance is healthy, 0 while it is down, ejected, weak or draining.",
         value: |i| Some((i.status.state == InstanceState::Healthy).into()),
     },
     InstanceFamily {

@@ -2,6 +2,7 @@
 
 pub use evenkeel_core::strategy::{
     Adaptive, AdaptiveHealthAware, ConsistentHash, Geographical, HealthAwareLeastConnections,
-    HealthWeightedRoundRobin, Level, Maglev, Rendezvous, ResourceAware, RingKind, TableSize, Tuning,
+    HealthWeightedRoundRobin, Level, Maglev, OrcaWeighted, Rendezvous, ResourceAware, RingKind, TableSize,
+    Tuning,
 };
 pub use evenkeel_core::{HashSecret, HashSettings, HealthFactor, KeySource, LoadFactor};

@@ -256,6 +256,7 @@ pub(super) fn look(
             }
         }
     }
+    room.cramped = None;
     for (_, entry) in slots.iter_mut() {
         changed |= weigh(entry, &mut room, settings, journal, now);
     }

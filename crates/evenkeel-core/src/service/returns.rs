@@ -103,7 +103,10 @@ fn progress(entry: &mut Entry, journal: &mut Journal, now: Nanos) -> bool {
             (EventKind::Recovering, reason)
         }
         BreakerState::Closed => {
-            let reason = format!("{good} of its last {all} requests succeeded since its return");
+            let reason = match all {
+                0 => "no request has failed for as long as it was out".to_owned(),
+                _ => format!("{good} of its last {all} requests succeeded since its return"),
+            };
             (EventKind::Recovered, reason)
         }
         BreakerState::Open | BreakerState::HalfOpen => return false,
