@@ -118,13 +118,14 @@ impl Client {
 
     fn missed_connection(&self, upstream: &Upstream, lease: Lease, error: &io::Error) -> Miss {
         let now = self.worker.read_clock();
-        let outcome = if is_shortage(error) {
-            Outcome::CANCELLED
+        let (failure, outcome) = if is_shortage(error) {
+            (Failure::Shortage, Outcome::CANCELLED)
         } else {
-            Outcome::failed(now.since(lease.started()))
+            let outcome = Outcome::failed(now.since(lease.started()));
+            (Failure::Connect(error.kind()), outcome)
         };
         upstream.settings.service.finish(lease, &outcome, now);
-        Miss::Failed(Failure::Connect(error.kind()), Some(RetryReason::Connect))
+        Miss::Failed(failure, Some(RetryReason::Connect))
     }
 
     /// The instance of the request's session, while it takes requests of its own and was not tried; else the

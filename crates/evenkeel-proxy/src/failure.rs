@@ -27,6 +27,8 @@ pub(crate) enum Failure {
     BadHead(ResponseError),
     /// The instance switched protocols without being asked to.
     Unasked,
+    /// This machine has no file or port left for a connection: not the instance's fault.
+    Shortage,
     /// The instance did not read the request in time.
     SendTimeout,
     /// The response head did not come in time.
@@ -57,7 +59,16 @@ impl Failure {
             Self::Connect(io::ErrorKind::ConnectionRefused) => {
                 Reply::new(502, "connection_refused", "the instance refuses connections")
             }
-            Self::Connect(_) => Reply::new(502, "destination_unavailable", "the instance cannot be reached"),
+            Self::Shortage => Reply::new(
+                503,
+                "connection_limit_reached",
+                "no file or port is left for a connection to an instance",
+            ),
+            Self::Connect(kind) => Reply::new(
+                502,
+                "destination_unavailable",
+                format!("the instance cannot be reached: {kind}"),
+            ),
             Self::NoResponse => Reply::new(
                 502,
                 "connection_terminated",
