@@ -111,6 +111,10 @@ settings! {
     /// Whether other regions get one request every 30 s (10 s until the first is answered), so that their latency is
     /// known and a connection warm before they are needed. Default `true`.
     probe: bool, of geographical;
+    /// Connections that each worker keeps open to each instance of the next two regions or zones (64 instances at
+    /// most), so that requests which go there when the nearest is lost need not wait for one. 0 switches that off.
+    /// Default 1.
+    warm_connections: Whole<0, 100>, of geographical;
     /// How long an instance must have reported its load before that counts. Default 10s.
     blackout_period: DurationText, of orca_weighted;
     /// A report is worth nothing after this long, at most 180s. Default 180s.
@@ -174,6 +178,7 @@ impl StrategyFile {
             self.levels.get_or_insert_with(LevelText::default_levels);
             self.spill_at.get_or_insert(Decimal::thousandths(800));
             self.probe.get_or_insert(true);
+            self.warm_connections.get_or_insert(Whole::clamped(1));
         }
         if has("blackout_period") {
             let default = OrcaWeighted::default();
@@ -343,6 +348,7 @@ impl StrategyFile {
                     spill_at: factor(self.spill_at, default.spill_at),
                     capacity_per_weight: self.capacity_per_weight.map(Into::into),
                     probe: self.probe.unwrap_or(default.probe),
+                    warm_connections: self.warm_connections.map_or(default.warm_connections, Into::into),
                 })
             }
             StrategyName::consistent_hash => StrategySettings::consistent_hash(ConsistentHash {

@@ -81,6 +81,12 @@ pub trait Picker: Any + fmt::Debug + Send + Sync {
     fn refresh(&self, now: Nanos) {
         let _ = now;
     }
+
+    /// Names to `each` the candidates that get few requests for now and may get many at any moment, those that are
+    /// next first, with how many connections to keep open to each until then. Not for the hot path.
+    fn standby(&self, each: &mut dyn FnMut(Slot, u32)) {
+        let _ = each;
+    }
 }
 
 macro_rules! strategies {

@@ -291,6 +291,11 @@ impl View {
         &self.candidates
     }
 
+    /// The candidates to keep connections open to before requests come; see [`Picker::standby`].
+    pub fn standby(&self, each: &mut dyn FnMut(Slot, u32)) {
+        self.picker.standby(each);
+    }
+
     /// Whether too few instances are healthy, so that the service's panic setting decides who is a candidate.
     #[must_use]
     pub fn is_fallback(&self) -> bool {

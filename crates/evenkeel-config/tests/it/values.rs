@@ -278,7 +278,7 @@ fn health_and_resources_reach_the_core() {
             ..ResourceAware::default()
         })
     );
-    let elsewhere = "{ name: geographical, within: maglev, levels: [region, rack], from: { region: eu, rack: 7 }, spill_at: 0.5, capacity_per_weight: 20, probe: false }";
+    let elsewhere = "{ name: geographical, within: maglev, levels: [region, rack], from: { region: eu, rack: 7 }, spill_at: 0.5, capacity_per_weight: 20, probe: false, warm_connections: 3 }";
     assert_eq!(
         strategy(elsewhere),
         StrategySettings::geographical(Geographical {
@@ -288,6 +288,7 @@ fn health_and_resources_reach_the_core() {
             spill_at: Factor::clamped(0.5),
             capacity_per_weight: Some(20),
             probe: false,
+            warm_connections: 3,
         })
     );
 }

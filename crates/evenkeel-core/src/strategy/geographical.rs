@@ -24,6 +24,11 @@
 //! ([`PickRequest::region`]) comes before the setting; one where the service has no instance is as good as none. Where
 //! nothing says where a request comes from, all candidates are one ring.
 //!
+//! When a region is lost, what is slow about the next one should be the way there and nothing else. So the instances of
+//! the next [`STANDBY_RINGS`] rings outward are on [standby](Picker::standby): the proxy keeps connections open to them.
+//! And a request that failed twice goes a ring further out, as one that cannot be served nearby: it would use up its tries
+//! on a region whose loss nobody has noticed yet.
+//!
 //! O(rings) a pick plus a pick of `within`; one pick in a millisecond sums up the loads of its ring, O(n). Measuring
 //! is O(n) in the writer, every second. Absent on purpose: which regions are allowed at all, which is a stage.
 
@@ -78,6 +83,8 @@ pub struct Geographical {
     pub capacity_per_weight: Option<u32>,
     /// Whether other regions get a request now and then, to know their latency.
     pub probe: bool,
+    /// Connections that each worker of the proxy keeps open to each instance of the next rings; none with 0.
+    pub warm_connections: u32,
 }
 
 impl Default for Geographical {
@@ -89,9 +96,17 @@ impl Default for Geographical {
             spill_at: Factor::clamped(0.8),
             capacity_per_weight: None,
             probe: true,
+            warm_connections: 1,
         }
     }
 }
+
+/// How many rings after the nearest are on standby.
+const STANDBY_RINGS: usize = 2;
+/// Most instances on standby: a worker's share of its descriptors is not for connections without requests.
+const STANDBY: usize = 64;
+/// Failed tries after which a request goes a ring further out.
+const TRIES_A_RING: usize = 2;
 
 /// How fast a ring is believed that it is well again: all of it in five seconds.
 const RISE: f32 = 0.2;
@@ -261,6 +276,15 @@ impl Rings {
         self.regions.binary_search_by(|ring| ring.name().cmp(name)).ok()
     }
 
+    /// The rings around a balancer or client with these ones in its region `home`, from the nearest outward.
+    fn outward<'r>(&'r self, near: &'r [Ring], home: Option<usize>) -> impl Iterator<Item = &'r Ring> {
+        let first = home.filter(|_| near.is_empty()).map(|home| &self.regions[home]);
+        let others = self.by_latency().filter(move |index| Some(*index) != home);
+        near.iter()
+            .chain(first)
+            .chain(others.map(|index| &self.regions[index]))
+    }
+
     /// The regions, from the fastest.
     fn by_latency(&self) -> impl Iterator<Item = usize> {
         self.order.iter().map(|index| index.load(Relaxed) as usize)
@@ -301,13 +325,15 @@ impl Picker for Rings {
         if let Some(astray) = self.astray(home, cx.now) {
             return astray.pick(request, cx);
         }
-        let first = home.filter(|_| near.is_empty()).map(|home| &self.regions[home]);
-        let others = self.by_latency().filter(|index| Some(*index) != home);
-        let others = others.map(|index| &self.regions[index]);
         // One draw serves all rings: what is left of it is uniform again among what is handed on.
         let mut place = cx.rng.unit() as f32;
-        for ring in near.iter().chain(first).chain(others) {
+        let mut passed_over = request.tried.len() / TRIES_A_RING;
+        for ring in self.outward(near, home) {
             let keeps = ring.keeps(self.limit.as_ref(), cx.now);
+            if passed_over > 0 && keeps > 0.0 {
+                passed_over -= 1;
+                continue;
+            }
             if place < keeps {
                 return ring.pick(request, cx);
             }
@@ -341,5 +367,15 @@ impl Picker for Rings {
         for (place, index) in self.order.iter().zip(order) {
             place.store(index as u32, Relaxed);
         }
+    }
+    fn standby(&self, each: &mut dyn FnMut(Slot, u32)) {
+        let connections = self.settings.warm_connections;
+        if connections == 0 || self.settings.from.is_empty() {
+            return;
+        }
+        let later = self.outward(&self.near, self.home).skip(1);
+        let next = later.filter(|ring| !ring.is_empty()).take(STANDBY_RINGS);
+        let slots = next.flat_map(Ring::slots).take(STANDBY);
+        slots.for_each(|slot| each(slot, connections));
     }
 }

@@ -424,6 +424,88 @@ fn other_regions_get_a_request_now_and_then_and_no_more() {
     );
 }
 
+/// Slots on standby with their connections, in order.
+fn standby(world: &World) -> Vec<(u32, u32)> {
+    let mut named = Vec::new();
+    world
+        .picker
+        .standby(&mut |slot, connections| named.push((slot.0, connections)));
+    named
+}
+
+#[test]
+fn the_next_two_rings_are_on_standby_in_the_order_of_latency() {
+    let each = |slots: &[u32]| slots.iter().map(|slot| (*slot, 1)).collect::<Vec<_>>();
+    let mut places = three_regions();
+    places.push(("mars", "a", 0));
+    let mut world = World::new(from(&["eu"]), &places);
+    world.measured(4..8, 40);
+    world.measured(8..12, 20);
+    assert_eq!(standby(&world), each(&[8, 9, 10, 11, 4, 5, 6, 7]));
+    (0..60).for_each(|_| world.measured(4..8, 5));
+    assert_eq!(standby(&world), each(&[4, 5, 6, 7, 8, 9, 10, 11]));
+    // Who is no candidate gets no requests, so no connections; nor does a ring of nobody count.
+    world.without(&[5, 8, 9, 10, 11]);
+    assert_eq!(standby(&world), each(&[4, 6, 7, 12]));
+    // When the home region is lost, the next is in use and stays, and the one after it waits.
+    world.without(&[0, 1, 2, 3]);
+    assert_eq!(standby(&world), each(&[4, 5, 6, 7, 8, 9, 10, 11]));
+    // Other zones are rings, too.
+    let mut world = World::new(from(&["eu", "b"]), &places);
+    world.measured(4..8, 40);
+    assert_eq!(standby(&world), each(&[0, 1, 4, 5, 6, 7]));
+}
+
+#[test]
+fn standby_is_bounded_and_can_be_switched_off() {
+    let mut places = vec![("eu", "", 0)];
+    places.extend([("us", "", 0); 200]);
+    let some = |warm_connections| Geographical {
+        warm_connections,
+        ..from(&["eu"])
+    };
+    let world = World::new(some(3), &places);
+    let named = standby(&world);
+    assert_eq!((named.len(), named[0], named[63]), (64, (1, 3), (64, 3)));
+    assert_eq!(standby(&World::new(some(0), &places)), []);
+    // Nobody is nearer than another, so everybody has requests.
+    assert_eq!(standby(&World::new(from(&[]), &places)), []);
+    // Nor does it concern other strategies.
+    let mut world = World::new(some(3), &places);
+    world.picker = StrategyName::adaptive.strategy().build(&world.candidates, 1);
+    assert_eq!(standby(&world), []);
+}
+
+#[test]
+fn a_request_that_failed_twice_goes_a_ring_further_out() {
+    let mut world = World::new(from(&["eu"]), &three_regions());
+    world.measured(4..8, 20);
+    world.measured(8..12, 40);
+    let mut region = |tried: &[u32]| {
+        let tried: Vec<Slot> = tried.iter().copied().map(Slot).collect();
+        let request = PickRequest {
+            tried: &tried,
+            ..PickRequest::default()
+        };
+        let mut picks = (0..200).map(|_| world.picker.pick(&request, &mut world.cx).unwrap().0 / 4);
+        let first = picks.next().unwrap();
+        assert!(picks.all(|region| region == first));
+        first
+    };
+    assert_eq!(region(&[0]), 0);
+    assert_eq!(region(&[0, 1]), 1);
+    assert_eq!(region(&[0, 1, 4]), 1);
+    assert_eq!(region(&[0, 1, 4, 5]), 2);
+    // Where there is no further ring, everybody is as good as another.
+    let mut world = World::new(from(&["eu"]), &[("eu", "", 0); 3]);
+    let tried = [Slot(0), Slot(1)];
+    let request = PickRequest {
+        tried: &tried,
+        ..PickRequest::default()
+    };
+    assert!(world.picker.pick(&request, &mut world.cx).is_ok());
+}
+
 #[test]
 fn labels_may_be_levels_and_be_missing() {
     let mut strategy = from(&["r1"]);

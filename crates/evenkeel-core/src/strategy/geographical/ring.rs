@@ -145,6 +145,18 @@ impl Ring {
         self.latency.load(Relaxed)
     }
 
+    /// Those of its candidates, ascending.
+    pub(super) fn slots(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.masks.iter().enumerate().flat_map(|(block, mask)| {
+            let set = (0..LoadBlock::LEN).filter(move |bit| mask >> bit & 1 == 1);
+            set.map(move |bit| Slot((block * LoadBlock::LEN + bit) as u32))
+        })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.candidates.is_empty()
+    }
+
     #[inline]
     pub(super) fn pick(&self, request: &PickRequest<'_>, cx: &mut PickContext) -> Result<Slot, NoPick> {
         self.picker.pick(request, cx)
