@@ -27,6 +27,7 @@ use std::sync::Arc;
 use crate::{Nanos, ServiceSettings, Share, Slot};
 
 mod breaker;
+mod findings;
 mod minimum;
 mod permitted;
 mod priority;
@@ -37,6 +38,7 @@ mod slow_start;
 mod tests;
 mod threshold;
 
+pub(crate) use findings::{Findings, Parts};
 pub(crate) use minimum::Minimum;
 pub use minimum::Panic;
 pub use permitted::Regions;
@@ -115,37 +117,42 @@ pub(crate) struct Staged {
     pub(crate) shares: Vec<Share>,
     /// Of all instances, in slot order, why they are no candidates.
     pub(crate) excluded: Vec<(Slot, Exclusion)>,
-    /// Too few are healthy, and what follows from it.
-    pub(crate) minimum: Minimum,
+    /// The numbers behind all that.
+    pub(crate) findings: Findings,
     /// A share changes with time alone.
     pub(crate) ramps: bool,
 }
 
 /// Runs all stages. O(n), and O(p) memory for p priorities.
 pub(crate) fn stage(mut all: Vec<Prospect<'_>>, settings: &ServiceSettings, now: Nanos) -> Staged {
-    evidence(&mut all, settings);
+    let put_aside = evidence(&mut all, settings);
     let minimum = minimum::judge(&mut all, settings);
-    let ramp = if minimum.fallback {
-        shares::full(&all)
+    let (ramp, loads) = if minimum.fallback {
+        (shares::full(&all), priority::Loads::new())
     } else {
         let loads = priority::leave(&mut all, &minimum);
-        shares::of(&all, &loads, settings, now)
+        (shares::of(&all, &loads, settings, now), loads)
     };
     let excluded = all.iter().filter_map(|p| Some((p.slot, p.excluded?)));
     Staged {
         slots: candidates(&all).map(|prospect| prospect.slot).collect(),
         shares: ramp.shares,
         excluded: excluded.collect(),
-        minimum,
+        findings: Findings {
+            minimum,
+            put_aside,
+            loads,
+            parts: ramp.parts,
+        },
         ramps: ramp.moves,
     }
 }
 
-/// The stages before the minimum.
-fn evidence(all: &mut [Prospect<'_>], settings: &ServiceSettings) {
+/// The stages before the minimum. Says how many are below a threshold that is put aside.
+fn evidence(all: &mut [Prospect<'_>], settings: &ServiceSettings) -> usize {
     permitted::leave(all, &settings.regions);
     breaker::leave(all);
-    threshold::leave(all);
+    threshold::leave(all)
 }
 
 impl Minimum {

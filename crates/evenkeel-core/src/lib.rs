@@ -8,6 +8,7 @@
 mod candidates;
 mod draw;
 mod event;
+mod explain;
 mod hash;
 mod health;
 mod instance;
@@ -33,13 +34,14 @@ mod view;
 
 pub use candidates::{Exclusion, Panic, Regions, SlowStart};
 pub use event::{Event, EventKind};
+pub use explain::{ExplainedInstance, Explanation, Finding, Question};
 pub use hash::{HashSecret, KeyHash, KeySource, RequestKey};
 pub use health::{
     BreakerState, CheckFailure, CheckOutcome, CheckThresholds, EjectionSettings, HealthPart, HealthParts,
     InstanceState, Mode, Recovery,
 };
 pub use instance::{Instance, InstanceError, InstanceId, Weight};
-pub use keyed::{HashSettings, LoadFactor};
+pub use keyed::{HashSettings, KeyRegions, LoadFactor};
 pub use load::{LoadBlock, LoadSlot, Loads};
 pub use operation::{Effect, Input, Operation, OperationError, Score, Source};
 pub use pick::{Alarm, Lease, NoPick, Outcome, PickContext, PickRequest, Verdict};

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use crate::candidates::Findings;
 use crate::hash::RequestKey;
 use crate::health::{BreakerState, InstanceState};
 use crate::load::{LoadSlot, Loads};
 use crate::service::ServiceCounters;
 use crate::session::{SessionKey, SessionTag, Sessions};
 use crate::{
-    Exclusion, Instance, Lease, Nanos, NoPick, PickContext, PickRequest, Picker, Share, Source, Stats,
-    StrategyName,
+    Exclusion, Instance, Lease, Nanos, NoPick, PickContext, PickRequest, Picker, ServiceSettings, Share,
+    Source, Stats, StrategyName,
 };
 
 /// The place of an instance in its service. Stable while the instance is registered; reused only
@@ -203,6 +204,10 @@ pub struct View {
     pub(crate) counters: Arc<ServiceCounters>,
     /// `None` when sessions do not stick.
     pub(crate) sessions: Option<Arc<Sessions>>,
+    /// What it was built by.
+    pub(crate) settings: ServiceSettings,
+    /// And what the stages went by, to explain it.
+    pub(crate) findings: Findings,
 }
 
 /// Draws from the strategy before any untried candidate is taken instead.
@@ -229,11 +234,30 @@ impl View {
     /// [`NoPick`] says why there is none.
     #[inline]
     pub fn choose(&self, request: &PickRequest<'_>, cx: &mut PickContext) -> Result<Slot, NoPick> {
-        let slot = self.picker.pick(request, cx)?;
+        self.choose_by(&*self.picker, request, cx)
+    }
+
+    /// As [`Self::choose`], by a picker over the same candidates.
+    #[inline]
+    pub(crate) fn choose_by(
+        &self,
+        picker: &dyn Picker,
+        request: &PickRequest<'_>,
+        cx: &mut PickContext,
+    ) -> Result<Slot, NoPick> {
+        let slot = picker.pick(request, cx)?;
         if request.tried.is_empty() {
             return Ok(slot);
         }
-        self.avoid_tried(slot, request, cx)
+        self.avoid_tried(picker, slot, request, cx)
+    }
+
+    /// A picker like this view's, whose picks change nothing here. As dear as building a view.
+    pub(crate) fn twin(&self, seed: u64, now: Nanos) -> Box<dyn Picker> {
+        let strategy = self.settings.strategy.strategy();
+        let twin = strategy.rebuild(&*self.picker, &self.candidates, seed);
+        twin.refresh(now);
+        twin
     }
 
     /// A lease on the instance at `slot`, for who chose it; `None` when nothing is there.
@@ -246,6 +270,7 @@ impl View {
     #[cold]
     fn avoid_tried(
         &self,
+        picker: &dyn Picker,
         first: Slot,
         request: &PickRequest<'_>,
         cx: &mut PickContext,
@@ -255,7 +280,7 @@ impl View {
             if !request.tried.contains(&slot) {
                 return Ok(slot);
             }
-            slot = self.picker.pick(request, cx)?;
+            slot = picker.pick(request, cx)?;
         }
         let slots = self.candidates.slots();
         let start = cx.rng.below(slots.len() as u32) as usize;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use evenkeel_core::{
-    Effect, Event, Instance, InstanceId, LoadReport, Nanos, PickRequest, ServiceSettings, StrategySettings,
-    Weight,
+    Effect, Event, Explanation, Instance, InstanceId, LoadReport, Nanos, PickRequest, Question,
+    ServiceSettings, StrategySettings, Weight,
 };
 use evenkeel_runtime::{Balancer, Clock, Service};
 use tokio::sync::{Mutex, broadcast};
@@ -12,7 +12,6 @@ use tokio::sync::{Mutex, broadcast};
 use crate::checks::{Checks, RunningChecks};
 use crate::context;
 use crate::error::{Error, GetError};
-use crate::explain::Explanation;
 use crate::lease::{Home, Lease};
 use crate::selection::Selection;
 use crate::specs::{self, Known, Specs};
@@ -281,7 +280,8 @@ impl LoadBalancer {
         self.balancer.recent_events()
     }
 
-    /// What is going on in a service: each instance with its state and why, and what a pick would choose now.
+    /// What is going on in a service: each instance with its state, what each stage made of it and why, whom a pick would
+    /// choose now and why not the others. Asking changes nothing.
     ///
     /// # Errors
     /// When there is no such service.
@@ -295,12 +295,17 @@ impl LoadBalancer {
     /// When there is no such service.
     pub fn explain_for(&self, service: &str, selection: &Selection<'_>) -> Result<Explanation, Error> {
         let service = self.service(service)?;
-        let request = PickRequest {
-            tried: selection.tried,
-            key: hash(&service, selection),
+        let question = Question {
+            key: selection.key,
             region: selection.region,
+            tried: selection.tried,
         };
-        Ok(Explanation::new(&service, &request, self.now()))
+        Ok(Explanation::new(
+            &service.view_full(),
+            &question,
+            self.now(),
+            context::seed(),
+        ))
     }
 
     /// Starts to check the instances of a service, until the handle is dropped. Other checks of the service end with it.

@@ -108,7 +108,6 @@ mod balancer;
 mod checks;
 mod context;
 mod error;
-mod explain;
 mod lease;
 mod selection;
 mod specs;
@@ -119,14 +118,13 @@ pub mod tower;
 pub use balancer::LoadBalancer;
 pub use checks::{Checks, RunningChecks};
 pub use error::{Error, GetError};
-pub use explain::{ExplainedInstance, Explanation};
 pub use lease::Lease;
 pub use selection::Selection;
 
 pub use evenkeel_core::{
-    BreakerState, CheckThresholds, Effect, EjectionSettings, Event, EventKind, Exclusion, HealthPart,
-    HealthParts, Instance, InstanceError, InstanceId, InstanceState, LoadReport, Mode, Nanos, NoPick,
-    OperationError, Outcome, Panic, Recovery, Regions, ReportError, ServiceSettings, Share, Slot, SlowStart,
-    StrategyName, StrategySettings, Verdict, Weight,
+    BreakerState, CheckThresholds, Effect, EjectionSettings, Event, EventKind, Exclusion, ExplainedInstance,
+    Explanation, Finding, HealthPart, HealthParts, Instance, InstanceError, InstanceId, InstanceState,
+    LoadReport, Mode, Nanos, NoPick, OperationError, Outcome, Panic, Recovery, Regions, ReportError,
+    ServiceSettings, Share, Slot, SlowStart, StrategyName, StrategySettings, Verdict, Weight,
 };
 pub use evenkeel_runtime::{ApplyError, CheckKind, CheckSettings, OperateError};

@@ -7,12 +7,14 @@
 //! times the weight therefore gets somewhat more than its part.)
 
 use super::priority::Loads;
-use super::{Prospect, candidates, score};
+use super::{Parts, Prospect, candidates, score};
 use crate::{Nanos, ServiceSettings, Share};
 
 /// Shares of the candidates, in slot order.
 pub(super) struct Shared {
     pub(super) shares: Vec<Share>,
+    /// What they are made of; empty when all are full.
+    pub(super) parts: Box<[Parts]>,
     /// Time alone changes them.
     pub(super) moves: bool,
 }
@@ -21,6 +23,7 @@ pub(super) struct Shared {
 pub(super) fn full(all: &[Prospect<'_>]) -> Shared {
     Shared {
         shares: candidates(all).map(|_| Share::FULL).collect(),
+        parts: Box::default(),
         moves: false,
     }
 }
@@ -30,28 +33,34 @@ pub(super) fn of(all: &[Prospect<'_>], loads: &Loads, settings: &ServiceSettings
     let threshold = f64::from(settings.ejection.threshold);
     let recovery = f64::from(settings.ejection.recovery_threshold).max(threshold);
     let mut moves = false;
-    let parts: Vec<f64> = candidates(all)
+    let parts: Vec<Parts> = candidates(all)
         .map(|prospect| {
             let (started, grows) = settings.slow_start.part(prospect, now);
             moves |= grows || prospect.recovery != Share::FULL;
-            started * prospect.recovery.as_f64() * score::part(prospect.score, threshold, recovery)
+            Parts {
+                started,
+                recovered: prospect.recovery.as_f64(),
+                score: score::part(prospect.score, threshold, recovery),
+            }
         })
         .collect();
     let mut weights = Loads::new();
     for (prospect, part) in candidates(all).zip(&parts) {
-        *weights.entry(prospect.priority).or_default() += f64::from(prospect.weight) * part;
+        *weights.entry(prospect.priority).or_default() += f64::from(prospect.weight) * part.product();
     }
     let density = |priority: u8| Some(loads.get(&priority)? / weights.get(&priority)?);
     let shares = candidates(all)
         .zip(&parts)
-        .map(|(prospect, part)| part * density(prospect.priority).unwrap_or(1.0));
+        .map(|(prospect, part)| part.product() * density(prospect.priority).unwrap_or(1.0));
     let shares: Vec<f64> = shares.collect();
     let greatest = shares.iter().copied().fold(0.0, f64::max);
+    let full = parts.iter().all(|part| *part == Parts::FULL);
     Shared {
         shares: shares
             .into_iter()
             .map(|share| Share::of(share / greatest))
             .collect(),
+        parts: if full { Box::default() } else { parts.into() },
         moves,
     }
 }

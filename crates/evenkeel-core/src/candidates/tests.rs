@@ -78,7 +78,7 @@ fn each_stage_says_whom_it_leaves_out() {
             (5, "priority")
         ]
     );
-    assert!(!staged.minimum.fallback && !staged.ramps);
+    assert!(!staged.findings.minimum.fallback && !staged.ramps);
 }
 
 #[test]
@@ -120,7 +120,10 @@ fn no_shortage_crosses_a_border_or_ends_a_drain() {
         assert_eq!(staged(all, &settings).0, expected, "{panic:?}");
         let nobody = fleet::<3>(|_, prospect| prospect.region = Some("us"));
         let staged = stage(nobody, &settings, NOW);
-        assert!(staged.slots.is_empty() && !staged.minimum.fallback, "{panic:?}");
+        assert!(
+            staged.slots.is_empty() && !staged.findings.minimum.fallback,
+            "{panic:?}"
+        );
     }
 }
 
@@ -164,7 +167,7 @@ fn with_too_few_healthy_the_settings_decide() {
         let staged = stage(all(), &settings, NOW);
         let slots: String = staged.slots.iter().map(|slot| slot.0.to_string()).collect();
         assert_eq!(slots, expected, "{panic:?} {least}");
-        assert_eq!(staged.minimum.fallback, fallback, "{panic:?} {least}");
+        assert_eq!(staged.findings.minimum.fallback, fallback, "{panic:?} {least}");
         if panic == Panic::NextPriority && least == 2 {
             assert_eq!(staged.excluded[2], (Slot(2), Exclusion::Minimum));
         }

@@ -7,16 +7,18 @@
 
 use super::{Exclusion, Prospect, candidates, exclude};
 
-/// Leaves out who is below the threshold, unless more than half are.
-pub(super) fn leave(all: &mut [Prospect<'_>]) {
+/// Leaves out who is below the threshold, unless more than half are: then says how many.
+pub(super) fn leave(all: &mut [Prospect<'_>]) -> usize {
     let (mut below, mut present) = (0, 0);
     for prospect in candidates(all) {
         present += 1;
         below += usize::from(prospect.below_threshold);
     }
-    if 2 * below <= present {
-        exclude(all, |prospect| {
-            prospect.below_threshold.then_some(Exclusion::BelowThreshold)
-        });
+    if 2 * below > present {
+        return below;
     }
+    exclude(all, |prospect| {
+        prospect.below_threshold.then_some(Exclusion::BelowThreshold)
+    });
+    0
 }

@@ -22,7 +22,7 @@ impl ServiceState {
         self.slots.refresh();
         let staged = stages::stage(&self.slots, &self.settings, self.now);
         self.next_step = if staged.ramps { self.now + STEP } else { Nanos::MAX };
-        self.last_resort = staged.minimum.last_resort;
+        self.last_resort = staged.findings.minimum.last_resort;
         if !dirty && !differs(&self.view, &staged) {
             return;
         }
@@ -44,7 +44,7 @@ impl ServiceState {
 
     /// Tells when a fallback begins or ends.
     fn tell_fallback(&mut self, staged: &Staged) {
-        let (n, minimum) = (self.slots.len(), staged.minimum);
+        let (n, minimum) = (self.slots.len(), staged.findings.minimum);
         let (healthy, wanted) = (minimum.healthy, minimum.wanted);
         let (kind, reason) = match (self.view.fallback, minimum.fallback) {
             (false, true) => {
@@ -70,7 +70,7 @@ impl ServiceState {
 
 /// Whether the stages leave other candidates than those of `view`, or give them other shares.
 fn differs(view: &View, staged: &Staged) -> bool {
-    staged.minimum.fallback != view.fallback
+    staged.findings.minimum.fallback != view.fallback
         || staged.slots != *view.candidates.slots()
         || staged
             .shares
@@ -119,8 +119,10 @@ pub(super) fn build(
         candidates,
         statuses: slots.statuses(&staged.excluded),
         picker,
-        fallback: staged.minimum.fallback,
+        fallback: staged.findings.minimum.fallback,
         counters: Arc::clone(journal.counters()),
         sessions,
+        settings: settings.clone(),
+        findings: staged.findings.clone(),
     }
 }

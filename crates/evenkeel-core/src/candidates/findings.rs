@@ -1,0 +1,40 @@
+//! What the stages went by, kept with the view so that it can be explained. Nothing decides by it.
+
+use super::Minimum;
+use super::priority::Loads;
+
+/// Of one run of the stages.
+#[derive(Debug, Clone)]
+pub(crate) struct Findings {
+    /// How many are healthy, and what follows from it.
+    pub(crate) minimum: Minimum,
+    /// How many are below a threshold that is put aside because most are.
+    pub(crate) put_aside: usize,
+    /// The part of the requests that each priority gets; empty where priorities have no say.
+    pub(crate) loads: Loads,
+    /// What the candidates' shares are made of, in slot order; empty when all are full.
+    pub(crate) parts: Box<[Parts]>,
+}
+
+/// The parts of one candidate's share, each above 0 and at most 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Parts {
+    /// How far it has started.
+    pub(crate) started: f64,
+    /// How far it has come back from an ejection.
+    pub(crate) recovered: f64,
+    /// What its score leaves.
+    pub(crate) score: f64,
+}
+
+impl Parts {
+    pub(crate) const FULL: Self = Self {
+        started: 1.0,
+        recovered: 1.0,
+        score: 1.0,
+    };
+
+    pub(super) fn product(self) -> f64 {
+        self.started * self.recovered * self.score
+    }
+}

@@ -1,0 +1,222 @@
+//! What a strategy looks at, and in which of that one candidate is behind another.
+
+use super::Question;
+use super::stages::percent;
+use crate::view::{Slot, View};
+use crate::{KeySource, LoadReport, Nanos, StrategyName};
+
+/// What a strategy may look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Aspect {
+    /// Requests in flight per weight.
+    Load,
+    /// The expected time to a successful response.
+    Time,
+    /// The share of successes.
+    Success,
+    /// The score of its health.
+    Score,
+    /// What it reports of its load.
+    Report,
+    /// Where it is.
+    Place,
+}
+
+use Aspect::{Load, Place, Report, Score, Success, Time};
+
+/// How a strategy comes to its choice.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Basis {
+    /// In turn, by weight and by these.
+    Turns(&'static [Aspect]),
+    /// At random, by weight.
+    Chance,
+    /// By the key of the request.
+    Key,
+    /// Candidates are compared.
+    Compares(&'static [Aspect]),
+}
+
+impl Basis {
+    pub(super) fn of(view: &View, question: &Question<'_>) -> Self {
+        if view.request_key().is_some() && view.strategy() != StrategyName::geographical {
+            let keyed = question.key.is_some_and(|key| !key.is_empty());
+            return if keyed { Self::Key } else { Self::Chance };
+        }
+        match view.strategy() {
+            StrategyName::round_robin | StrategyName::weighted_round_robin => Self::Turns(&[]),
+            StrategyName::health_weighted_round_robin => Self::Turns(&[Score]),
+            StrategyName::orca_weighted => Self::Turns(&[Report, Success]),
+            StrategyName::random | StrategyName::weighted_random => Self::Chance,
+            StrategyName::least_connections => Self::Compares(&[Load]),
+            StrategyName::power_of_two | StrategyName::adaptive => Self::Compares(&[Load, Time, Success]),
+            StrategyName::peak_ewma | StrategyName::least_response_time => Self::Compares(&[Load, Time]),
+            StrategyName::hot_cold => Self::Compares(&[Load, Report, Time]),
+            StrategyName::health_aware_least_connections => Self::Compares(&[Load, Score]),
+            StrategyName::adaptive_health_aware => Self::Compares(&[Load, Score, Success]),
+            StrategyName::resource_aware => Self::Compares(&[Load, Report, Score]),
+            StrategyName::geographical => Self::Compares(&[Place, Load, Time, Success]),
+            // A strategy that has no line here: all that one could look at.
+            #[allow(unreachable_patterns, reason = "for strategies to come")]
+            _ => Self::Compares(&[Load, Time, Success, Score, Report]),
+        }
+    }
+}
+
+/// Whether a pick changes what the next one chooses; then a twin is asked. Only those that are known not to are asked
+/// themselves.
+pub(super) const fn remembers_picks(strategy: StrategyName) -> bool {
+    !matches!(
+        strategy,
+        StrategyName::random
+            | StrategyName::weighted_random
+            | StrategyName::least_connections
+            | StrategyName::power_of_two
+            | StrategyName::peak_ewma
+            | StrategyName::hot_cold
+            | StrategyName::least_response_time
+            | StrategyName::adaptive
+            | StrategyName::consistent_hash
+            | StrategyName::maglev
+            | StrategyName::rendezvous
+            | StrategyName::health_aware_least_connections
+            | StrategyName::adaptive_health_aware
+            | StrategyName::resource_aware
+    )
+}
+
+/// What the strategy wants of a request and did not get, or got and does not want.
+pub(super) fn note(view: &View, question: &Question<'_>) -> Option<String> {
+    let key = question.key.is_some_and(|key| !key.is_empty());
+    match (view.request_key(), key) {
+        (Some(wanted), false) => {
+            let source = match &wanted.source {
+                KeySource::Header(name) => format!("the header {name}"),
+                KeySource::Cookie(name) => format!("the cookie {name}"),
+                KeySource::Query(name) => format!("the query parameter {name}"),
+                KeySource::Path => "the path".to_owned(),
+                KeySource::SourceAddress => "the client's address".to_owned(),
+            };
+            Some(format!(
+                "requests are hashed by {source}; no key was given here, so the odds are those of all keys"
+            ))
+        }
+        (None, true) => Some("a key was given, but the strategy does not look at keys".to_owned()),
+        _ => None,
+    }
+}
+
+/// A candidate as the strategy sees it.
+pub(super) struct Seen {
+    pub(super) slot: Slot,
+    id: String,
+    in_flight: u32,
+    /// Weight times share.
+    weight: f64,
+    /// In seconds; 0 for who was never asked.
+    time: f64,
+    success: f32,
+    score: f32,
+    used: Option<f32>,
+    region: Option<String>,
+}
+
+impl Seen {
+    pub(super) fn new(view: &View, index: usize, now: Nanos) -> Option<Self> {
+        let candidates = view.candidates();
+        let slot = *candidates.slots().get(index)?;
+        let member = candidates.member(slot)?;
+        let (instance, stats) = (member.instance(), member.stats());
+        let used = |(report, _): (LoadReport, f32)| report.utilization();
+        Some(Self {
+            slot,
+            id: instance.id.to_string(),
+            in_flight: member.load().get(),
+            weight: f64::from(instance.weight.get()) * candidates.share(index).as_f64(),
+            time: stats.expected_time(now) / 1e9,
+            success: stats.recent_success_share(),
+            score: stats.health(),
+            used: stats.reported().get(now).and_then(used),
+            region: instance.region.as_deref().map(str::to_owned),
+        })
+    }
+
+    fn load(&self) -> f64 {
+        f64::from(self.in_flight) / self.weight
+    }
+
+    /// In what of `aspect` it is behind `other`; differences that a reader would not see are none.
+    fn behind(&self, other: &Self, aspect: Aspect) -> Option<String> {
+        let id = &other.id;
+        match aspect {
+            Load if self.load() > other.load() => Some(format!(
+                "{} in flight, {:.2} per weight, where {id} has {}, {:.2}",
+                self.in_flight,
+                self.load(),
+                other.in_flight,
+                other.load()
+            )),
+            Time if self.time > 1.01 * other.time => Some(if other.time > 0.0 {
+                format!(
+                    "it is expected to take {:.1} ms, and {id} {:.1} ms",
+                    self.time * 1e3,
+                    other.time * 1e3
+                )
+            } else {
+                format!("it has answered before, and {id} was never asked")
+            }),
+            Success if self.success < 0.99 * other.success => Some(format!(
+                "{} of its requests of late succeeded, and {} of {id}'s",
+                percent(self.success.into()),
+                percent(other.success.into())
+            )),
+            Score if self.score < other.score => Some(format!(
+                "its score is {:.2}, and {id}'s {:.2}",
+                self.score, other.score
+            )),
+            Report => match (self.used, other.used) {
+                (Some(own), Some(others)) if own > others => Some(format!(
+                    "it reports to be {} in use, and {id} {}",
+                    percent(own.into()),
+                    percent(others.into())
+                )),
+                _ => None,
+            },
+            Place if self.region != other.region => {
+                let region = |one: &Self| one.region.clone().unwrap_or_else(|| "no region".to_owned());
+                Some(format!(
+                    "it is in {}, and {id} in {}",
+                    region(self),
+                    region(other)
+                ))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Why the choice fell on `chosen` and not on `one`.
+pub(super) fn lost(basis: Basis, one: &Seen, chosen: &Seen, tried: bool) -> String {
+    if tried {
+        return "it was tried for this request already".to_owned();
+    }
+    let id = &chosen.id;
+    let (otherwise, aspects) = match basis {
+        Basis::Turns(aspects) => (format!("the turn is {id}'s"), aspects),
+        Basis::Chance => (format!("the draw fell on {id}"), &[][..]),
+        Basis::Key => (format!("the key belongs to {id}"), &[][..]),
+        Basis::Compares(aspects) => (
+            format!("in nothing that the strategy looks at is it behind {id}: the draw fell on that"),
+            aspects,
+        ),
+    };
+    let behind: Vec<String> = aspects
+        .iter()
+        .filter_map(|aspect| one.behind(chosen, *aspect))
+        .collect();
+    match (basis, behind.is_empty()) {
+        (_, true) => otherwise,
+        (Basis::Turns(_), false) => format!("{otherwise}; it has fewer: {}", behind.join("; ")),
+        (_, false) => behind.join("; "),
+    }
+}
