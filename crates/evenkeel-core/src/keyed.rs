@@ -9,6 +9,9 @@
 //! all others by weight, where the next point of a ring would get all of it; and it does not depend on who
 //! is a candidate, so that a second instance that goes moves only its own keys. When a few draws fail
 //! (most instances are out), the candidates are ranked by the key instead, which takes O(n).
+//!
+//! A picker has two halves: whom a key belongs to, and who takes it instead ([`Local`]). One over all
+//! candidates asks both ([`Plain`]); one by regions asks region by region ([`regions`]).
 
 use std::sync::Arc;
 
@@ -17,9 +20,12 @@ use crate::view::{Candidates, Member, Slot};
 use crate::{LoadBlock, Loads, NoPick, PickContext, PickRequest, Picker, Share};
 
 mod rank;
+mod regions;
 mod ring;
 
 pub(crate) use rank::Ranking;
+pub use regions::KeyRegions;
+use regions::Regional;
 pub(crate) use ring::{Point, Ring};
 
 /// Draws before the candidates are ranked: enough that half a fleet may be out (chance of a miss 2^-16).
@@ -34,6 +40,8 @@ pub struct HashSettings {
     pub secret: HashSecret,
     /// How far above the average an instance may be loaded; `None` without limit.
     pub bounded_load: Option<LoadFactor>,
+    /// Whether keys stay in regions. Compatible modes have no regions.
+    pub regions: KeyRegions,
 }
 
 impl HashSettings {
@@ -72,6 +80,61 @@ impl LoadFactor {
     }
 }
 
+/// A strategy that hashes.
+pub(crate) trait Hashing: std::fmt::Debug + Clone + PartialEq + Send + Sync + 'static {
+    /// Picks among candidates, wherever they are.
+    type Local: Local;
+
+    /// What it has in common with the others.
+    fn hash(&self) -> &HashSettings;
+
+    /// Whether it chooses as another proxy does, which knows neither regions nor secrets.
+    fn is_compatible(&self) -> bool {
+        false
+    }
+
+    /// A picker over `candidates`, which takes over from `before` what still holds.
+    fn local(&self, before: Option<&Self::Local>, candidates: &Candidates) -> Self::Local;
+}
+
+/// The picker of a strategy that hashes, after `before` of the same service.
+pub(crate) fn build<S: Hashing>(
+    strategy: &S,
+    before: Option<&dyn Picker>,
+    candidates: &Candidates,
+) -> Box<dyn Picker> {
+    let before = before.map(|before| before as &dyn std::any::Any);
+    if !strategy.is_compatible() && strategy.hash().regions.matter(candidates) {
+        let before = before.and_then(|before| before.downcast_ref());
+        return Box::new(Regional::new(strategy, before, candidates));
+    }
+    let before = before.and_then(|before| before.downcast_ref::<Plain<S::Local>>());
+    Box::new(Plain(strategy.local(before.map(|before| &before.0), candidates)))
+}
+
+/// The halves of a pick by key, among the candidates that it was made for.
+pub(crate) trait Local: std::fmt::Debug + Send + Sync + 'static {
+    /// Whom `hash` belongs to, unless it may not be used now.
+    fn own(&self, hash: u64, tried: &[Slot]) -> Option<Slot>;
+
+    /// Who takes the key of `hash` instead: somebody `tried` only when all were. `None` without candidates.
+    fn other(&self, hash: u64, tried: &[Slot]) -> Option<Slot>;
+}
+
+/// Picks among all candidates.
+#[derive(Debug)]
+struct Plain<L>(L);
+
+impl<L: Local> Picker for Plain<L> {
+    #[inline]
+    fn pick(&self, request: &PickRequest<'_>, cx: &mut PickContext) -> Result<Slot, NoPick> {
+        let hash = request.key.unwrap_or_else(|| cx.rng.next_u64());
+        let own = self.0.own(hash, request.tried);
+        own.or_else(|| self.0.other(hash, request.tried))
+            .ok_or(NoPick::NoneEligible)
+    }
+}
+
 /// Says which member owns a hash. Depends on members only.
 pub(crate) trait Table: std::fmt::Debug + Send + Sync + 'static {
     /// `None` when there are no members.
@@ -81,7 +144,7 @@ pub(crate) trait Table: std::fmt::Debug + Send + Sync + 'static {
 /// A table with what it was made of, so that the next view can tell whether it still holds.
 #[derive(Debug)]
 pub(crate) struct Tabled<S, T> {
-    pub(crate) settings: S,
+    settings: S,
     pub(crate) members: Arc<[Option<Arc<Member>>]>,
     pub(crate) table: T,
 }
@@ -94,29 +157,42 @@ pub(crate) struct Keyed<S, T> {
     ranking: Ranking,
 }
 
-impl<S, T> Keyed<S, T>
-where
-    S: PartialEq + std::fmt::Debug + Send + Sync + 'static,
-    T: Table,
-{
-    pub(crate) fn new(tabled: Arc<Tabled<S, T>>, candidates: &Candidates, settings: &HashSettings) -> Self {
+impl<S: Hashing, T: Table> Keyed<S, T> {
+    /// With the table of `before` when it holds; else `make` makes one, with what there was before.
+    pub(crate) fn new(
+        strategy: &S,
+        before: Option<&Self>,
+        candidates: &Candidates,
+        make: impl FnOnce(Option<&Tabled<S, T>>) -> T,
+    ) -> Self {
+        let before = before.map(|before| &before.tabled);
+        let before = before.filter(|before| before.settings == *strategy);
+        let tabled = match before {
+            Some(before) if Arc::ptr_eq(&before.members, candidates.members()) => Arc::clone(before),
+            _ => Arc::new(Tabled {
+                settings: strategy.clone(),
+                members: Arc::clone(candidates.members()),
+                table: make(before.map(|before| &**before)),
+            }),
+        };
+        let settings = strategy.hash();
         Self {
             tabled,
             usable: Usable::new(candidates, settings),
-            ranking: Ranking::new(candidates, &settings.secret),
+            ranking: Ranking::of_candidates(candidates, &settings.secret),
         }
     }
+}
 
-    /// The table of an earlier picker, when it was made with the same `settings`.
-    pub(crate) fn table_of<'p>(before: &'p dyn Picker, settings: &S) -> Option<&'p Arc<Tabled<S, T>>> {
-        let before: &dyn std::any::Any = before;
-        let tabled = &before.downcast_ref::<Self>()?.tabled;
-        (tabled.settings == *settings).then_some(tabled)
+impl<S: Hashing, T: Table> Local for Keyed<S, T> {
+    #[inline]
+    fn own(&self, hash: u64, tried: &[Slot]) -> Option<Slot> {
+        let owner = self.tabled.table.owner(hash)?;
+        (self.usable.has_room(owner, hash) && !tried.contains(&owner)).then_some(owner)
     }
 
-    /// Looks further than the owner of `hash`.
     #[cold]
-    fn overflow(&self, hash: u64, tried: &[Slot]) -> Result<Slot, NoPick> {
+    fn other(&self, hash: u64, tried: &[Slot]) -> Option<Slot> {
         let limit = self.usable.limit();
         let free =
             |slot: Slot| self.usable.admits(slot, hash) && !tried.contains(&slot) && !limit.is_full(slot);
@@ -126,22 +202,6 @@ where
             .or_else(|| self.ranking.first(hash, free))
             .or_else(|| limit.least_loaded(tried))
             .or_else(|| limit.least_loaded(&[]))
-            .ok_or(NoPick::NoneEligible)
-    }
-}
-
-impl<S, T> Picker for Keyed<S, T>
-where
-    S: PartialEq + std::fmt::Debug + Send + Sync + 'static,
-    T: Table,
-{
-    fn pick(&self, request: &PickRequest<'_>, cx: &mut PickContext) -> Result<Slot, NoPick> {
-        let hash = request.key.unwrap_or_else(|| cx.rng.next_u64());
-        let owner = self.tabled.table.owner(hash).ok_or(NoPick::NoneEligible)?;
-        if self.usable.has_room(owner, hash) && !request.tried.contains(&owner) {
-            return Ok(owner);
-        }
-        self.overflow(hash, request.tried)
     }
 }
 

@@ -6,10 +6,12 @@
 //! probability `w / Σw`. Ids are hashed beforehand, so that a draw is one multiplication. The logarithm is
 //! taken only where it can matter: `−ln(u) ≥ 1 − u`, and whoever is beaten by that is beaten.
 
-use crate::hash::{HashSecret, mix};
-use crate::view::{Candidates, Slot};
+use std::sync::Arc;
 
-/// The candidates, ready to be ranked.
+use crate::hash::{HashSecret, mix};
+use crate::view::{Candidates, Member, Slot};
+
+/// Instances or regions, ready to be ranked.
 #[derive(Debug)]
 pub(crate) struct Ranking {
     entries: Box<[Entry]>,
@@ -36,22 +38,46 @@ impl Entry {
 }
 
 impl Ranking {
-    /// O(n).
-    pub(crate) fn new(candidates: &Candidates, secret: &HashSecret) -> Self {
-        let weights: Vec<u32> = candidates.base_weights().collect();
-        let entries = candidates.slots().iter().zip(&weights).map(|(slot, weight)| {
-            let id = candidates.member(*slot).map_or("", |m| m.instance().id.as_str());
-            let id = secret.hash(id.as_bytes());
-            Entry {
+    /// Of whatever has a hash of its own and a weight, each under a number. O(n).
+    pub(crate) fn new(ranked: impl IntoIterator<Item = (Slot, u64, f64)>) -> Self {
+        let entries: Box<[Entry]> = ranked
+            .into_iter()
+            .map(|(slot, id, weight)| Entry {
                 id: [id, mix(id) | 1],
-                share: 1.0 / f64::from(*weight),
-                slot: *slot,
-            }
-        });
+                share: 1.0 / weight,
+                slot,
+            })
+            .collect();
         Self {
-            entries: entries.collect(),
-            even: weights.windows(2).all(|pair| pair[0] == pair[1]),
+            even: entries.windows(2).all(|pair| pair[0].share == pair[1].share),
+            entries,
         }
+    }
+
+    /// Of the candidates. O(n).
+    pub(crate) fn of_candidates(candidates: &Candidates, secret: &HashSecret) -> Self {
+        let slots = candidates.slots().iter();
+        Self::of(
+            slots.filter_map(|slot| Some((*slot, candidates.member(*slot)?))),
+            secret,
+        )
+    }
+
+    /// Of all members, candidates or not. O(n).
+    pub(crate) fn of_members(candidates: &Candidates, secret: &HashSecret) -> Self {
+        let members = (0..).zip(candidates.members().iter());
+        Self::of(
+            members.filter_map(|(slot, member)| Some((Slot(slot), member.as_ref()?))),
+            secret,
+        )
+    }
+
+    fn of<'m>(members: impl Iterator<Item = (Slot, &'m Arc<Member>)>, secret: &HashSecret) -> Self {
+        Self::new(members.map(|(slot, member)| {
+            let instance = member.instance();
+            let id = secret.hash(instance.id.as_str().as_bytes());
+            (slot, id, f64::from(instance.weight.get()))
+        }))
     }
 
     /// The first in the order of `hash` that is `free`. O(n).

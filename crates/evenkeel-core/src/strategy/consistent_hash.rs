@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use super::{Picker, Strategy};
 use crate::hash::{KeyHash, RequestKey, nth, xxh64};
-use crate::keyed::{HashSettings, Keyed, Point, Ring, Tabled};
+use crate::keyed::{self, HashSettings, Hashing, Keyed, Point, Ring};
 use crate::view::{Candidates, Member};
 use crate::{InstanceId, Weight};
 
@@ -60,21 +60,11 @@ pub enum RingKind {
 
 impl Strategy for ConsistentHash {
     fn build(&self, candidates: &Candidates, _seed: u64) -> Box<dyn Picker> {
-        let ring = Ring::new(&self.all_points(candidates));
-        self.picker(candidates, ring)
+        keyed::build(self, None, candidates)
     }
 
-    fn rebuild(&self, before: &dyn Picker, candidates: &Candidates, seed: u64) -> Box<dyn Picker> {
-        let Some(before) = Keyed::<Self, Ring>::table_of(before, self) else {
-            return self.build(candidates, seed);
-        };
-        if Arc::ptr_eq(&before.members, candidates.members()) {
-            return Box::new(Keyed::new(Arc::clone(before), candidates, &self.hash));
-        }
-        match self.change(&before.members, &before.table, candidates) {
-            Some(ring) => self.picker(candidates, ring),
-            None => self.build(candidates, seed),
-        }
+    fn rebuild(&self, before: &dyn Picker, candidates: &Candidates, _seed: u64) -> Box<dyn Picker> {
+        keyed::build(self, Some(before), candidates)
     }
 
     fn request_key(&self) -> Option<RequestKey> {
@@ -83,6 +73,26 @@ impl Strategy for ConsistentHash {
             RingKind::Ketama => Some(KeyHash::Crc32),
             RingKind::Envoy => Some(KeyHash::Xxh64),
         }))
+    }
+}
+
+impl Hashing for ConsistentHash {
+    type Local = Keyed<Self, Ring>;
+
+    fn hash(&self) -> &HashSettings {
+        &self.hash
+    }
+
+    fn is_compatible(&self) -> bool {
+        !matches!(self.ring, RingKind::Keyed { .. })
+    }
+
+    fn local(&self, before: Option<&Self::Local>, candidates: &Candidates) -> Self::Local {
+        Keyed::new(self, before, candidates, |before| {
+            before
+                .and_then(|before| self.change(&before.members, &before.table, candidates))
+                .unwrap_or_else(|| Ring::new(&self.all_points(candidates)))
+        })
     }
 }
 
@@ -104,15 +114,6 @@ fn present(members: Members<'_>) -> impl Iterator<Item = (u32, &Member)> {
 }
 
 impl ConsistentHash {
-    fn picker(&self, candidates: &Candidates, ring: Ring) -> Box<dyn Picker> {
-        let tabled = Tabled {
-            settings: self.clone(),
-            members: Arc::clone(candidates.members()),
-            table: ring,
-        };
-        Box::new(Keyed::new(Arc::new(tabled), candidates, &self.hash))
-    }
-
     fn all_points(&self, candidates: &Candidates) -> Vec<Point> {
         let members = candidates.members();
         let mut points = Vec::new();

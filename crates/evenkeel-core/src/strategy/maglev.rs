@@ -9,11 +9,10 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::Arc;
 
 use super::{Picker, Strategy};
 use crate::hash::{KeyHash, RequestKey, mix, xxh64};
-use crate::keyed::{HashSettings, Keyed, Table, Tabled};
+use crate::keyed::{self, HashSettings, Hashing, Keyed, Table};
 use crate::math::Divisor;
 use crate::view::{Candidates, Slot};
 
@@ -61,25 +60,31 @@ impl Default for TableSize {
 
 impl Strategy for Maglev {
     fn build(&self, candidates: &Candidates, _seed: u64) -> Box<dyn Picker> {
-        let tabled = Tabled {
-            settings: self.clone(),
-            members: Arc::clone(candidates.members()),
-            table: self.places(candidates, ALIKE),
-        };
-        Box::new(Keyed::new(Arc::new(tabled), candidates, &self.hash))
+        keyed::build(self, None, candidates)
     }
 
-    fn rebuild(&self, before: &dyn Picker, candidates: &Candidates, seed: u64) -> Box<dyn Picker> {
-        match Keyed::<Self, Places>::table_of(before, self) {
-            Some(before) if Arc::ptr_eq(&before.members, candidates.members()) => {
-                Box::new(Keyed::new(Arc::clone(before), candidates, &self.hash))
-            }
-            _ => self.build(candidates, seed),
-        }
+    fn rebuild(&self, before: &dyn Picker, candidates: &Candidates, _seed: u64) -> Box<dyn Picker> {
+        keyed::build(self, Some(before), candidates)
     }
 
     fn request_key(&self) -> Option<RequestKey> {
         Some(self.hash.request_key(self.envoy.then_some(KeyHash::Xxh64)))
+    }
+}
+
+impl Hashing for Maglev {
+    type Local = Keyed<Self, Places>;
+
+    fn hash(&self) -> &HashSettings {
+        &self.hash
+    }
+
+    fn is_compatible(&self) -> bool {
+        self.envoy
+    }
+
+    fn local(&self, before: Option<&Self::Local>, candidates: &Candidates) -> Self::Local {
+        Keyed::new(self, before, candidates, |_| self.places(candidates, ALIKE))
     }
 }
 
@@ -205,7 +210,7 @@ const FREE: u32 = u32::MAX;
 
 /// Owners by place.
 #[derive(Debug)]
-struct Places {
+pub(crate) struct Places {
     size: Divisor,
     owners: Box<[u32]>,
 }

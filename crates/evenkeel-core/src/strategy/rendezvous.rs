@@ -6,9 +6,8 @@
 
 use super::{Picker, Strategy};
 use crate::hash::RequestKey;
-use crate::keyed::{HashSettings, Ranking, Usable};
+use crate::keyed::{self, HashSettings, Hashing, KeyRegions, Local, Ranking, Usable};
 use crate::view::{Candidates, Slot};
-use crate::{NoPick, PickContext, PickRequest};
 
 /// The strategy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,10 +18,11 @@ pub struct Rendezvous {
 
 impl Strategy for Rendezvous {
     fn build(&self, candidates: &Candidates, _seed: u64) -> Box<dyn Picker> {
-        Box::new(First {
-            ranking: Ranking::new(candidates, &self.hash.secret),
-            usable: Usable::new(candidates, &self.hash),
-        })
+        keyed::build(self, None, candidates)
+    }
+
+    fn rebuild(&self, before: &dyn Picker, candidates: &Candidates, _seed: u64) -> Box<dyn Picker> {
+        keyed::build(self, Some(before), candidates)
     }
 
     fn request_key(&self) -> Option<RequestKey> {
@@ -30,15 +30,41 @@ impl Strategy for Rendezvous {
     }
 }
 
+impl Hashing for Rendezvous {
+    type Local = First;
+
+    fn hash(&self) -> &HashSettings {
+        &self.hash
+    }
+
+    fn local(&self, _before: Option<&First>, candidates: &Candidates) -> First {
+        let secret = &self.hash.secret;
+        First {
+            ranking: match self.hash.regions {
+                KeyRegions::Ignore => Ranking::of_candidates(candidates, secret),
+                // Whether a key must leave its own instance decides whether it may leave its region.
+                _ => Ranking::of_members(candidates, secret),
+            },
+            usable: Usable::new(candidates, &self.hash),
+        }
+    }
+}
+
 #[derive(Debug)]
-struct First {
+pub(crate) struct First {
     ranking: Ranking,
     usable: Usable,
 }
 
-impl First {
+impl Local for First {
+    #[inline]
+    fn own(&self, hash: u64, tried: &[Slot]) -> Option<Slot> {
+        let first = self.ranking.first(hash, |_| true)?;
+        (self.usable.has_room(first, hash) && !tried.contains(&first)).then_some(first)
+    }
+
     #[cold]
-    fn overflow(&self, hash: u64, tried: &[Slot]) -> Option<Slot> {
+    fn other(&self, hash: u64, tried: &[Slot]) -> Option<Slot> {
         let limit = self.usable.limit();
         let free =
             |slot: Slot| self.usable.admits(slot, hash) && !tried.contains(&slot) && !limit.is_full(slot);
@@ -46,16 +72,5 @@ impl First {
             .first(hash, free)
             .or_else(|| limit.least_loaded(tried))
             .or_else(|| limit.least_loaded(&[]))
-    }
-}
-
-impl Picker for First {
-    fn pick(&self, request: &PickRequest<'_>, cx: &mut PickContext) -> Result<Slot, NoPick> {
-        let hash = request.key.unwrap_or_else(|| cx.rng.next_u64());
-        let first = self.ranking.first(hash, |_| true).ok_or(NoPick::NoneEligible)?;
-        if self.usable.has_room(first, hash) && !request.tried.contains(&first) {
-            return Ok(first);
-        }
-        self.overflow(hash, request.tried).ok_or(NoPick::NoneEligible)
     }
 }

@@ -11,6 +11,7 @@ mod geographical;
 mod health_aware_least_connections;
 mod health_weighted_round_robin;
 mod hot_cold;
+mod key_regions;
 mod keyed;
 mod least_connections;
 mod least_response_time;
