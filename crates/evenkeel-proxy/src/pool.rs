@@ -12,6 +12,10 @@ use evenkeel_core::{Nanos, Slot};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
+mod warm;
+
+pub(crate) use warm::keep_warm;
+
 /// An open connection; counts against its instance's limit until dropped.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -83,12 +87,15 @@ struct InstancePool {
     address: Option<SocketAddr>,
     idle: Vec<Idle>,
     open: Rc<Cell<u32>>,
+    rest: warm::Rest,
 }
 
 #[derive(Debug)]
 struct Idle {
     connection: Connection,
     since: Nanos,
+    /// By a request, before.
+    used: bool,
 }
 
 /// Whether an idle connection may be used, and how sure it must be that its peer has not closed it.
@@ -115,22 +122,14 @@ impl Pool {
         reuse: Reuse,
     ) -> CheckOut {
         let mut instances = self.instances.borrow_mut();
-        let index = slot.0 as usize;
-        if instances.len() <= index {
-            instances.resize_with(index + 1, InstancePool::default);
-        }
-        let pool = &mut instances[index];
-        if pool.address != Some(address) {
-            *pool = InstancePool {
-                address: Some(address),
-                ..InstancePool::default()
-            };
-        }
+        let pool = Self::of(&mut instances, slot, address);
         if reuse == Reuse::Never && pool.open.get() >= max_connections {
             pool.idle.pop();
         }
         while reuse != Reuse::Never
-            && let Some(Idle { connection, since }) = pool.idle.pop()
+            && let Some(Idle {
+                connection, since, ..
+            }) = pool.idle.pop()
         {
             if now.since(since) >= Nanos::from(idle_timeout) {
                 // All below are older still.
@@ -145,6 +144,22 @@ impl Pool {
             return CheckOut::Full;
         }
         CheckOut::Open(Permit::new(&pool.open))
+    }
+
+    /// The connections to the instance at `slot`; none yet when it is another one than before.
+    fn of(instances: &mut Vec<InstancePool>, slot: Slot, address: SocketAddr) -> &mut InstancePool {
+        let index = slot.0 as usize;
+        if instances.len() <= index {
+            instances.resize_with(index + 1, InstancePool::default);
+        }
+        let pool = &mut instances[index];
+        if pool.address != Some(address) {
+            *pool = InstancePool {
+                address: Some(address),
+                ..InstancePool::default()
+            };
+        }
+        pool
     }
 
     /// Whether [`Self::check_out`] would find or allow a connection to the instance at `slot`.
@@ -167,6 +182,7 @@ impl Pool {
             pool.idle.push(Idle {
                 connection,
                 since: now,
+                used: true,
             });
         }
     }
@@ -177,9 +193,11 @@ impl Pool {
         for (index, pool) in self.instances.borrow_mut().iter_mut().enumerate() {
             let Some(address) = pool.address else { continue };
             if keep(Slot(index as u32), address) {
-                pool.idle.retain(|idle| {
-                    now.since(idle.since) < Nanos::from(idle_timeout)
-                        && is_alive(&idle.connection.stream, Reuse::Heard)
+                let (idle, rest) = (&mut pool.idle, &mut pool.rest);
+                idle.retain(|idle| {
+                    let alive = is_alive(&idle.connection.stream, Reuse::Heard);
+                    rest.look(idle, alive, now);
+                    alive && now.since(idle.since) < Nanos::from(idle_timeout)
                 });
             } else {
                 *pool = InstancePool::default();

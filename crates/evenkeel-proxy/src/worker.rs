@@ -20,7 +20,7 @@ use crate::buffer::Buffers;
 use crate::client;
 use crate::counters::Counters;
 use crate::date::Date;
-use crate::pool::Pool;
+use crate::pool::{Pool, keep_warm};
 use crate::rewrite::{Origin, Via};
 use crate::settings::{ListenerSettings, ProxySettings, UpstreamSettings};
 use crate::timers::{TICK, Timers};
@@ -170,7 +170,7 @@ impl Worker {
         }
     }
 
-    fn sweep(&self) {
+    fn sweep(self: &Rc<Self>) {
         let now = self.read_clock();
         self.date.set(self.clock.wall(now));
         self.timers.sweep(now);
@@ -182,6 +182,10 @@ impl Worker {
                     .member(slot)
                     .is_some_and(|m| m.instance().address == address)
             });
+            drop(reader);
+            if !self.draining.get() {
+                keep_warm(self, upstream, now);
+            }
         }
     }
 

@@ -26,8 +26,8 @@
 //!
 //! When a region is lost, what is slow about the next one should be the way there and nothing else. So the instances of
 //! the next [`STANDBY_RINGS`] rings outward are on [standby](Picker::standby): the proxy keeps connections open to them.
-//! And a request that failed twice goes a ring further out, as one that cannot be served nearby: it would use up its tries
-//! on a region whose loss nobody has noticed yet.
+//! And a request that failed twice in a ring, or with all of it, goes further out: it would use up its tries on a region
+//! whose loss nobody has noticed yet.
 //!
 //! O(rings) a pick plus a pick of `within`; one pick in a millisecond sums up the loads of its ring, O(n). Measuring
 //! is O(n) in the writer, every second. Absent on purpose: which regions are allowed at all, which is a stage.
@@ -105,8 +105,8 @@ impl Default for Geographical {
 const STANDBY_RINGS: usize = 2;
 /// Most instances on standby: a worker's share of its descriptors is not for connections without requests.
 const STANDBY: usize = 64;
-/// Failed tries after which a request goes a ring further out.
-const TRIES_A_RING: usize = 2;
+/// Failed tries in a ring after which a request goes further out.
+const TRIES: usize = 2;
 
 /// How fast a ring is believed that it is well again: all of it in five seconds.
 const RISE: f32 = 0.2;
@@ -327,13 +327,11 @@ impl Picker for Rings {
         }
         // One draw serves all rings: what is left of it is uniform again among what is handed on.
         let mut place = cx.rng.unit() as f32;
-        let mut passed_over = request.tried.len() / TRIES_A_RING;
         for ring in self.outward(near, home) {
-            let keeps = ring.keeps(self.limit.as_ref(), cx.now);
-            if passed_over > 0 && keeps > 0.0 {
-                passed_over -= 1;
+            if ring.has_failed(request.tried) {
                 continue;
             }
+            let keeps = ring.keeps(self.limit.as_ref(), cx.now);
             if place < keeps {
                 return ring.pick(request, cx);
             }

@@ -477,7 +477,7 @@ fn standby_is_bounded_and_can_be_switched_off() {
 }
 
 #[test]
-fn a_request_that_failed_twice_goes_a_ring_further_out() {
+fn a_request_that_failed_nearby_goes_further_out() {
     let mut world = World::new(from(&["eu"]), &three_regions());
     world.measured(4..8, 20);
     world.measured(8..12, 40);
@@ -496,6 +496,25 @@ fn a_request_that_failed_twice_goes_a_ring_further_out() {
     assert_eq!(region(&[0, 1]), 1);
     assert_eq!(region(&[0, 1, 4]), 1);
     assert_eq!(region(&[0, 1, 4, 5]), 2);
+    // So does one that failed with all there are, to the next and nowhere else.
+    let few = [("eu", "", 0), ("us", "", 0), ("va", "", 0), ("va", "", 0)];
+    let mut world = World::new(from(&["eu"]), &few);
+    for (tried, expected) in [
+        (vec![], 0..1),
+        (vec![0], 1..2),
+        (vec![0, 1], 2..4),
+        (vec![0, 1, 3], 2..4),
+    ] {
+        let tried: Vec<Slot> = tried.into_iter().map(Slot).collect();
+        let request = PickRequest {
+            tried: &tried,
+            ..PickRequest::default()
+        };
+        for _ in 0..200 {
+            let slot = world.picker.pick(&request, &mut world.cx).unwrap();
+            assert!(expected.contains(&slot.0), "{tried:?}: {slot:?}");
+        }
+    }
     // Where there is no further ring, everybody is as good as another.
     let mut world = World::new(from(&["eu"]), &[("eu", "", 0); 3]);
     let tried = [Slot(0), Slot(1)];

@@ -18,3 +18,4 @@ mod statuses;
 mod sticky;
 mod streaming;
 mod support;
+mod warm;

@@ -4,17 +4,19 @@
 //! answers as the backend. Everything a test waits for has a deadline.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use evenkeel_core::{EjectionSettings, Instance, ServiceSettings, SessionKey, StrategyName};
+use evenkeel_core::{
+    EjectionSettings, Instance, ServiceSettings, SessionKey, StrategyName, StrategySettings,
+};
 use evenkeel_h1::Limits;
 use evenkeel_proxy::{
     ListenerSettings, Proxy, ProxySettings, RetryOn, RouteSettings, SameSite, StickyCookie, UpstreamSettings,
 };
 use evenkeel_runtime::{Balancer, Clock, MetricsSnapshot, RetryReason, Service, ServiceSpec};
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -54,6 +56,9 @@ pub(crate) fn until(mut condition: impl FnMut() -> bool) -> impl Future<Output =
 #[derive(Clone)]
 pub(crate) struct Setup {
     pub(crate) instances: Vec<SocketAddr>,
+    /// Of the instances; those behind the last have none.
+    pub(crate) regions: &'static [&'static str],
+    pub(crate) strategy: StrategySettings,
     pub(crate) listener: ListenerSettings,
     pub(crate) more_listeners: Vec<ListenerSettings>,
     pub(crate) connect: Duration,
@@ -78,6 +83,8 @@ impl Setup {
     pub(crate) fn new(instances: &[SocketAddr]) -> Self {
         Self {
             instances: instances.to_vec(),
+            regions: &[],
+            strategy: StrategyName::round_robin.into(),
             listener: ListenerSettings {
                 name: "web".into(),
                 bind: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -110,11 +117,14 @@ impl Setup {
     }
 
     fn spec(&self) -> ServiceSpec {
-        let instance =
-            |(n, address): (usize, &SocketAddr)| Instance::new(&format!("i-{n}"), *address).unwrap();
+        let instance = |(n, address): (usize, &SocketAddr)| {
+            let mut instance = Instance::new(&format!("i-{n}"), *address).unwrap();
+            instance.region = self.regions.get(n).map(|region| Arc::from(*region));
+            instance
+        };
         ServiceSpec {
             settings: ServiceSettings {
-                strategy: StrategyName::round_robin.into(),
+                strategy: self.strategy.clone(),
                 checks: None,
                 // A test decides which instances are asked, not their past.
                 ejection: EjectionSettings {
@@ -281,6 +291,11 @@ impl Backend {
             let head = peer.head().await;
             (peer, head)
         }
+    }
+
+    /// Refuses connections from now on.
+    pub(crate) fn stop(&self) {
+        SockRef::from(&self.listener).shutdown(Shutdown::Both).unwrap();
     }
 
     /// Whether the proxy has connected again.

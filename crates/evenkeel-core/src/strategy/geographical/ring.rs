@@ -3,7 +3,7 @@
 use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
 
-use super::{PROBE_KNOWN, PROBE_UNKNOWN, RISE};
+use super::{PROBE_KNOWN, PROBE_UNKNOWN, RISE, TRIES};
 use crate::math::Factor;
 use crate::view::{Candidates, Slot};
 use crate::{LoadBlock, Loads, Nanos, NoPick, PickContext, PickRequest, Picker, Share, Stats, Strategy};
@@ -151,6 +151,18 @@ impl Ring {
             let set = (0..LoadBlock::LEN).filter(move |bit| mask >> bit & 1 == 1);
             set.map(move |bit| Slot((block * LoadBlock::LEN + bit) as u32))
         })
+    }
+
+    /// Whether a request that `tried` these in vain has no business here: enough of them, or all there are, are of this
+    /// ring.
+    #[inline]
+    pub(super) fn has_failed(&self, tried: &[Slot]) -> bool {
+        let holds = |slot: &&Slot| {
+            let slot = slot.0 as usize;
+            let mask = self.masks.get(slot / LoadBlock::LEN).copied().unwrap_or(0);
+            mask >> (slot % LoadBlock::LEN) & 1 == 1
+        };
+        !tried.is_empty() && tried.iter().filter(holds).count() >= self.candidates.len().min(TRIES)
     }
 
     pub(super) fn is_empty(&self) -> bool {
