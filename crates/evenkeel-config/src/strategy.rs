@@ -22,6 +22,7 @@ use serde::de::{self, Deserialize, Deserializer};
 use serde::{Serialize, Serializer};
 
 use crate::decimal::Decimal;
+use crate::hashing::RegionsText;
 use crate::keys::{Key, LoadFactorText, TableSizeText};
 use crate::levels::{LevelText, place};
 use crate::names::did_you_mean;
@@ -65,6 +66,10 @@ settings! {
     /// An instance gets at most this many times its share of the requests in flight, by weight; what is above goes
     /// to the others, spread over all. No limit unless given.
     bounded_load: LoadFactorText, of consistent_hash maglev rendezvous;
+    /// Whether keys stay in regions: `ignore`; `spread`, every key has a home region, the same for all balancers; or
+    /// `nearest`, the region that `from` names comes first. A region that is lost hands its keys to all others, by weight.
+    /// Default `nearest` with `from`, else `ignore`. Not with `compatibility`.
+    regions: RegionsText, of consistent_hash maglev rendezvous;
     /// Points on the ring per unit of weight. Default 160. Not with `compatibility`.
     virtual_nodes: Whole<1, 4096>, of consistent_hash;
     /// Places in the table: a prime, best a hundred times the number of instances. Default 65537.
@@ -100,9 +105,9 @@ settings! {
     /// What makes instances near, from the widest to the finest: `region`, `zone`, or a key of their `metadata`.
     /// Default `[region, zone]`.
     levels: Vec<LevelText>, of geographical;
-    /// Where this balancer is, by the first of `levels`: `{ region: eu-west, zone: a }`. Without it no instance is
-    /// nearer than another.
-    from: BTreeMap<String, String>, of geographical;
+    /// Where this balancer is, by the first of `levels`: `{ region: eu-west, zone: a }`; for strategies that hash the
+    /// region alone. Without it no instance is nearer than another.
+    from: BTreeMap<String, String>, of geographical consistent_hash maglev rendezvous;
     /// Part of its capacity that a region or zone takes before others help. Default 0.8.
     spill_at: Decimal<10, 990>, of geographical;
     /// Requests in flight that fill an instance, per unit of its weight. Without it regions are full by what their
@@ -155,6 +160,9 @@ impl StrategyFile {
         let has = |key: &str| Self::settings_of(name).any(|setting| setting == key);
         if has("key") {
             self.key.get_or_insert_default();
+        }
+        if has("key") && self.compatibility.is_none() {
+            self.regions.get_or_insert(self.default_regions());
         }
         if has("virtual_nodes") && self.compatibility.is_none() {
             self.virtual_nodes.get_or_insert(Whole::clamped(160));
@@ -268,25 +276,8 @@ impl StrategyFile {
             let text = "ketama is a ring, and `maglev` has none\nwrite `name: consistent_hash`, or `compatibility: envoy`";
             wrong.push(("compatibility", text.to_owned()));
         }
-        if self.compatibility.is_some() && has.contains(&"compatibility") {
-            for (key, given) in [
-                (
-                    "virtual_nodes",
-                    self.virtual_nodes.is_some() && has.contains(&"virtual_nodes"),
-                ),
-                ("hash_secret_file", self.hash_secret_file.is_some()),
-            ] {
-                if given {
-                    let text = format!("`compatibility` leaves no choice for `{key}`\nremove one of the two");
-                    wrong.push((key, text));
-                }
-            }
-        }
-        if self.hash_secret_file.as_deref() == Some("") {
-            wrong.push((
-                "hash_secret_file",
-                "this names no file\nwrite its path, or remove the key".to_owned(),
-            ));
+        if has.contains(&"key") {
+            wrong.extend(self.misplaced_of_hashing(&has));
         }
         wrong
     }
@@ -298,6 +289,7 @@ impl StrategyFile {
             key: self.key.clone().unwrap_or_default().into(),
             secret: HashSecret::new(secret, service),
             bounded_load: self.bounded_load.map(|factor| factor.0),
+            regions: self.key_regions(),
         };
         let min_health = self.min_health.map_or(0.1, Decimal::get);
         let health = HealthFactor::new(min_health, self.health_exponent.map_or(1, Into::into));

@@ -163,7 +163,7 @@ services:
 #[test]
 fn settings_of_strategies_reach_the_core() {
     use evenkeel_core::strategy::RingKind;
-    use evenkeel_core::{KeySource, LoadFactor, StrategySettings};
+    use evenkeel_core::{KeyRegions, KeySource, LoadFactor, StrategySettings};
 
     let strategy = |text: &str| {
         let text = format!(
@@ -200,6 +200,26 @@ fn settings_of_strategies_reach_the_core() {
     };
     assert_eq!((maglev.table_size.get(), maglev.envoy), (655_373, false));
     assert_eq!(maglev.hash.key, KeySource::Query("1".into()));
+    for (text, expected) in [
+        ("maglev", KeyRegions::Ignore),
+        ("{ name: maglev, regions: spread }", KeyRegions::Spread),
+        (
+            "{ name: rendezvous, from: { region: eu } }",
+            KeyRegions::Nearest(Some("eu".into())),
+        ),
+        (
+            "{ name: consistent_hash, from: { region: eu }, regions: nearest }",
+            KeyRegions::Nearest(Some("eu".into())),
+        ),
+    ] {
+        let regions = match strategy(text) {
+            StrategySettings::consistent_hash(s) => s.hash.regions,
+            StrategySettings::maglev(s) => s.hash.regions,
+            StrategySettings::rendezvous(s) => s.hash.regions,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(regions, expected, "{text}");
+    }
     // A name alone has the defaults, and so has one with nothing but its name.
     assert_eq!(
         strategy("rendezvous"),

@@ -38,7 +38,7 @@ error: `rendezvous` has no setting `table_size`
   |
 4 |     strategy: { name: rendezvous, table_size: 65537 }
   |                                               ^^^^^
-  = it has key, bounded_load, hash_secret_file; `table_size` is of `maglev`
+  = it has key, bounded_load, regions, hash_secret_file, from; `table_size` is of `maglev`
 
 1 error in bad.yaml
 "#,
@@ -59,6 +59,86 @@ error: `compatibility` leaves no choice for `hash_secret_file`
 4 |     strategy: { name: consistent_hash, compatibility: ketama, hash_secret_file: secret }
   |                                                                                 ^^^^^^
   = remove one of the two
+
+1 error in bad.yaml
+"#,
+    },
+    Case {
+        name: "regions in a compatible mode",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    strategy: { name: maglev, compatibility: envoy, regions: spread }
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: `compatibility` leaves no choice for `regions`
+ --> bad.yaml:4:62
+  |
+4 |     strategy: { name: maglev, compatibility: envoy, regions: spread }
+  |                                                              ^^^^^^
+  = remove one of the two
+
+1 error in bad.yaml
+"#,
+    },
+    Case {
+        name: "near to nothing",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    strategy: { name: maglev, regions: nearest }
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: there is nothing that regions are near to
+ --> bad.yaml:4:40
+  |
+4 |     strategy: { name: maglev, regions: nearest }
+  |                                        ^^^^^^^
+  = say where this balancer is: `from: { region: NAME }`
+
+1 error in bad.yaml
+"#,
+    },
+    Case {
+        name: "a place that is not asked for",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    strategy: { name: maglev, regions: spread, from: { region: eu } }
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: only `regions: nearest` asks where this balancer is
+ --> bad.yaml:4:54
+  |
+4 |     strategy: { name: maglev, regions: spread, from: { region: eu } }
+  |                                                      ^
+  = write that, or remove `from`
+
+1 error in bad.yaml
+"#,
+    },
+    Case {
+        name: "keys in zones",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    strategy: { name: maglev, from: { region: eu, zone: a } }
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: keys stay in regions, and `zone` is none
+ --> bad.yaml:4:37
+  |
+4 |     strategy: { name: maglev, from: { region: eu, zone: a } }
+  |                                     ^
+  = write `from: { region: NAME }` alone
 
 1 error in bad.yaml
 "#,
@@ -275,7 +355,7 @@ error: unknown key `bounded_laod`: did you mean `bounded_load`?
   |
 4 |     strategy: { name: consistent_hash, bounded_laod: 1.25 }
   |                                        ^^^^^^^^^^^^
-  = allowed here: blackout_period, bounded_load, capacity_per_weight, compatibility, connections_scale, connections_weight, cpu_weight, error_utilization_penalty, from, hash_secret_file, health_exponent, key, levels, memory_weight, min_health, name, probe, recovery_preference, spill_at, table_size, trend_weight, virtual_nodes, warm_connections, weight_expiration_period, weight_update_period, within
+  = allowed here: blackout_period, bounded_load, capacity_per_weight, compatibility, connections_scale, connections_weight, cpu_weight, error_utilization_penalty, from, hash_secret_file, health_exponent, key, levels, memory_weight, min_health, name, probe, recovery_preference, regions, spill_at, table_size, trend_weight, virtual_nodes, warm_connections, weight_expiration_period, weight_update_period, within
 
 1 error in bad.yaml
 "#,
