@@ -73,7 +73,9 @@
 //!
 //! [`Http`] ends the lease when the response's body has ended. 5xx is a failure, and so are an error of the service
 //! and a broken body; a shortage of this machine (no ports, no descriptors) is not held against anybody. A body that
-//! the caller drops early counts by its status. A future that is dropped counts as cancelled. [`Plain`] is for
+//! the caller drops early counts by its status. gRPC is judged by its own status, in the trailers or the head: 2, 4,
+//! 13, 14, 15 and none at all are failures, 8 says that the instance is too busy, 1 and a body dropped before its status
+//! say nothing, and all others are about the request. A future that is dropped counts as cancelled. [`Plain`] is for
 //! protocols other than HTTP: every response is a success, every error a failure. Implement [`Exchange`] for others.
 //!
 //! The adapter starts no task and needs no [`LoadBalancer`](crate::LoadBalancer): it does its work in `poll_ready`, with
@@ -87,6 +89,7 @@ mod error;
 mod exchange;
 mod fleet;
 mod future;
+mod grpc;
 
 pub use balance::Balance;
 pub use body::TrackedBody;

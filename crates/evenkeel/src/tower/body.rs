@@ -4,8 +4,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use evenkeel_core::{Nanos, Outcome, Verdict};
+use http::response::Parts;
 use http_body::{Body, Frame, SizeHint};
 
+use super::grpc;
 use crate::Lease;
 
 pin_project_lite::pin_project! {
@@ -22,11 +24,31 @@ pin_project_lite::pin_project! {
 #[derive(Debug)]
 struct Pending {
     lease: Option<Lease>,
-    /// What the head said.
-    verdict: Verdict,
+    /// What it means when the body ends now, and nothing else was said.
+    ended: Verdict,
+    /// What it means when the caller drops the body: the head was seen, and that counts.
+    dropped: Verdict,
 }
 
 impl Pending {
+    /// By what the head says.
+    fn new(lease: Lease, head: &Parts) -> Self {
+        let by_status = Outcome::from_status(head.status.as_u16(), Nanos::ZERO).verdict;
+        let (ended, dropped) = match grpc::verdict(&head.headers) {
+            Some(verdict) => (verdict, verdict),
+            // The status is to come, and whoever goes before that knows nothing.
+            None if head.status.is_success() && grpc::is_spoken(&head.headers) => {
+                (Verdict::Failure, Verdict::Cancelled)
+            }
+            None => (by_status, by_status),
+        };
+        Self {
+            lease: Some(lease),
+            ended,
+            dropped,
+        }
+    }
+
     fn end(&mut self, verdict: Verdict) {
         if let Some(lease) = self.lease.take() {
             lease.end(verdict);
@@ -34,22 +56,18 @@ impl Pending {
     }
 }
 
-/// Who drops a body has seen the head, and that counts.
 impl Drop for Pending {
     fn drop(&mut self) {
-        self.end(self.verdict);
+        self.end(self.dropped);
     }
 }
 
 impl<B: Body> TrackedBody<B> {
-    /// A body that comes with `status`.
-    pub(super) fn new(body: B, lease: Lease, status: u16) -> Self {
-        let mut pending = Pending {
-            lease: Some(lease),
-            verdict: Outcome::from_status(status, Nanos::ZERO).verdict,
-        };
+    /// A body that comes with `head`.
+    pub(super) fn new(body: B, lease: Lease, head: &Parts) -> Self {
+        let mut pending = Pending::new(lease, head);
         if body.is_end_stream() {
-            pending.end(pending.verdict);
+            pending.end(pending.ended);
         }
         Self { body, pending }
     }
@@ -65,15 +83,18 @@ impl<B: Body> Body for TrackedBody<B> {
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let mut this = self.project();
         let polled = this.body.as_mut().poll_frame(cx);
+        let pending = this.pending;
         match &polled {
             Poll::Pending => {}
-            Poll::Ready(Some(Err(_))) => this.pending.end(Verdict::Failure),
-            // Most readers stop here and do not ask for the end.
-            Poll::Ready(Some(Ok(_))) if !this.body.is_end_stream() => {}
-            Poll::Ready(_) => {
-                let verdict = this.pending.verdict;
-                this.pending.end(verdict);
-            }
+            Poll::Ready(Some(Err(_))) => pending.end(Verdict::Failure),
+            Poll::Ready(Some(Ok(frame))) => match frame.trailers_ref() {
+                // Nothing comes after them.
+                Some(trailers) => pending.end(grpc::verdict(trailers).unwrap_or(pending.ended)),
+                // Most readers stop here and do not ask for the end.
+                None if this.body.is_end_stream() => pending.end(pending.ended),
+                None => {}
+            },
+            Poll::Ready(None) => pending.end(pending.ended),
         }
         polled
     }

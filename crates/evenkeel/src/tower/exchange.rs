@@ -80,8 +80,9 @@ impl<A, B: Body> Exchange<http::Request<A>, http::Response<B>> for Http {
 
     fn respond(&self, mut lease: Lease, response: http::Response<B>) -> Self::Response {
         lease.head_arrived();
-        let status = response.status().as_u16();
-        response.map(|body| TrackedBody::new(body, lease, status))
+        let (head, body) = response.into_parts();
+        let body = TrackedBody::new(body, lease, &head);
+        http::Response::from_parts(head, body)
     }
 }
 

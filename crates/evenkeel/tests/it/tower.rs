@@ -242,6 +242,12 @@ async fn the_end_of_an_ejection_wakes_who_waits() {
 
 type Web = Mock<Request<()>, Response<Channel<Bytes, std::io::Error>>>;
 
+/// A response, and the way to write its body.
+type Answer = (
+    Response<TrackedBody<Channel<Bytes, std::io::Error>>>,
+    http_body_util::channel::Sender<Bytes, std::io::Error>,
+);
+
 /// One instance behind HTTP, its requests in flight and how they ended.
 struct Site {
     balance: Balance<Changes<Web>, Request<()>, Http>,
@@ -266,18 +272,17 @@ impl Site {
     }
 
     /// A response with `status`, and the way to write its body.
-    async fn get(
-        &mut self,
-        status: u16,
-    ) -> (
-        Response<TrackedBody<Channel<Bytes, std::io::Error>>>,
-        http_body_util::channel::Sender<Bytes, std::io::Error>,
-    ) {
+    async fn get(&mut self, status: u16) -> Answer {
+        self.answer(Response::builder().status(status)).await
+    }
+
+    /// The same, with the rest of a head.
+    async fn answer(&mut self, head: http::response::Builder) -> Answer {
         ready(&mut self.balance).await;
         let response = tokio::spawn(self.balance.call(Request::new(())));
         let (_, reply) = self.handle.next_request().await.unwrap();
         let (sender, body) = Channel::new(4);
-        reply.send_response(Response::builder().status(status).body(body).unwrap());
+        reply.send_response(head.body(body).unwrap());
         (response.await.unwrap().unwrap(), sender)
     }
 
