@@ -1,5 +1,6 @@
 //! The read API: what each service and each instance is doing, from published views and counters.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -8,7 +9,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use evenkeel_core::{HealthPart, InstanceState, Member, Nanos, Slot, Status, View};
+use evenkeel_core::{HealthPart, HealthParts, InstanceState, Member, Nanos, Slot, Status, View};
 use evenkeel_runtime::Service;
 
 use crate::App;
@@ -192,10 +193,7 @@ impl Reader {
             candidate: self.view.is_candidate(slot),
             breaker: status.breaker.as_str().to_owned(),
             score: f64::from(stats.health()),
-            score_parts: HealthPart::ALL
-                .into_iter()
-                .map(|part| (part.as_str().to_owned(), f64::from(parts.get(part))))
-                .collect(),
+            score_parts: score_parts(parts),
             limited_by: (stats.health() < 1.0).then(|| parts.worst().0.as_str().to_owned()),
             success_share: f64::from(stats.success_share()),
             weight: instance.weight.get(),
@@ -223,6 +221,13 @@ impl Reader {
             last_used_seconds: last_used.map(|at| self.calendar.seconds_since(at)),
         }
     }
+}
+
+/// By name.
+pub(crate) fn score_parts(parts: HealthParts) -> BTreeMap<String, f64> {
+    let all = HealthPart::ALL.into_iter();
+    all.map(|part| (part.as_str().to_owned(), f64::from(parts.get(part))))
+        .collect()
 }
 
 /// Writes [`wire::Instances`] without holding all of them at once.

@@ -14,6 +14,7 @@ mod access;
 mod api;
 mod audit;
 mod chunks;
+mod explain;
 mod host;
 mod metrics;
 mod probes;

@@ -12,15 +12,17 @@ use axum::routing::{get, post, put};
 
 use crate::access::Peer;
 use crate::problem::Problem;
-use crate::{App, access, api, host, metrics, probes, write};
+use crate::{App, access, api, explain, host, metrics, probes, write};
 
 /// Every path as a reader would write it, and its methods.
-const PATHS: [(&str, &str); 12] = [
+const PATHS: [(&str, &str); 14] = [
     ("/livez", READ),
     ("/readyz", READ),
     ("/metrics", READ),
     ("/api/v1/services", READ),
     ("/api/v1/services/{service}", "GET, HEAD, PATCH"),
+    ("/api/v1/services/{service}/explain", READ),
+    ("/api/v1/services/{service}/pick", "POST"),
     ("/api/v1/services/{service}/instances", READ),
     (
         "/api/v1/services/{service}/instances/{instance}",
@@ -41,6 +43,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         metrics,
         services,
         service,
+        explain,
+        pick,
         instances,
         instance,
         health,
@@ -55,6 +59,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route(metrics, get(metrics::metrics))
         .route(services, get(api::services))
         .route(service, get(api::service).patch(write::patch_service))
+        .route(explain, get(explain::explain))
+        .route(pick, post(explain::pick))
         .route(instances, get(api::instances))
         .route(
             instance,

@@ -6,17 +6,22 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod explain;
+
+pub use explain::{ExplainedInstance, Explanation, Finding, Picked, Reported};
+
 /// `GET /api/v1/services`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Services {
     /// In the order of their names.
     pub services: Vec<Service>,
 }
 
 /// `GET /api/v1/services/{service}`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Service {
     /// Its name.
     pub name: String,
@@ -42,7 +47,7 @@ pub struct Service {
 }
 
 /// How many instances a service has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct InstanceTotals {
     /// Registered.
     pub total: u64,
@@ -57,7 +62,7 @@ pub struct InstanceTotals {
 }
 
 /// `GET /api/v1/services/{service}/instances`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Instances {
     /// The service's name.
     pub service: String,
@@ -68,7 +73,7 @@ pub struct Instances {
 }
 
 /// `GET /api/v1/services/{service}/instances/{id}`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Instance {
     /// Unique in its service.
     pub id: String,
@@ -122,7 +127,7 @@ pub struct Instance {
 
 /// Recent response times in seconds; `null` before the first. The quantiles are of all responses, and of the
 /// last few where there were few of late.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ResponseTime {
     /// A moving average, over about eight requests; a failure can raise it, but neither lower it nor be
     /// its first.
@@ -136,7 +141,7 @@ pub struct ResponseTime {
 }
 
 /// What the requests of an instance came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Counts {
     /// Times it was picked; the difference to the three below is in flight.
     pub picks: u64,
@@ -153,7 +158,7 @@ pub struct Counts {
 }
 
 /// An instance's part of the picks of the instances its service has now; `null` without picks.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Share {
     /// Since the start of the process.
     pub total: Option<f64>,
@@ -164,14 +169,14 @@ pub struct Share {
 }
 
 /// `GET /api/v1/events`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Events {
     /// The last ones, oldest first.
     pub events: Vec<Event>,
 }
 
 /// One transition.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// When.
     pub time: String,
@@ -186,7 +191,7 @@ pub struct Event {
 }
 
 /// What a change of an instance came to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct InstanceWritten {
     /// `registered`, `changed`, `unchanged`, or `stale`: the observation is older than the newest, and was dropped.
     pub effect: String,
@@ -195,7 +200,7 @@ pub struct InstanceWritten {
 }
 
 /// What a change of a service came to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceWritten {
     /// `changed` or `unchanged`.
     pub effect: String,
@@ -204,7 +209,7 @@ pub struct ServiceWritten {
 }
 
 /// One thing that is wrong with a body.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Fault {
     /// The key it is about, such as `strategy.table_size`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -217,7 +222,7 @@ pub struct Fault {
 }
 
 /// An error (RFC 9457).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// Always `about:blank`: the status says it all.
     #[serde(rename = "type")]

@@ -47,8 +47,8 @@ pub use keys::{Key, LoadFactorText, Parameter, TableSizeText, Token};
 pub use policy::{PanicText, RegionList};
 pub use preset::{ModeText, Preset, RecoveryText};
 pub use request::{
-    BadRequest, BodyFault, DrainRequest, HealthRequest, InstanceRequest, LoadRequest, ServicePatch, TimeText,
-    read_body,
+    BadRequest, BodyFault, DrainRequest, HealthRequest, InstanceRequest, LoadRequest, PickBody, ServicePatch,
+    TimeText, read_body,
 };
 pub use retry_on::RetryOn;
 pub use schema::json_schema;

@@ -189,6 +189,21 @@ pub struct DrainRequest {
     pub reason: Option<String>,
 }
 
+/// `POST services/{service}/pick`: what is known of the request to pick for. The body may be left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PickBody {
+    /// What the strategy hashes, as the client sends it.
+    #[serde(default, deserialize_with = "tolerated::key")]
+    pub key: Option<String>,
+    /// Where the client is.
+    #[serde(default, deserialize_with = "tolerated::key")]
+    pub region: Option<String>,
+    /// Ids of instances that were tried for the request already.
+    #[serde(default, deserialize_with = "tolerated::list")]
+    pub tried: Vec<String>,
+}
+
 /// `PATCH services/{service}`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -4,6 +4,7 @@
 mod api;
 mod client;
 mod connections;
+mod explain;
 mod exposition;
 mod fleet;
 mod metrics;

@@ -12,7 +12,7 @@ use crate::fleet::{Fleet, TOKEN, instance, service, usual};
 const WEB_1: &str = "/api/v1/services/web/instances/web-1";
 
 /// A request with the token.
-fn send(address: SocketAddr, method: &str, target: &str, body: &str) -> Reply {
+pub(crate) fn send(address: SocketAddr, method: &str, target: &str, body: &str) -> Reply {
     send_with(
         address,
         method,
@@ -22,7 +22,7 @@ fn send(address: SocketAddr, method: &str, target: &str, body: &str) -> Reply {
     )
 }
 
-fn send_with(address: SocketAddr, method: &str, target: &str, fields: &str, body: &str) -> Reply {
+pub(crate) fn send_with(address: SocketAddr, method: &str, target: &str, fields: &str, body: &str) -> Reply {
     let length = body.len();
     ask(
         address,
@@ -34,7 +34,7 @@ fn send_with(address: SocketAddr, method: &str, target: &str, fields: &str, body
 }
 
 /// Writers run only while the test waits for them.
-fn served(fleet: &Fleet, method: &str, target: &str, body: &str) -> Reply {
+pub(crate) fn served(fleet: &Fleet, method: &str, target: &str, body: &str) -> Reply {
     fleet.serve(|address| send(address, method, target, body))
 }
 
@@ -44,7 +44,7 @@ fn written(reply: &Reply) -> wire::InstanceWritten {
 }
 
 /// The problem, whose status and media type are right.
-fn problem(reply: &Reply, status: u16) -> serde_json::Value {
+pub(crate) fn problem(reply: &Reply, status: u16) -> serde_json::Value {
     assert_eq!(reply.status, status, "{}", reply.body);
     assert_eq!(reply.header("content-type"), Some("application/problem+json"));
     let problem = reply.json();

@@ -34,6 +34,26 @@ impl Parts {
         score: 1.0,
     };
 
+    /// What of `all` is worth telling: what all have in common costs nobody anything, because shares count beside the
+    /// greatest.
+    pub(super) fn told(mut all: Vec<Self>) -> Box<[Self]> {
+        let of: [fn(&mut Self) -> &mut f64; 3] = [
+            |part| &mut part.started,
+            |part| &mut part.recovered,
+            |part| &mut part.score,
+        ];
+        for of in of {
+            let first = all.first_mut().map(|part| *of(part));
+            if all.iter_mut().all(|part| Some(*of(part)) == first) {
+                all.iter_mut().for_each(|part| *of(part) = 1.0);
+            }
+        }
+        if all.iter().all(|part| *part == Self::FULL) {
+            return Box::default();
+        }
+        all.into()
+    }
+
     pub(super) fn product(self) -> f64 {
         self.started * self.recovered * self.score
     }

@@ -54,13 +54,13 @@ pub(super) fn of(all: &[Prospect<'_>], loads: &Loads, settings: &ServiceSettings
         .map(|(prospect, part)| part.product() * density(prospect.priority).unwrap_or(1.0));
     let shares: Vec<f64> = shares.collect();
     let greatest = shares.iter().copied().fold(0.0, f64::max);
-    let full = parts.iter().all(|part| *part == Parts::FULL);
+    let parts = Parts::told(parts);
     Shared {
         shares: shares
             .into_iter()
             .map(|share| Share::of(share / greatest))
             .collect(),
-        parts: if full { Box::default() } else { parts.into() },
+        parts,
         moves,
     }
 }
