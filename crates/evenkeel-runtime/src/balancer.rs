@@ -261,7 +261,7 @@ async fn replace(entry: &Entry, spec: ServiceSpec) -> Result<(), ApplyError> {
 }
 
 /// FNV-1a, 64 bits (Fowler, Noll, Vo): spreads seeds over names, the same on every platform.
-fn fnv1a(text: &str) -> u64 {
+pub(crate) fn fnv1a(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })

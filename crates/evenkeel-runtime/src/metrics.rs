@@ -3,15 +3,16 @@
 //! Recording is a few relaxed increments. Every thread counts in a shard of its own (as long as there
 //! are no more threads than shards), so workers do not pass a cache line to and fro; a snapshot adds
 //! the shards up. Relaxed suffices: each counter stands alone and only ever grows.
+//!
+//! They can be switched off: recording is then a load of a flag that nobody writes, and a branch. Nothing decides by
+//! them. What health and strategies go by lives in [`evenkeel_core::Stats`], which has no switch.
 
-use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use crossbeam_utils::CachePadded;
 use evenkeel_core::Nanos;
 
-/// Threads that count without sharing a line; more of them share, and stay exact.
-const SHARDS: usize = 16;
+use crate::shard::{SHARDS, shard_of_thread};
 
 /// Upper bounds of the histogram's buckets in seconds. Those from 5 ms are the boundaries that
 /// OpenTelemetry's HTTP conventions fix; below them a proxy needs finer ones.
@@ -86,8 +87,10 @@ struct Shard {
 }
 
 /// Counters of one service. They survive every change of its settings and instances.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ServiceMetrics {
+    /// Read by all, written at a change of the settings.
+    on: CachePadded<AtomicBool>,
     shards: [CachePadded<Shard>; SHARDS],
     rare: CachePadded<Rare>,
     fallback_picks: CachePadded<AtomicU64>,
@@ -105,11 +108,43 @@ struct Rare {
     checks_failed: AtomicU64,
 }
 
+impl Default for ServiceMetrics {
+    /// On, and nothing counted.
+    fn default() -> Self {
+        Self {
+            on: CachePadded::new(AtomicBool::new(true)),
+            shards: Default::default(),
+            rare: CachePadded::default(),
+            fallback_picks: CachePadded::default(),
+        }
+    }
+}
+
 impl ServiceMetrics {
+    /// Whether anything is counted here. What was counted before it was switched off stays.
+    #[inline]
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        // Relaxed: a request about the time of the switch may count or not.
+        self.on.load(Relaxed)
+    }
+
+    pub(crate) fn switch(&self, on: bool) {
+        self.on.store(on, Relaxed);
+    }
+
+    /// The rare counters, while anything is counted.
+    fn rare(&self) -> Option<&Rare> {
+        self.is_on().then(|| &*self.rare)
+    }
+
     /// Counts a response that was relayed with `status`, and how long it took from the request's
     /// arrival to the response's end. A status outside 100..=599 counts with the class next to it.
     #[inline]
     pub fn record_response(&self, status: u16, duration: Nanos) {
+        if !self.is_on() {
+            return;
+        }
         let shard = &self.shards[shard_of_thread()];
         let class = usize::from(status / 100).clamp(1, 5) - 1;
         shard.classes[class].fetch_add(1, Relaxed);
@@ -120,40 +155,53 @@ impl ServiceMetrics {
 
     /// Counts a request that is sent again.
     pub fn record_retry(&self, reason: RetryReason) {
-        self.rare.retries[reason as usize].fetch_add(1, Relaxed);
+        if let Some(rare) = self.rare() {
+            rare.retries[reason as usize].fetch_add(1, Relaxed);
+        }
     }
 
     /// Counts an error response made here.
     pub fn record_local_error(&self, status: u16) {
         let known = LOCAL_ERRORS.iter().position(|s| *s == status);
-        self.rare.local_errors[known.unwrap_or(LOCAL_ERRORS.len() - 1)].fetch_add(1, Relaxed);
+        if let Some(rare) = self.rare() {
+            rare.local_errors[known.unwrap_or(LOCAL_ERRORS.len() - 1)].fetch_add(1, Relaxed);
+        }
     }
 
     /// Counts a request that found no instance.
     pub fn record_no_pick(&self) {
-        self.rare.no_picks.fetch_add(1, Relaxed);
+        if let Some(rare) = self.rare() {
+            rare.no_picks.fetch_add(1, Relaxed);
+        }
     }
 
     /// Counts a request without what the strategy hashes, so that its source address decided instead.
     pub fn record_absent_key(&self) {
-        self.rare.absent_keys.fetch_add(1, Relaxed);
+        if let Some(rare) = self.rare() {
+            rare.absent_keys.fetch_add(1, Relaxed);
+        }
     }
 
     /// Counts a load report of an instance that was not acceptable.
     pub fn record_bad_load_report(&self) {
-        self.rare.bad_load_reports.fetch_add(1, Relaxed);
+        if let Some(rare) = self.rare() {
+            rare.bad_load_reports.fetch_add(1, Relaxed);
+        }
     }
 
     #[inline]
     pub(crate) fn record_fallback_pick(&self) {
-        self.fallback_picks.fetch_add(1, Relaxed);
+        if self.is_on() {
+            self.fallback_picks.fetch_add(1, Relaxed);
+        }
     }
 
     pub(crate) fn record_check(&self, passed: bool) {
+        let Some(rare) = self.rare() else { return };
         let counter = if passed {
-            &self.rare.checks_passed
+            &rare.checks_passed
         } else {
-            &self.rare.checks_failed
+            &rare.checks_failed
         };
         counter.fetch_add(1, Relaxed);
     }
@@ -194,21 +242,6 @@ impl ServiceMetrics {
             checks_failed: self.rare.checks_failed.load(Relaxed),
         }
     }
-}
-
-/// The shard of the calling thread: threads take them in turn.
-#[inline]
-fn shard_of_thread() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static SHARD: Cell<usize> = const { Cell::new(usize::MAX) };
-    }
-    SHARD.with(|shard| {
-        if shard.get() == usize::MAX {
-            shard.set(NEXT.fetch_add(1, Relaxed) % SHARDS);
-        }
-        shard.get() % SHARDS
-    })
 }
 
 /// The counters of a service at one time.
@@ -280,6 +313,40 @@ mod tests {
         assert_eq!(at_most(10.0), Some(2));
         assert_eq!(snapshot.durations.count, 3);
         assert!((snapshot.durations.sum_seconds - 60.010_000_001).abs() < 1e-6);
+    }
+
+    #[test]
+    fn nothing_is_counted_while_they_are_off() {
+        let metrics = ServiceMetrics::default();
+        let count_all = || {
+            metrics.record_response(200, Nanos::from_millis(1));
+            metrics.record_retry(RetryReason::Connect);
+            metrics.record_local_error(503);
+            metrics.record_no_pick();
+            metrics.record_absent_key();
+            metrics.record_bad_load_report();
+            metrics.record_fallback_pick();
+            metrics.record_check(true);
+            metrics.record_check(false);
+        };
+        let nothing = metrics.snapshot();
+        metrics.switch(false);
+        count_all();
+        assert_eq!(metrics.snapshot(), nothing);
+        metrics.switch(true);
+        count_all();
+        let once = metrics.snapshot();
+        assert_eq!(
+            (once.durations.count, once.no_picks, once.fallback_picks),
+            (1, 1, 1)
+        );
+        assert_eq!(
+            (once.checks_passed, once.checks_failed, once.absent_keys),
+            (1, 1, 1)
+        );
+        metrics.switch(false);
+        count_all();
+        assert_eq!(metrics.snapshot(), once, "what was counted stays");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use evenkeel_core::{Lease, Nanos, NoPick, Outcome, PickContext, PickRequest, Vie
 use tokio::sync::{Notify, mpsc};
 
 use crate::metrics::ServiceMetrics;
+use crate::record::Recorder;
 use crate::writer::Message;
 
 /// A service. Stays the same `Arc` when a new configuration replaces its settings or instances.
@@ -21,6 +22,7 @@ pub struct Service {
     alarm: Notify,
     inbox: mpsc::Sender<Message>,
     metrics: ServiceMetrics,
+    recorder: Recorder,
 }
 
 impl Service {
@@ -31,6 +33,7 @@ impl Service {
             alarm: Notify::new(),
             inbox,
             metrics: ServiceMetrics::default(),
+            recorder: Recorder::default(),
         }
     }
 
@@ -80,6 +83,7 @@ impl Service {
         cx: &mut PickContext,
     ) -> Result<Lease, NoPick> {
         let lease = view.pick(request, cx)?;
+        self.recorder.look(view, &lease, request);
         if view.is_fallback() {
             self.metrics.record_fallback_pick();
         }
@@ -99,6 +103,11 @@ impl Service {
     #[must_use]
     pub fn metrics(&self) -> &ServiceMetrics {
         &self.metrics
+    }
+
+    /// Its recorder of picks.
+    pub(crate) fn recorder(&self) -> &Recorder {
+        &self.recorder
     }
 
     /// Where its writer takes messages.

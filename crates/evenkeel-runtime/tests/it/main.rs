@@ -4,5 +4,6 @@
 mod balancer;
 mod checks;
 mod operations;
+mod recording;
 mod requests;
 mod support;
