@@ -254,6 +254,12 @@ fn write_services(services: &[Seen], text: &mut MetricsText) {
         |s| s.counters.absent_keys.into(),
     );
     single(
+        "evenkeel_unknown_regions_total",
+        Counter,
+        "Requests from regions in which the service has no instance, sent as if they came from nowhere.",
+        |s| s.counters.unknown_regions.into(),
+    );
+    single(
         "evenkeel_bad_load_reports_total",
         Counter,
         "Load reports of instances that were not acceptable, and therefore said nothing.",

@@ -87,6 +87,13 @@ pub trait Picker: Any + fmt::Debug + Send + Sync {
     fn standby(&self, each: &mut dyn FnMut(Slot, u32)) {
         let _ = each;
     }
+
+    /// Whether it makes a difference that a request comes from `region`, for a strategy that knows of regions: the
+    /// service has an instance there.
+    fn knows_region(&self, region: &str) -> bool {
+        let _ = region;
+        true
+    }
 }
 
 macro_rules! strategies {

@@ -321,6 +321,14 @@ impl View {
         self.picker.standby(each);
     }
 
+    /// Whether `region` is nothing, or one that the strategy knows if it knows any; see [`Picker::knows_region`].
+    #[inline]
+    #[must_use]
+    pub fn knows_region(&self, region: Option<&str>) -> bool {
+        let named = region.filter(|region| !region.is_empty());
+        named.is_none_or(|region| self.picker.knows_region(region))
+    }
+
     /// Whether too few instances are healthy, so that the service's panic setting decides who is a candidate.
     #[must_use]
     pub fn is_fallback(&self) -> bool {

@@ -103,6 +103,7 @@ struct Rare {
     local_errors: [AtomicU64; LOCAL_ERRORS.len()],
     no_picks: AtomicU64,
     absent_keys: AtomicU64,
+    unknown_regions: AtomicU64,
     bad_load_reports: AtomicU64,
     checks_passed: AtomicU64,
     checks_failed: AtomicU64,
@@ -182,6 +183,11 @@ impl ServiceMetrics {
         }
     }
 
+    /// Counts a request from a region in which the strategy knows no instance, so that it was as if it said nothing.
+    pub(crate) fn record_unknown_region(&self) {
+        self.rare.unknown_regions.fetch_add(1, Relaxed);
+    }
+
     /// Counts a load report of an instance that was not acceptable.
     pub fn record_bad_load_report(&self) {
         if let Some(rare) = self.rare() {
@@ -236,6 +242,7 @@ impl ServiceMetrics {
             local_errors: std::array::from_fn(|i| (LOCAL_ERRORS[i], self.rare.local_errors[i].load(Relaxed))),
             no_picks: self.rare.no_picks.load(Relaxed),
             absent_keys: self.rare.absent_keys.load(Relaxed),
+            unknown_regions: self.rare.unknown_regions.load(Relaxed),
             bad_load_reports: self.rare.bad_load_reports.load(Relaxed),
             fallback_picks: self.fallback_picks.load(Relaxed),
             checks_passed: self.rare.checks_passed.load(Relaxed),
@@ -259,6 +266,8 @@ pub struct MetricsSnapshot {
     pub no_picks: u64,
     /// Requests without what the strategy hashes, decided by their source address instead.
     pub absent_keys: u64,
+    /// Requests from regions in which the strategy knows no instance.
+    pub unknown_regions: u64,
     /// Load reports of instances that were not acceptable, and therefore said nothing.
     pub bad_load_reports: u64,
     /// Picks made while too few instances were healthy: checks and priorities had no say.

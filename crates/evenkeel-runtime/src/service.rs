@@ -65,8 +65,9 @@ impl Service {
         }
     }
 
-    /// Picks an instance from the current view. Counts picks made in fallback; whether a missing pick
-    /// cost a request only the caller knows (see [`ServiceMetrics::record_no_pick`]).
+    /// Picks an instance from the current view. Counts picks made in fallback, and those from regions where the
+    /// strategy knows no instance; whether a missing pick cost a request only the caller knows (see
+    /// [`ServiceMetrics::record_no_pick`]).
     ///
     /// # Errors
     /// [`NoPick`] says why there is no lease.
@@ -86,6 +87,9 @@ impl Service {
         self.recorder.look(view, &lease, request);
         if view.is_fallback() {
             self.metrics.record_fallback_pick();
+        }
+        if !view.knows_region(request.region) {
+            self.metrics.record_unknown_region();
         }
         Ok(lease)
     }

@@ -269,8 +269,11 @@ impl Rings {
 
     /// The region that a request says it comes from, when the service has instances there.
     fn region_of(&self, request: &PickRequest<'_>) -> Option<usize> {
-        let name = request.region.filter(|name| !name.is_empty())?;
-        if self.settings.levels.first() != Some(&Level::Region) {
+        self.find(request.region?)
+    }
+
+    fn find(&self, name: &str) -> Option<usize> {
+        if name.is_empty() || self.settings.levels.first() != Some(&Level::Region) {
             return None;
         }
         self.regions.binary_search_by(|ring| ring.name().cmp(name)).ok()
@@ -375,5 +378,8 @@ impl Picker for Rings {
         let next = later.filter(|ring| !ring.is_empty()).take(STANDBY_RINGS);
         let slots = next.flat_map(Ring::slots).take(STANDBY);
         slots.for_each(|slot| each(slot, connections));
+    }
+    fn knows_region(&self, region: &str) -> bool {
+        self.settings.levels.first() != Some(&Level::Region) || self.find(region).is_some()
     }
 }

@@ -168,6 +168,7 @@ fn a_client_that_says_where_it_is_goes_by_that() {
     let mut world = World::new(from(&["eu", "b"]), &three_regions());
     assert_eq!(world.parts_from(Some("asia"), &THREE), [0.0, 0.0, 1.0]);
     assert_eq!(world.parts_from(Some("eu"), &one(2..4)), [1.0]);
+    assert!(world.picker.knows_region("eu") && !world.picker.knows_region("mars"));
     // Where nobody is, and nowhere, are as good as nothing said.
     assert_eq!(world.parts_from(Some("mars"), &one(2..4)), [1.0]);
     assert_eq!(world.parts_from(Some(""), &one(2..4)), [1.0]);

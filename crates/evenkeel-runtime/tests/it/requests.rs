@@ -1,6 +1,6 @@
 //! Outcomes of requests reach the writer at once; time brings instances back.
 
-use evenkeel_core::{EventKind, InstanceState, Nanos, PickContext, PickRequest};
+use evenkeel_core::{EventKind, InstanceState, Nanos, PickContext, PickRequest, StrategyName};
 
 use crate::support::*;
 
@@ -93,4 +93,33 @@ async fn picks_in_fallback_are_counted() {
         assert!(service.reader().pick(&PickRequest::default(), &mut cx).is_ok());
     }
     assert_eq!(service.metrics().snapshot().fallback_picks, 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_from_regions_where_nobody_is_are_counted() {
+    let balancer = balancer();
+    let mut spec = spec("web", letters("ab"));
+    spec.instances[0].region = Some("eu".into());
+    for (strategy, expected) in [
+        (StrategyName::geographical, 2),
+        // Does not ask.
+        (StrategyName::round_robin, 2),
+    ] {
+        spec.settings.strategy = strategy.into();
+        balancer.apply(vec![spec.clone()]).await.unwrap();
+        let service = balancer.service("web").unwrap();
+        let mut cx = PickContext::new(1);
+        for region in [None, Some(""), Some("eu"), Some("mars"), Some("EU")] {
+            let request = PickRequest {
+                region,
+                ..PickRequest::default()
+            };
+            assert!(service.pick(&request, &mut cx).is_ok());
+        }
+        assert_eq!(
+            service.metrics().snapshot().unknown_regions,
+            expected,
+            "{strategy}"
+        );
+    }
 }

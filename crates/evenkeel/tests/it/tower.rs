@@ -373,6 +373,75 @@ impl Service<Request<()>> for Port {
     }
 }
 
+fn grpc() -> http::response::Builder {
+    Response::builder().header("content-type", "application/grpc+proto")
+}
+
+fn said(status: &str) -> http::HeaderMap {
+    let name = http::HeaderName::from_static("grpc-status");
+    http::HeaderMap::from_iter([(name, status.parse().unwrap())])
+}
+
+/// In flight, successes, failures and cancelled, by what the trailers say.
+#[tokio::test(start_paused = true)]
+async fn the_status_of_grpc_in_trailers_is_what_counts() {
+    for (trailers, expected) in [
+        (Some(said("0")), (0, 1, 0, 0)),
+        (Some(said("14")), (0, 0, 1, 0)),
+        (Some(said("5")), (0, 1, 0, 0)),
+        (Some(said("1")), (0, 0, 0, 1)),
+        (Some(http::HeaderMap::new()), (0, 0, 1, 0)),
+        (None, (0, 0, 1, 0)),
+    ] {
+        let mut site = Site::new().await;
+        let (response, mut sender) = site.answer(grpc()).await;
+        let mut body = response.into_body();
+        sender.send_data("message".into()).await.unwrap();
+        body.frame().await.unwrap().unwrap();
+        assert_eq!(site.counts(), (1, 0, 0, 0));
+        if let Some(trailers) = trailers.clone() {
+            sender.send_trailers(trailers).await.unwrap();
+        } else {
+            drop(sender);
+        }
+        // Most clients stop at the trailers, which are the last there is.
+        assert_eq!(body.frame().await.is_some(), trailers.is_some());
+        assert_eq!(site.counts(), expected, "{trailers:?}");
+        drop(body);
+        assert_eq!(site.counts(), expected, "{trailers:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_status_of_grpc_may_stand_in_the_head_or_not_be_seen() {
+    let mut site = Site::new().await;
+    let (response, _sender) = site.answer(grpc().header("grpc-status", "13")).await;
+    drop(response);
+    assert_eq!(site.counts(), (0, 0, 1, 0));
+    // Who goes before the status came knows nothing.
+    let (response, _sender) = site.answer(grpc()).await;
+    drop(response);
+    assert_eq!(site.counts(), (0, 0, 1, 1));
+    // A gateway before the server speaks HTTP.
+    let (response, _sender) = site.answer(grpc().status(503)).await;
+    drop(response);
+    assert_eq!(site.counts(), (0, 0, 2, 1));
+    // Other responses with trailers count by their status.
+    let (response, mut sender) = site.get(200).await;
+    sender.send_trailers(http::HeaderMap::new()).await.unwrap();
+    drop(sender);
+    response.into_body().collect().await.unwrap();
+    assert_eq!(site.counts(), (0, 1, 2, 1));
+    // Too busy is no failure.
+    let (response, mut sender) = site.answer(grpc()).await;
+    sender.send_trailers(said("8")).await.unwrap();
+    drop(sender);
+    response.into_body().collect().await.unwrap();
+    assert_eq!(site.counts(), (0, 1, 2, 1));
+    let (_, member, _) = site.balance.view().members().next().unwrap();
+    assert_eq!(member.stats().throttled(), 1);
+}
+
 #[tokio::test]
 async fn the_request_decides_with_strategies_that_hash() {
     let found = (9001..=9005).map(|port| Ok::<_, Infallible>(Change::Insert(address(port), Port(port))));

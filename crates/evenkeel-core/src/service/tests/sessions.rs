@@ -59,6 +59,34 @@ fn a_session_stays_on_an_instance_that_others_came_back_before() {
 }
 
 #[test]
+fn no_session_crosses_a_border_not_even_on_an_instance_that_drains() {
+    let mut instances = fleet(3);
+    for instance in &mut instances[1..] {
+        instance.region = Some("us".into());
+    }
+    let mut rig = rig(instances.clone());
+    let id = crate::InstanceId::new("b").unwrap();
+    let why = "kernel update".into();
+    rig.state.operate(Operation::Drain { id, why }, rig.now).unwrap();
+    assert!(rig.session("b").is_some() && rig.session("c").is_some());
+    let denied = crate::Regions {
+        deny: ["us".into()].into(),
+        ..Default::default()
+    };
+    for priority in [0, 1] {
+        instances[1].priority = priority;
+        let settings = ServiceSettings {
+            sessions: Some(KEY()),
+            regions: denied.clone(),
+            ..settings()
+        };
+        rig.state.replace(settings, instances.clone(), rig.now).unwrap();
+        assert_eq!([rig.session("b"), rig.session("c")], [None; 2], "{priority}");
+        assert!(rig.session("a").is_some());
+    }
+}
+
+#[test]
 fn sessions_follow_the_instances() {
     let mut rig = rig(fleet(3));
     let table = |rig: &Rig| rig.state.view().sessions.clone().unwrap();
