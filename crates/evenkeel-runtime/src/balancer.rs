@@ -38,7 +38,7 @@ struct Inner {
     services: ArcSwap<Vec<Arc<Service>>>,
     /// What `apply` changes, one call at a time.
     table: Mutex<Table>,
-    /// Where tasks run: the runtime of the first `apply`.
+    /// Where tasks run: the runtime of the first `run`.
     runtime: OnceLock<Handle>,
 }
 
@@ -59,6 +59,7 @@ struct Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
+        self.service.retire();
         self.writer.abort();
     }
 }
@@ -99,17 +100,55 @@ impl Balancer {
     /// then services are created, replaced (what is known of instances that stay, and all counters,
     /// are kept) and removed. When it returns, every new view is published.
     ///
-    /// The work is done by a task of its own: dropping the future does not stop it half-way. Tasks run
-    /// on the runtime of the first call.
+    /// The work is done as by [`Self::run`]: dropping the future does not stop it half-way.
     ///
     /// # Errors
     /// [`ApplyError`] names the service and the remedy; nothing has changed then.
     pub async fn apply(&self, specs: Vec<ServiceSpec>) -> Result<(), ApplyError> {
-        let current = Handle::try_current().map_err(|_| ApplyError::NoRuntime)?;
-        let runtime = self.inner.runtime.get_or_init(|| current);
         let inner = Arc::clone(&self.inner);
-        let task = runtime.spawn(async move { inner.apply(specs).await });
-        task.await.unwrap_or(Err(ApplyError::Panicked))
+        self.run(async move { inner.apply(specs).await }).await?
+    }
+
+    /// Creates one service, or replaces it, as [`Self::apply`] would. The others are left alone, whatever was changed
+    /// in them since they were applied.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn put(&self, spec: ServiceSpec) -> Result<(), ApplyError> {
+        let inner = Arc::clone(&self.inner);
+        self.run(async move { inner.put(spec).await }).await?
+    }
+
+    /// Removes one service. False when there is none of this name.
+    ///
+    /// # Errors
+    /// When the balancer was shut down, or there is no runtime.
+    pub async fn remove(&self, name: &str) -> Result<bool, ApplyError> {
+        let (inner, name) = (Arc::clone(&self.inner), Arc::<str>::from(name));
+        self.run(async move { inner.remove(&name).await }).await?
+    }
+
+    /// Does `work` in a task of its own, beside the balancer's other tasks, and waits for it: dropping the future
+    /// does not stop it half-way. Tasks run on the runtime of the first call.
+    ///
+    /// # Errors
+    /// When there is no runtime, or none any more.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, ApplyError> {
+        let runtime = match self.inner.runtime.get() {
+            Some(runtime) => runtime,
+            None => {
+                let current = Handle::try_current().map_err(|_| ApplyError::NoRuntime)?;
+                self.inner.runtime.get_or_init(|| current)
+            }
+        };
+        // Nobody else holds the task, so that only the end of its runtime cancels it.
+        runtime.spawn(work).await.map_err(|error| match error.is_panic() {
+            true => ApplyError::Panicked,
+            false => ApplyError::RuntimeEnded,
+        })
     }
 
     /// The service with this name.
@@ -161,62 +200,94 @@ impl Inner {
     async fn apply(&self, specs: Vec<ServiceSpec>) -> Result<(), ApplyError> {
         let mut table = self.table.lock().await;
         let alive = table.alive.clone().ok_or(ApplyError::ShutDown)?;
-        let prepared = self.prepare(specs)?;
-
-        let names: BTreeSet<_> = prepared
-            .iter()
-            .map(|p| Arc::clone(&p.spec.settings.name))
-            .collect();
-        for one in prepared {
-            let name = Arc::clone(&one.spec.settings.name);
-            match table.entries.get(&name) {
-                Some(entry) if !entry.service.inbox().is_closed() => replace(entry, one.spec).await?,
-                _ => {
-                    let entry = self.create(one, alive.clone());
-                    table.entries.insert(name, entry);
-                }
+        let mut names = BTreeSet::new();
+        for spec in &specs {
+            let name = &spec.settings.name;
+            if !names.insert(Arc::clone(name)) {
+                return Err(ApplyError::DuplicateService(Arc::clone(name)));
             }
+        }
+        let prepared: Vec<_> = specs
+            .into_iter()
+            .map(|spec| self.prepare(spec))
+            .collect::<Result<_, _>>()?;
+        for one in prepared {
+            self.put_prepared(&mut table, one, &alive).await?;
         }
         table.entries.retain(|name, _| {
             let stays = names.contains(name);
             if !stays {
-                tracing::info!(service = &**name, "service removed");
+                tell_removed(name);
             }
             stays
         });
+        self.publish(&table);
+        Ok(())
+    }
+
+    async fn put(&self, spec: ServiceSpec) -> Result<(), ApplyError> {
+        let mut table = self.table.lock().await;
+        let alive = table.alive.clone().ok_or(ApplyError::ShutDown)?;
+        let prepared = self.prepare(spec)?;
+        self.put_prepared(&mut table, prepared, &alive).await?;
+        self.publish(&table);
+        Ok(())
+    }
+
+    async fn remove(&self, name: &str) -> Result<bool, ApplyError> {
+        let mut table = self.table.lock().await;
+        if table.alive.is_none() {
+            return Err(ApplyError::ShutDown);
+        }
+        let removed = table.entries.remove(name).is_some();
+        if removed {
+            tell_removed(name);
+            self.publish(&table);
+        }
+        Ok(removed)
+    }
+
+    async fn put_prepared(
+        &self,
+        table: &mut Table,
+        one: Prepared,
+        alive: &mpsc::Sender<()>,
+    ) -> Result<(), ApplyError> {
+        let name = Arc::clone(&one.spec.settings.name);
+        match table.entries.get(&name) {
+            Some(entry) if !entry.service.inbox().is_closed() => replace(entry, one.spec).await,
+            _ => {
+                let entry = self.create(one, alive.clone());
+                table.entries.insert(name, entry);
+                Ok(())
+            }
+        }
+    }
+
+    /// Shows readers which services there are.
+    fn publish(&self, table: &Table) {
         let services = table.entries.values().map(|e| Arc::clone(&e.service));
         self.services.store(Arc::new(services.collect()));
-        Ok(())
     }
 
     /// Validates all of it. The core judges instances by building the state, which for services that
     /// exist already is then thrown away.
-    fn prepare(&self, specs: Vec<ServiceSpec>) -> Result<Vec<Prepared>, ApplyError> {
-        let now = self.shared.clock.now();
-        let mut names = BTreeSet::new();
-        specs
-            .into_iter()
-            .map(|mut spec| {
-                let service = Arc::clone(&spec.settings.name);
-                if !names.insert(Arc::clone(&service)) {
-                    return Err(ApplyError::DuplicateService(service));
-                }
-                spec.settings.checks = match &spec.check {
-                    None => None,
-                    Some(check) => {
-                        check.validate().map_err(|reason| ApplyError::Check {
-                            service: Arc::clone(&service),
-                            reason,
-                        })?;
-                        Some(spec.settings.checks.unwrap_or_default())
-                    }
-                };
-                let seed = self.seed ^ fnv1a(&service);
-                let state = ServiceState::new(spec.settings.clone(), spec.instances.clone(), seed, now)
-                    .map_err(|source| ApplyError::Instance { service, source })?;
-                Ok(Prepared { spec, state, seed })
-            })
-            .collect()
+    fn prepare(&self, mut spec: ServiceSpec) -> Result<Prepared, ApplyError> {
+        let service = Arc::clone(&spec.settings.name);
+        spec.settings.checks = match &spec.check {
+            None => None,
+            Some(check) => {
+                check.validate().map_err(|reason| ApplyError::Check {
+                    service: Arc::clone(&service),
+                    reason,
+                })?;
+                Some(spec.settings.checks.unwrap_or_default())
+            }
+        };
+        let (now, seed) = (self.shared.clock.now(), self.seed ^ fnv1a(&service));
+        let state = ServiceState::new(spec.settings.clone(), spec.instances.clone(), seed, now)
+            .map_err(|source| ApplyError::Instance { service, source })?;
+        Ok(Prepared { spec, state, seed })
     }
 
     fn create(&self, one: Prepared, alive: mpsc::Sender<()>) -> Entry {
@@ -237,6 +308,10 @@ impl Inner {
             writer: tokio::spawn(writer.run()).abort_handle(),
         }
     }
+}
+
+fn tell_removed(service: &str) {
+    tracing::info!(service, "service removed");
 }
 
 /// Hands the writer its new specification and waits until it is in force.

@@ -24,8 +24,14 @@ pub enum OperateError {
         source: OperationError,
     },
     /// The service was removed, or its balancer was shut down.
-    #[error("service {0}: it was removed and takes no changes any more")]
+    #[error("service {0}: it was removed, or its balancer shut down, and takes no changes any more")]
     Gone(Arc<str>),
+    /// The runtime that the balancer's tasks ran on is gone, and they with it.
+    #[error(
+        "service {0}: the tokio runtime that its balancer was first used on has ended, and nobody takes changes any \
+         more; use the balancer first on a runtime that lasts as long as it, or make another"
+    )]
+    RuntimeEnded(Arc<str>),
     /// A bug: the state machine panicked over it, or over what came with it, and started anew.
     #[error("service {0}: the change failed unexpectedly; the log says where")]
     Panicked(Arc<str>),
@@ -130,7 +136,10 @@ impl Service {
     /// # Errors
     /// When it is refused, or the service is gone.
     pub async fn operate(&self, operation: Operation) -> Result<Effect, OperateError> {
-        let gone = || OperateError::Gone(Arc::clone(self.name()));
+        let gone = || match self.is_retired() {
+            true => OperateError::Gone(Arc::clone(self.name())),
+            false => OperateError::RuntimeEnded(Arc::clone(self.name())),
+        };
         let (done, answer) = oneshot::channel();
         let message = Message::Operate {
             operation: Box::new(operation),

@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use arc_swap::{ArcSwap, Cache, Guard};
 use evenkeel_core::{Lease, Nanos, NoPick, Outcome, PickContext, PickRequest, View};
@@ -21,6 +22,8 @@ pub struct Service {
     view: ArcSwap<View>,
     alarm: Notify,
     inbox: mpsc::Sender<Message>,
+    /// The balancer has let go of it.
+    retired: AtomicBool,
     metrics: ServiceMetrics,
     recorder: Recorder,
 }
@@ -32,6 +35,7 @@ impl Service {
             view: ArcSwap::new(view),
             alarm: Notify::new(),
             inbox,
+            retired: AtomicBool::new(false),
             metrics: ServiceMetrics::default(),
             recorder: Recorder::default(),
         }
@@ -117,6 +121,16 @@ impl Service {
     /// Where its writer takes messages.
     pub(crate) fn inbox(&self) -> &mpsc::Sender<Message> {
         &self.inbox
+    }
+
+    /// Whether the balancer has let go of it; a writer that is gone otherwise went with its runtime.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Relaxed)
+    }
+
+    pub(crate) fn retire(&self) {
+        // Relaxed: it only words an error, and who finds the inbox closed finds it later than this.
+        self.retired.store(true, Relaxed);
     }
 
     /// Makes `view` the current one, unless it is already.

@@ -141,6 +141,12 @@ pub enum ApplyError {
     /// There is nothing to run tasks on.
     #[error("no tokio runtime is running here; call it from within one")]
     NoRuntime,
+    /// The runtime that the tasks ran on is gone, and they with it.
+    #[error(
+        "the tokio runtime that this balancer was first used on has ended, and its tasks with it; use it first on a \
+         runtime that lasts as long as the balancer, or make another balancer"
+    )]
+    RuntimeEnded,
     /// A bug: the task that took in the configuration panicked. Services may have changed in part.
     #[error("taking in the configuration failed unexpectedly; the log says where")]
     Panicked,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 use evenkeel_core::{EventKind, Nanos, NoPick, Outcome, PickContext, PickRequest, StrategyName};
-use evenkeel_runtime::{ApplyError, Balancer};
+use evenkeel_runtime::{ApplyError, Balancer, OperateError};
 use tokio::runtime::Handle;
 use tokio::sync::broadcast::error::TryRecvError;
 
@@ -94,6 +94,72 @@ async fn apply_goes_on_when_its_caller_goes() {
         assert!(apply.as_mut().poll(&mut cx).is_pending());
     }
     poll_until(|| balancer.service("web").is_some()).await;
+}
+
+#[tokio::test]
+async fn one_service_changes_and_the_others_are_left_alone() {
+    let balancer = balancer();
+    balancer.put(spec("web", letters("ab"))).await.unwrap();
+    let web = balancer.service("web").unwrap();
+    let random = StrategyName::random.into();
+    web.set_strategy(random).await.unwrap();
+    let view = web.view_full();
+
+    balancer.put(spec("api", letters("c"))).await.unwrap();
+    assert_eq!(names(&balancer), ["api", "web"]);
+    let api = balancer.service("api").unwrap();
+    balancer.put(spec("api", letters("cd"))).await.unwrap();
+    assert_eq!(api.view().candidates().len(), 2, "in force when it returns");
+    assert_eq!(balancer.remove("api").await, Ok(true));
+    assert_eq!(balancer.remove("api").await, Ok(false));
+    assert_eq!(names(&balancer), ["web"]);
+    assert!(
+        Arc::ptr_eq(&view, &web.view()),
+        "what was changed since it was applied holds"
+    );
+
+    let error = balancer.put(spec("api", letters("cc"))).await.unwrap_err();
+    assert!(
+        error.to_string().starts_with("service api: id: c appears twice"),
+        "{error}"
+    );
+    assert_eq!(names(&balancer), ["web"]);
+    balancer.shutdown().await;
+    assert_eq!(balancer.put(spec("api", vec![])).await, Err(ApplyError::ShutDown));
+    assert_eq!(balancer.remove("web").await, Err(ApplyError::ShutDown));
+}
+
+#[test]
+fn the_end_of_its_runtime_has_an_error_of_its_own() {
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    };
+    let (first, second) = (runtime(), runtime());
+    let balancer = balancer();
+    first
+        .block_on(balancer.apply(vec![spec("web", letters("ab"))]))
+        .unwrap();
+    let web = balancer.service("web").unwrap();
+    drop(first);
+    second.block_on(async {
+        assert_eq!(balancer.apply(vec![]).await, Err(ApplyError::RuntimeEnded));
+        assert_eq!(
+            balancer.put(spec("api", vec![])).await,
+            Err(ApplyError::RuntimeEnded)
+        );
+        let error = web.set_strategy(StrategyName::random.into()).await.unwrap_err();
+        assert_eq!(error, OperateError::RuntimeEnded("web".into()));
+        assert!(error.to_string().contains("tokio runtime"), "{error}");
+        // Picks go on.
+        assert!(
+            web.pick(&PickRequest::default(), &mut PickContext::new(1))
+                .is_ok()
+        );
+        within(balancer.shutdown()).await;
+    });
 }
 
 /// Workers pick and finish while membership changes under them all the time.
