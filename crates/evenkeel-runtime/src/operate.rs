@@ -28,8 +28,8 @@ pub enum OperateError {
     Gone(Arc<str>),
     /// The runtime that the balancer's tasks ran on is gone, and they with it.
     #[error(
-        "service {0}: the tokio runtime that its balancer was first used on has ended, and nobody takes changes any \
-         more; use the balancer first on a runtime that lasts as long as it, or make another"
+        "service {0}: the tokio runtime that its balancer was first used on has ended or has no timers, and nobody \
+         takes changes any more; use the balancer first on a runtime that lasts as long as it, or make another"
     )]
     RuntimeEnded(Arc<str>),
     /// A bug: the state machine panicked over it, or over what came with it, and started anew.

@@ -143,8 +143,8 @@ pub enum ApplyError {
     NoRuntime,
     /// The runtime that the tasks ran on is gone, and they with it.
     #[error(
-        "the tokio runtime that this balancer was first used on has ended, and its tasks with it; use it first on a \
-         runtime that lasts as long as the balancer, or make another balancer"
+        "the tokio runtime that this balancer was first used on has ended or has no timers, so that its tasks are \
+         gone; use it first on a runtime that lasts as long as the balancer, or make another balancer"
     )]
     RuntimeEnded,
     /// A bug: the task that took in the configuration panicked. Services may have changed in part.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use evenkeel_core::{
-    Effect, Event, Explanation, Instance, InstanceId, LoadReport, Nanos, PickRequest, Question,
+    Effect, Event, Explanation, HashedKey, Instance, InstanceId, LoadReport, Nanos, PickRequest, Question,
     ServiceSettings, StrategySettings, Weight,
 };
 use evenkeel_runtime::{Balancer, Clock, Service};
@@ -48,7 +48,7 @@ pub struct LoadBalancer {
     /// Settings of services that come into being with their first instance.
     defaults: Arc<ServiceSettings>,
     /// What was applied.
-    specs: Arc<Mutex<Specs>>,
+    pub(crate) specs: Arc<Mutex<Specs>>,
 }
 
 impl LoadBalancer {
@@ -91,19 +91,17 @@ impl LoadBalancer {
     /// When the name is not acceptable, there is no tokio runtime, or the balancer was shut down.
     pub async fn configure(&self, settings: ServiceSettings) -> Result<(), Error> {
         specs::check_name(&settings.name)?;
-        self.change_specs(|specs| {
-            let name = Arc::clone(&settings.name);
-            match specs.get_mut(&name) {
-                Some(Known { spec, .. }) => {
+        let name = Arc::clone(&settings.name);
+        self.whole(async move |balancer| {
+            balancer
+                .change(&name, |known| {
+                    let known = known.get_or_insert_with(|| Known::new(settings.clone()));
                     // Thresholds are those of the checks, where there are some.
-                    let checks = spec.settings.checks;
-                    spec.settings = ServiceSettings { checks, ..settings };
-                }
-                None => {
-                    specs.insert(name, Known::new(settings));
-                }
-            }
-            Ok(())
+                    let checks = known.spec.settings.checks;
+                    known.spec.settings = ServiceSettings { checks, ..settings };
+                    Ok(())
+                })
+                .await
         })
         .await
     }
@@ -113,9 +111,13 @@ impl LoadBalancer {
     /// # Errors
     /// When there is no such service.
     pub async fn remove_service(&self, service: &str) -> Result<(), Error> {
-        self.change_specs(|specs| match specs.remove(service) {
-            Some(_) => Ok(()),
-            None => Err(Error::UnknownService(service.into())),
+        let name: Arc<str> = service.into();
+        self.whole(async move |balancer| {
+            let removed = balancer.change(&name, |known| Ok(known.take().is_some())).await?;
+            match removed {
+                true => Ok(()),
+                false => Err(Error::UnknownService((*name).into())),
+            }
         })
         .await
     }
@@ -137,11 +139,16 @@ impl LoadBalancer {
     /// When the id is registered at another address, a new service's name is not acceptable, there is no tokio runtime,
     /// or the balancer was shut down.
     pub async fn register_instance(&self, service: &str, instance: Instance) -> Result<Effect, Error> {
-        let service = match self.balancer.service(service) {
-            Some(service) => service,
-            None => self.create(service).await?,
-        };
-        Ok(service.register(instance).await?)
+        if let Some(service) = self.balancer.service(service) {
+            return Ok(service.register(instance).await?);
+        }
+        specs::check_name(service)?;
+        let name: Arc<str> = service.into();
+        self.whole(async move |balancer| {
+            let service = balancer.create(&name).await?;
+            Ok(service.register(instance).await?)
+        })
+        .await
     }
 
     /// Removes an instance. Its requests in flight end as they would have; to let them end first,
@@ -230,14 +237,17 @@ impl LoadBalancer {
         service: &str,
         strategy: impl Into<StrategySettings>,
     ) -> Result<Effect, Error> {
-        let strategy = strategy.into();
-        // Held, so that it is this strategy that the next change of settings starts from.
-        let mut specs = self.specs.lock().await;
-        let found = self.service(service)?;
-        if let Some(known) = specs.get_mut(service) {
-            known.spec.settings.strategy = strategy.clone();
-        }
-        Ok(found.set_strategy(strategy).await?)
+        let (name, strategy) = (Arc::<str>::from(service), strategy.into());
+        self.whole(async move |balancer| {
+            // Held, so that it is this strategy that the next change of settings starts from.
+            let mut specs = balancer.specs.lock().await;
+            let effect = balancer.service(&name)?.set_strategy(strategy.clone()).await?;
+            if let Some(known) = specs.get_mut(&name) {
+                known.spec.settings.strategy = strategy;
+            }
+            Ok(effect)
+        })
+        .await
     }
 
     /// Changes the weight of an instance.
@@ -327,30 +337,44 @@ impl LoadBalancer {
         self.balancer.shutdown().await;
     }
 
-    /// Changes the table and puts it in force; it stays as it was when that fails.
-    pub(crate) async fn change_specs<R>(
+    /// Does `work` to its end, also when whoever asked for it is gone before.
+    pub(crate) async fn whole<T, F>(&self, work: impl FnOnce(Self) -> F + Send + 'static) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        self.balancer.run(work(self.clone())).await?
+    }
+
+    /// Changes what is known of one service (`None` for nothing) and puts it in force; all stays as it was when that
+    /// fails. To be part of [`Self::whole`].
+    pub(crate) async fn change<R>(
         &self,
-        change: impl FnOnce(&mut Specs) -> Result<R, Error>,
+        service: &str,
+        change: impl FnOnce(&mut Option<Known>) -> Result<R, Error>,
     ) -> Result<R, Error> {
         let mut specs = self.specs.lock().await;
-        let mut next = specs.clone();
-        let result = change(&mut next)?;
-        let all = next.values().map(|known| known.spec.clone());
-        self.balancer.apply(all.collect()).await?;
-        *specs = next;
+        let mut known = specs.get(service).cloned();
+        let result = change(&mut known)?;
+        match known {
+            Some(known) => {
+                self.balancer.put(known.spec.clone()).await?;
+                specs.insert(service.into(), known);
+            }
+            None => {
+                self.balancer.remove(service).await?;
+                specs.remove(service);
+            }
+        }
         Ok(result)
     }
 
-    async fn create(&self, name: &str) -> Result<Arc<Service>, Error> {
-        specs::check_name(name)?;
-        self.change_specs(|specs| {
+    async fn create(&self, name: &Arc<str>) -> Result<Arc<Service>, Error> {
+        self.change(name, |known| {
             // Somebody else may have made it meanwhile, with settings of its own.
-            specs.entry(name.into()).or_insert_with(|| {
-                let defaults = (*self.defaults).clone();
-                Known::new(ServiceSettings {
-                    name: name.into(),
-                    ..defaults
-                })
+            known.get_or_insert_with(|| {
+                let (name, defaults) = (Arc::clone(name), (*self.defaults).clone());
+                Known::new(ServiceSettings { name, ..defaults })
             });
             Ok(())
         })
@@ -380,7 +404,7 @@ impl Default for LoadBalancer {
 }
 
 /// The key as the strategy in force hashes it. A strategy that hashes and gets none has that counted.
-fn hash(service: &Service, selection: &Selection<'_>) -> Option<u64> {
+fn hash(service: &Service, selection: &Selection<'_>) -> Option<HashedKey> {
     let view = service.view();
     let wanted = view.request_key()?;
     let Some(key) = selection.key else {

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use evenkeel_core::CheckThresholds;
-use evenkeel_runtime::{ApplyError, CheckKind, CheckSettings};
+use evenkeel_runtime::{CheckKind, CheckSettings};
 use tokio::runtime::Handle;
 
 use crate::balancer::LoadBalancer;
 use crate::error::Error;
-use crate::specs::Specs;
+use crate::specs::Known;
 
 /// How the instances of a service are checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,23 +89,28 @@ impl RunningChecks {
     pub(crate) async fn start(balancer: LoadBalancer, service: &str, checks: Checks) -> Result<Self, Error> {
         static STARTED: AtomicU64 = AtomicU64::new(1);
         let number = STARTED.fetch_add(1, Relaxed);
-        let runtime = Handle::try_current().map_err(|_| ApplyError::NoRuntime)?;
-        let change = |specs: &mut Specs| {
-            let known = specs.get_mut(service);
-            let known = known.ok_or_else(|| Error::UnknownService(service.into()))?;
-            known.checks = number;
-            known.spec.check = Some(checks.settings);
-            known.spec.settings.checks = Some(checks.thresholds);
-            Ok(Arc::clone(&known.spec.settings.name))
-        };
-        let service = balancer.change_specs(change).await?;
-        Ok(Self {
-            balancer,
-            service,
-            number,
-            runtime,
-            ended: false,
-        })
+        let service: Arc<str> = service.into();
+        // The handle is made where the checks are started: when nobody takes it, they end with it.
+        balancer
+            .whole(async move |balancer| {
+                let change = |known: &mut Option<Known>| {
+                    let known = known.as_mut();
+                    let known = known.ok_or_else(|| Error::UnknownService((*service).into()))?;
+                    known.checks = number;
+                    known.spec.check = Some(checks.settings);
+                    known.spec.settings.checks = Some(checks.thresholds);
+                    Ok(())
+                };
+                balancer.change(&service, change).await?;
+                Ok(Self {
+                    balancer,
+                    service,
+                    number,
+                    runtime: Handle::current(),
+                    ended: false,
+                })
+            })
+            .await
     }
 
     /// Ends the checks, and returns when they have.
@@ -114,7 +119,10 @@ impl RunningChecks {
     /// When the balancer was shut down.
     pub async fn stop(mut self) -> Result<(), Error> {
         self.ended = true;
-        end(&self.balancer, &self.service, self.number).await
+        let (service, number) = (Arc::clone(&self.service), self.number);
+        self.balancer
+            .whole(async move |balancer| end(&balancer, &service, number).await)
+            .await
     }
 }
 
@@ -133,8 +141,8 @@ impl Drop for RunningChecks {
 
 /// Ends the checks of this number, unless others have taken their place.
 async fn end(balancer: &LoadBalancer, service: &str, number: u64) -> Result<(), Error> {
-    let change = |specs: &mut Specs| {
-        if let Some(known) = specs.get_mut(service)
+    let change = |known: &mut Option<Known>| {
+        if let Some(known) = known
             && known.checks == number
         {
             known.spec.check = None;
@@ -142,5 +150,54 @@ async fn end(balancer: &LoadBalancer, service: &str, number: u64) -> Result<(), 
         }
         Ok(())
     };
-    balancer.change_specs(change).await
+    balancer.change(service, change).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use evenkeel_core::Instance;
+
+    use super::*;
+
+    /// The number of the checks that were started last, and whether they are under way.
+    async fn seen(balancer: &LoadBalancer) -> (u64, bool) {
+        let specs = balancer.specs.lock().await;
+        (specs["web"].checks, specs["web"].spec.check.is_some())
+    }
+
+    #[tokio::test]
+    async fn who_lets_go_of_them_before_they_began_leaves_none_behind() {
+        let balancer = LoadBalancer::new();
+        let instance = Instance::new("a", ([127, 0, 0, 1], 9001).into()).unwrap();
+        balancer.register_instance("web", instance).await.unwrap();
+        {
+            let starts = pin!(balancer.start_checks("web", Checks::tcp()));
+            let polled = starts.poll(&mut Context::from_waker(Waker::noop()));
+            assert!(polled.is_pending());
+        }
+        let ended = async {
+            while !matches!(seen(&balancer).await, (1.., false)) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), ended)
+            .await
+            .unwrap();
+
+        // An end that nobody waits for is one.
+        let running = balancer.start_checks("web", Checks::tcp()).await.unwrap();
+        assert!(seen(&balancer).await.1);
+        let _ = pin!(running.stop()).poll(&mut Context::from_waker(Waker::noop()));
+        let ended = async {
+            while seen(&balancer).await.1 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), ended)
+            .await
+            .unwrap();
+    }
 }

@@ -90,10 +90,13 @@
 //!
 //! # Threads and runtimes
 //!
-//! Operations that change something are `async` and need a tokio runtime, of any kind; outside one they say so
-//! ([`Error::Settings`]). Each service has one writer task, on the runtime that made the first service; when that runtime
-//! ends, picks go on with what was last known. Picks and leases need no runtime, take no lock and allocate nothing on
-//! their way; a pick costs a look into the table of services, the strategy (see its page) and a few atomics.
+//! Operations that change something are `async` and need a tokio runtime of any kind, with timers; outside one they say
+//! so ([`Error::Settings`]). Each is done whole or not at all, also when the future is dropped before it ends. Each service
+//! has one writer task, on the runtime that the balancer was first used on. When that runtime ends, picks go on with what
+//! was last known, and changes are refused with an error that says why: so a balancer is first used on a runtime that
+//! lasts as long as it, and tests with runtimes of their own each make their own balancer. Picks and leases need no
+//! runtime, take no lock and allocate nothing on their way; a pick costs a look into the table of services, the strategy
+//! (see its page) and a few atomics.
 //!
 //! # Features
 //!

@@ -352,3 +352,44 @@ fn picks_need_no_runtime_and_any_runtime_will_do() {
     let error = other.block_on(balancer.undrain("web", "a")).unwrap_err();
     assert!(error.to_string().contains("takes no changes"), "{error}");
 }
+
+#[test]
+fn when_its_runtime_has_ended_the_error_says_so() {
+    let runtime = |timers: bool| {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        if timers {
+            builder.enable_time();
+        }
+        builder.build().unwrap()
+    };
+    let first = runtime(true);
+    let balancer = first.block_on(fleet(2));
+    drop(first);
+    balancer.get_instance("web").unwrap().succeeded();
+    let second = runtime(false);
+    second.block_on(async {
+        let errors = [
+            balancer.drain("web", "a", "").await.unwrap_err(),
+            balancer
+                .register_instance("web", instance("c", 9003))
+                .await
+                .unwrap_err(),
+            balancer
+                .register_instance("api", instance("c", 9003))
+                .await
+                .unwrap_err(),
+            balancer
+                .set_strategy("web", StrategyName::random)
+                .await
+                .unwrap_err(),
+            balancer.configure(ServiceSettings::new("web")).await.unwrap_err(),
+        ];
+        for error in errors {
+            let text = error.to_string();
+            assert!(
+                text.contains("tokio runtime") && text.contains("has ended"),
+                "{text}"
+            );
+        }
+    });
+}

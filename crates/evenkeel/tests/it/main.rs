@@ -4,6 +4,7 @@
 mod allocations;
 mod balancer;
 mod checks;
+mod dropped;
 mod example;
 mod explain;
 mod support;
