@@ -115,6 +115,8 @@ pub struct ServiceState {
     rng: Rng,
     scores: Scores,
     view: Arc<View>,
+    /// Views before, which somebody may still hold.
+    replaced: Vec<Arc<View>>,
     now: Nanos,
     next_look: Nanos,
     next_age: Nanos,
@@ -159,6 +161,7 @@ impl ServiceState {
             rng,
             scores: Scores::new(),
             view: Arc::new(view),
+            replaced: Vec::new(),
             now,
             next_look: now + LOOK,
             next_age: now + AGE,
@@ -250,12 +253,16 @@ impl ServiceState {
         self.relieve();
         self.forget_failures();
         self.look();
-        if now >= self.next_age {
+        let all = now >= self.next_age;
+        if all {
             self.next_age = now + AGE;
-            for (_, entry) in self.slots.iter_mut() {
+        }
+        for (_, entry) in self.slots.iter_mut() {
+            if all || entry.member.stats().is_crowded() {
                 entry.member.stats().age();
             }
         }
+        self.bury();
         self.slots.reclaim();
         self.next_look = now
             + if self.scores.headroom.is_watched() {

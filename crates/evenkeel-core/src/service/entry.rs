@@ -36,7 +36,9 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn new(member: Member, source: Source, now: Nanos) -> Self {
+    /// `healthy` since then and because of that.
+    pub(super) fn new(member: Member, source: Source, healthy: Mark) -> Self {
+        let now = healthy.since;
         Self {
             member: Arc::new(member),
             checks: Checks::new(now),
@@ -48,7 +50,7 @@ impl Entry {
             drain: None,
             told: None,
             began: Some(now),
-            healthy: Mark::new(now, "registered".into()),
+            healthy,
             withheld: false,
         }
     }

@@ -39,7 +39,15 @@ impl ServiceState {
         );
         let returns = self.slots.iter().filter_map(|(_, entry)| entry.ejection.until());
         self.next_return = returns.min().unwrap_or(Nanos::MAX);
-        self.view = Arc::new(view);
+        self.replaced
+            .push(std::mem::replace(&mut self.view, Arc::new(view)));
+        self.bury();
+    }
+
+    /// Lets go of former views that nobody else holds. The view of a large service takes milliseconds to drop; that is
+    /// the writer's work, not that of the worker which happens to see the next one last.
+    pub(super) fn bury(&mut self) {
+        self.replaced.retain(|view| Arc::strong_count(view) > 1);
     }
 
     /// Tells when a fallback begins or ends.

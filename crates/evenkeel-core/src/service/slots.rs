@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::entry::Entry;
+use crate::health::Mark;
 use crate::{
     Exclusion, Instance, InstanceError, InstanceId, Loads, Member, Nanos, OperationError, Slot, Source,
     Stats, Status,
@@ -26,6 +27,8 @@ pub(super) struct Slots {
     free: BTreeSet<Slot>,
     loads: Loads,
     members: Arc<[Option<Arc<Member>>]>,
+    /// Why instances are healthy that were never anything else; one text for all of them.
+    registered: Option<Arc<str>>,
     /// New instances have to pass a check before they count as begun.
     pub(super) checked: bool,
     /// `members` is not what `entries` say.
@@ -200,6 +203,10 @@ impl Slots {
         }
         drop(wanted);
         self.reclaim();
+        let places = kept.iter().filter(|kept| !**kept).count();
+        // Exactly: half of a large service more would be megabytes that nobody uses.
+        self.entries
+            .reserve_exact(places.saturating_sub(self.free.len()));
         let fresh = instances.into_iter().zip(kept).filter(|(_, kept)| !kept);
         for (instance, _) in fresh {
             let reason = Reason::At(instance.address);
@@ -225,7 +232,8 @@ impl Slots {
         debug_assert_eq!(load.get(), 0, "a slot is given away only without leases");
         self.by_id.insert(instance.id.clone(), slot);
         let member = Member::new(instance, Arc::default(), load);
-        let mut entry = Entry::new(member, source, now);
+        let why = self.registered.get_or_insert_with(|| "registered".into());
+        let mut entry = Entry::new(member, source, Mark::new(now, Arc::clone(why)));
         entry.began = (!self.checked).then_some(now);
         self.entries[slot.0 as usize] = Some(entry);
     }
