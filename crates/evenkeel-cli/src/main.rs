@@ -11,6 +11,7 @@ mod resolve;
 mod secrets;
 mod serve;
 mod token;
+mod warnings;
 mod wiring;
 
 use std::process::ExitCode;

@@ -88,20 +88,3 @@ fn of_process() -> Result<Secret, Failed> {
     };
     Ok(Secret(bytes.to_vec()))
 }
-
-/// Says which services have sessions that end with this process.
-pub(crate) fn warn_of_short_sessions(config: &Config) {
-    for service in &config.services {
-        if service
-            .sticky
-            .as_ref()
-            .is_some_and(|sticky| sticky.secret_file.is_none())
-        {
-            tracing::warn!(
-                service = %service.name,
-                "sessions end when this process does, and other processes do not know them; name a file in \
-                 `sticky.secret_file` to keep them"
-            );
-        }
-    }
-}

@@ -12,6 +12,7 @@ use evenkeel_runtime::{Balancer, CheckKind, CheckSettings, ServiceSpec};
 use crate::exit::Failed;
 use crate::resolve;
 use crate::secrets::{self, Secret, Secrets};
+use crate::warnings;
 
 /// Puts a configuration in force, all or nothing.
 pub(crate) async fn put_in_force(
@@ -29,7 +30,7 @@ pub(crate) async fn put_in_force(
     let settings = settings(config, balancer)
         .ok_or_else(|| Failed::start("a service vanished while the configuration was put in force"))?;
     proxy.configure(settings, sockets).await;
-    secrets::warn_of_short_sessions(config);
+    warnings::say(config);
     Ok(())
 }
 

@@ -91,6 +91,8 @@ async fn without_a_secret_sessions_end_with_the_process_and_it_says_so() {
     // A reload does not end them.
     server.reload(&config, "ok").await;
     assert_eq!(ask(&server, &cookie).await, (home, None));
+    // Nor does it say what was said.
+    assert_eq!(server.log().matches("sessions end when").count(), 1);
     drop(server);
     let server = Server::start(&config).await;
     assert!(

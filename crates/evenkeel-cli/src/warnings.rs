@@ -1,0 +1,168 @@
+//! What is worth a word though the configuration is valid. Said once, and again when it comes back after it was gone: a
+//! reload that changes nothing about it says nothing.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use evenkeel_config::{Config, Service};
+use evenkeel_core::Regions;
+use evenkeel_core::strategy::Level;
+
+/// Service and text.
+type Warning = (String, String);
+
+/// What was said of the configuration in force.
+static SAID: Mutex<BTreeSet<Warning>> = Mutex::new(BTreeSet::new());
+
+/// Says what is new.
+pub(crate) fn say(config: &Config) {
+    let now: BTreeSet<Warning> = config.services.iter().flat_map(of).collect();
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    for (service, text) in now.difference(&said) {
+        tracing::warn!(%service, "{text}");
+    }
+    *said = now;
+}
+
+fn of(service: &Service) -> Vec<Warning> {
+    let texts = [
+        short_sessions(service),
+        nobody_home(service),
+        nobody_allowed(service),
+    ];
+    let texts = texts.into_iter().flatten();
+    texts.map(|text| (service.name.clone(), text)).collect()
+}
+
+fn short_sessions(service: &Service) -> Option<String> {
+    let short = service.sticky.as_ref()?.secret_file.is_none();
+    let text = "sessions end when this process does, and other processes do not know them; name a file in \
+                `sticky.secret_file` to keep them";
+    short.then(|| text.to_owned())
+}
+
+/// Likely a region that is written differently elsewhere: without a neighbour, any is as near as another.
+fn nobody_home(service: &Service) -> Option<String> {
+    let strategy = &service.strategy;
+    let levels = strategy.levels.as_ref().and_then(|levels| levels.first());
+    let level = levels.map_or(&Level::Region, |level| &level.0);
+    let key = match level {
+        Level::Region => "region",
+        Level::Zone => "zone",
+        Level::Label(key) => key,
+    };
+    let home = strategy.from.as_ref()?.get(key)?;
+    let places: BTreeSet<&str> = service
+        .instances
+        .iter()
+        .filter_map(|instance| match level {
+            Level::Region => instance.region.as_deref(),
+            Level::Zone => instance.zone.as_deref(),
+            Level::Label(key) => instance.metadata.get(&**key).map(String::as_str),
+        })
+        .collect();
+    if places.contains(home.as_str()) {
+        return None;
+    }
+    let known = match places.len() {
+        0 => format!("none says its {key}"),
+        _ => format!("they are in {}", quoted(&places)),
+    };
+    Some(format!(
+        "no instance is in `{home}`, the {key} that `strategy.from` names: {known}; until one is, none is at home"
+    ))
+}
+
+fn nobody_allowed(service: &Service) -> Option<String> {
+    let set = |names: &[String]| names.iter().map(|name| Arc::from(name.as_str())).collect();
+    let permitted = Regions {
+        allow: set(&service.locality.allow_regions),
+        deny: set(&service.locality.deny_regions),
+    };
+    let regions = service
+        .instances
+        .iter()
+        .map(|instance| instance.region.as_deref());
+    if regions.clone().any(|region| permitted.permit(region)) {
+        return None;
+    }
+    let places: BTreeSet<&str> = regions.flatten().collect();
+    let known = match places.len() {
+        0 => "none says its region".to_owned(),
+        _ => format!("they are in {}", quoted(&places)),
+    };
+    Some(format!(
+        "`locality` allows no region that an instance is in: {known}; requests are refused until one is"
+    ))
+}
+
+fn quoted(names: &BTreeSet<&str>) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn warnings(settings: &str, places: &str) -> String {
+        let text = format!(
+            "listeners: [{{ name: web, bind: '127.0.0.1:0' }}]\n\
+             services: [{{ name: web, {settings}, instances: [{places}] }}]"
+        );
+        let config = Config::from_str("test.yaml", &text).unwrap();
+        let texts = config.services.iter().flat_map(of).map(|(_, text)| text);
+        texts.collect::<Vec<_>>().join("\n")
+    }
+
+    const TWO: &str = "{ address: '10.0.0.1:80', region: us }, { address: '10.0.0.2:80', region: eu, zone: a, metadata: { rack: r1 } }";
+
+    #[test]
+    fn a_home_where_nobody_is_gets_a_word() {
+        let from = |from: &str| format!("strategy: {{ name: geographical, {from} }}");
+        for fine in [
+            "from: { region: eu }",
+            "from: { region: eu, zone: z }",
+            "levels: [rack], from: { rack: r1 }",
+            "levels: [zone], from: { zone: a }",
+            "spill_at: 0.5",
+        ] {
+            assert_eq!(warnings(&from(fine), TWO), "", "{fine}");
+        }
+        assert_eq!(
+            warnings(&from("from: { region: EU }"), TWO),
+            "no instance is in `EU`, the region that `strategy.from` names: they are in `eu`, `us`; until one is, none is \
+             at home"
+        );
+        let racks = warnings(&from("levels: [rack], from: { rack: r2 }"), TWO);
+        assert!(
+            racks.contains("`r2`, the rack") && racks.contains("they are in `r1`"),
+            "{racks}"
+        );
+        let nowhere = warnings(&from("from: { region: eu }"), "{ address: '10.0.0.1:80' }");
+        assert!(nowhere.contains("none says its region"), "{nowhere}");
+    }
+
+    #[test]
+    fn a_border_that_shuts_everybody_out_gets_a_word() {
+        for fine in [
+            "locality: { allow_regions: [eu] }",
+            "locality: { deny_regions: [eu, mars] }",
+        ] {
+            assert_eq!(warnings(fine, TWO), "", "{fine}");
+        }
+        for none in [
+            "allow_regions: [mars]",
+            "deny_regions: [eu, us]",
+            "allow_regions: [eu], deny_regions: [eu]",
+        ] {
+            assert_eq!(
+                warnings(&format!("locality: {{ {none} }}"), TWO),
+                "`locality` allows no region that an instance is in: they are in `eu`, `us`; requests are refused until one \
+                 is"
+            );
+        }
+        let nowhere = warnings("locality: { allow_regions: [eu] }", "{ address: '10.0.0.1:80' }");
+        assert!(nowhere.contains("none says its region"), "{nowhere}");
+    }
+}
