@@ -1,10 +1,11 @@
-//! Chores of the workspace: `cargo xtask tidy`, `cargo xtask test`, `cargo xtask bench`.
+//! Chores of the workspace: `cargo xtask tidy`, `cargo xtask test`, `cargo xtask sanitize`, `cargo xtask bench`.
 //!
 //! Parsing of the command line only; each chore is a module. Absent on purpose: anything a user of
 //! Evenkeel needs, which belongs to the `evenkeel` binary.
 
 mod bench;
 mod repo;
+mod sanitize;
 mod test;
 mod tidy;
 
@@ -33,6 +34,12 @@ enum Chore {
         #[arg(long)]
         with_peers: bool,
     },
+    /// Run the tests under the compiler's sanitizers, of which there are two; needs a nightly compiler
+    Sanitize {
+        /// Only this one
+        #[arg(value_enum)]
+        sanitizer: Option<sanitize::Sanitizer>,
+    },
     /// Measure
     #[command(subcommand)]
     Bench(Bench),
@@ -56,6 +63,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().chore {
         Chore::Tidy => tidy::run(),
         Chore::Test { with_peers } => test::run(with_peers),
+        Chore::Sanitize { sanitizer } => sanitize::run(sanitizer),
         Chore::Bench(Bench::Proxy(options)) => bench::run(&options),
         Chore::Bench(Bench::Fleet(options)) => bench::run_fleet(&options),
         Chore::Bench(Bench::Backend { addresses }) => bench::serve_backend(&addresses),

@@ -11,7 +11,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::{repo, tidy};
+use crate::{repo, sanitize, tidy};
 use runner::{Outcome, Runner};
 
 /// Tells the tests beside outside programs that those programs are there; without it they skip themselves.
@@ -48,6 +48,12 @@ pub(crate) fn run(with_peers: bool) -> Result<bool> {
         repo::cargo().args(["test", "--workspace", "--doc", "--no-fail-fast"]),
     );
     runner.tests("models", &mut models());
+    if with_peers {
+        match sanitize::of_pure_crates() {
+            Some(mut command) => runner.tests("address", &mut command),
+            None => println!("\n==> address: no nightly compiler here, see `cargo xtask sanitize`"),
+        }
+    }
     let packages = peers::packages_with_tests()?;
     if beside && !packages.is_empty() {
         let mut command = repo::cargo();
