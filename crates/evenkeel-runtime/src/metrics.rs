@@ -10,7 +10,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use crossbeam_utils::CachePadded;
-use evenkeel_core::Nanos;
+use evenkeel_core::{Nanos, View};
 
 use crate::shard::{SHARDS, shard_of_thread};
 
@@ -184,8 +184,10 @@ impl ServiceMetrics {
     }
 
     /// Counts a request from a region in which the strategy knows no instance, so that it was as if it said nothing.
-    pub(crate) fn record_unknown_region(&self) {
-        self.rare.unknown_regions.fetch_add(1, Relaxed);
+    fn record_unknown_region(&self) {
+        if let Some(rare) = self.rare() {
+            rare.unknown_regions.fetch_add(1, Relaxed);
+        }
     }
 
     /// Counts a load report of an instance that was not acceptable.
@@ -195,8 +197,20 @@ impl ServiceMetrics {
         }
     }
 
+    /// Counts what is worth counting of a pick from `view` for a request from `region`: that it was made in fallback,
+    /// and that the strategy knows nobody in the region. The pick itself is counted beside its instance.
     #[inline]
-    pub(crate) fn record_fallback_pick(&self) {
+    pub fn record_pick(&self, view: &View, region: Option<&str>) {
+        if view.is_fallback() {
+            self.record_fallback_pick();
+        }
+        if !view.knows_region(region) {
+            self.record_unknown_region();
+        }
+    }
+
+    #[inline]
+    fn record_fallback_pick(&self) {
         if self.is_on() {
             self.fallback_picks.fetch_add(1, Relaxed);
         }

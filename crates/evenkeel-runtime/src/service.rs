@@ -89,12 +89,7 @@ impl Service {
     ) -> Result<Lease, NoPick> {
         let lease = view.pick(request, cx)?;
         self.recorder.look(view, &lease, request);
-        if view.is_fallback() {
-            self.metrics.record_fallback_pick();
-        }
-        if !view.knows_region(request.region) {
-            self.metrics.record_unknown_region();
-        }
+        self.metrics.record_pick(view, request.region);
         Ok(lease)
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use evenkeel_core::{
-    Effect, Event, Explanation, HashedKey, Instance, InstanceId, LoadReport, Nanos, PickRequest, Question,
+    Effect, Event, Explanation, HashedKey, Instance, InstanceId, LoadReport, Nanos, PickRequest,
     ServiceSettings, StrategySettings, Weight,
 };
 use evenkeel_runtime::{Balancer, Clock, Service};
@@ -11,6 +11,7 @@ use tokio::sync::{Mutex, broadcast};
 
 use crate::checks::{Checks, RunningChecks};
 use crate::context;
+use crate::counts::ServiceCounts;
 use crate::error::{Error, GetError};
 use crate::lease::{Home, Lease};
 use crate::selection::Selection;
@@ -44,9 +45,9 @@ use crate::specs::{self, Known, Specs};
 /// ```
 #[derive(Debug, Clone)]
 pub struct LoadBalancer {
-    balancer: Balancer,
+    pub(crate) balancer: Balancer,
     /// Settings of services that come into being with their first instance.
-    defaults: Arc<ServiceSettings>,
+    pub(crate) defaults: Arc<ServiceSettings>,
     /// What was applied.
     pub(crate) specs: Arc<Mutex<Specs>>,
 }
@@ -305,17 +306,22 @@ impl LoadBalancer {
     /// When there is no such service.
     pub fn explain_for(&self, service: &str, selection: &Selection<'_>) -> Result<Explanation, Error> {
         let service = self.service(service)?;
-        let question = Question {
-            key: selection.key,
-            region: selection.region,
-            tried: selection.tried,
-        };
+        let view = service.view_full();
         Ok(Explanation::new(
-            &service.view_full(),
-            &question,
+            &view,
+            &selection.question(),
             self.now(),
             context::seed(),
         ))
+    }
+
+    /// What was counted of a service so far.
+    ///
+    /// # Errors
+    /// When there is no such service.
+    pub fn counts(&self, service: &str) -> Result<ServiceCounts, Error> {
+        let service = self.service(service)?;
+        Ok(ServiceCounts::new(service.metrics(), &service.view()))
     }
 
     /// Starts to check the instances of a service, until the handle is dropped. Other checks of the service end with it.
@@ -335,51 +341,6 @@ impl LoadBalancer {
     /// Ends every task and waits for them. Picks go on working with what was last known; changes are refused from now on.
     pub async fn shutdown(&self) {
         self.balancer.shutdown().await;
-    }
-
-    /// Does `work` to its end, also when whoever asked for it is gone before.
-    pub(crate) async fn whole<T, F>(&self, work: impl FnOnce(Self) -> F + Send + 'static) -> Result<T, Error>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<T, Error>> + Send + 'static,
-    {
-        self.balancer.run(work(self.clone())).await?
-    }
-
-    /// Changes what is known of one service (`None` for nothing) and puts it in force; all stays as it was when that
-    /// fails. To be part of [`Self::whole`].
-    pub(crate) async fn change<R>(
-        &self,
-        service: &str,
-        change: impl FnOnce(&mut Option<Known>) -> Result<R, Error>,
-    ) -> Result<R, Error> {
-        let mut specs = self.specs.lock().await;
-        let mut known = specs.get(service).cloned();
-        let result = change(&mut known)?;
-        match known {
-            Some(known) => {
-                self.balancer.put(known.spec.clone()).await?;
-                specs.insert(service.into(), known);
-            }
-            None => {
-                self.balancer.remove(service).await?;
-                specs.remove(service);
-            }
-        }
-        Ok(result)
-    }
-
-    async fn create(&self, name: &Arc<str>) -> Result<Arc<Service>, Error> {
-        self.change(name, |known| {
-            // Somebody else may have made it meanwhile, with settings of its own.
-            known.get_or_insert_with(|| {
-                let (name, defaults) = (Arc::clone(name), (*self.defaults).clone());
-                Known::new(ServiceSettings { name, ..defaults })
-            });
-            Ok(())
-        })
-        .await?;
-        self.service(name)
     }
 
     pub(crate) fn service(&self, name: &str) -> Result<Arc<Service>, Error> {

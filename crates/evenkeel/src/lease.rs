@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-#[cfg(feature = "tower")]
-use std::sync::atomic::{AtomicBool, Ordering::Release};
 use std::time::Duration;
 
 use evenkeel_core as core;
-use evenkeel_core::{Instance, Nanos, Outcome, Slot, Verdict};
+use evenkeel_core::{Instance, LoadReport, Nanos, Outcome, Slot, Verdict};
+#[cfg(feature = "tower")]
+use evenkeel_runtime::ServiceMetrics;
 use evenkeel_runtime::{Clock, Service};
 
 /// The right to send one request to an instance.
@@ -46,9 +46,9 @@ pub struct Lease {
 pub(crate) enum Home {
     /// The writer of a service.
     Service(Arc<Service>),
-    /// Whoever looks at the flag next.
+    /// Whoever polls the adapter next.
     #[cfg(feature = "tower")]
-    Flag(Arc<AtomicBool>),
+    Adapter(Arc<crate::tower::Shared>),
 }
 
 impl Lease {
@@ -91,6 +91,25 @@ impl Lease {
         self.head.get_or_insert_with(|| self.clock.now());
     }
 
+    /// The response says how loaded the instance is: strategies that go by load use it until it is stale. A report
+    /// that says nothing takes back nothing.
+    ///
+    /// ```
+    /// # use evenkeel::{Lease, LoadReport};
+    /// # fn with(lease: &Lease, header: &[u8]) {
+    /// // The value of an `endpoint-load-metrics` header, such as `TEXT cpu_utilization=0.3,mem_utilization=0.8`.
+    /// if let Ok(report) = LoadReport::from_orca(header) {
+    ///     lease.reported(report);
+    /// }
+    /// # }
+    /// ```
+    pub fn reported(&self, report: LoadReport) {
+        if !report.is_empty() {
+            let now = self.clock.now();
+            self.lease.member().stats().reported().observe(&report, now, now);
+        }
+    }
+
     /// Ends with success; a client's own fault (4xx) is one too.
     pub fn succeeded(self) {
         self.end(Verdict::Success);
@@ -119,12 +138,20 @@ impl Lease {
         match self.home {
             Home::Service(service) => service.finish(self.lease, outcome, now),
             #[cfg(feature = "tower")]
-            Home::Flag(flag) => {
+            Home::Adapter(shared) => {
                 if self.lease.finish(outcome, now).is_some() {
-                    // Pairs with the swap of who looks: it then sees the counters that raised the alarm.
-                    flag.store(true, Release);
+                    shared.alarm();
                 }
             }
+        }
+    }
+
+    /// Of its service.
+    #[cfg(feature = "tower")]
+    pub(crate) fn metrics(&self) -> &ServiceMetrics {
+        match &self.home {
+            Home::Service(service) => service.metrics(),
+            Home::Adapter(shared) => shared.metrics(),
         }
     }
 

@@ -110,6 +110,7 @@
 mod balancer;
 mod checks;
 mod context;
+mod counts;
 mod error;
 mod lease;
 mod selection;
@@ -120,6 +121,7 @@ pub mod tower;
 
 pub use balancer::LoadBalancer;
 pub use checks::{Checks, RunningChecks};
+pub use counts::ServiceCounts;
 pub use error::{Error, GetError};
 pub use lease::Lease;
 pub use selection::Selection;

@@ -1,6 +1,6 @@
 //! What is known of a request when an instance is selected for it.
 
-use evenkeel_core::Slot;
+use evenkeel_core::{Question, Slot};
 
 /// What may decide on the instance of a request. All of it is optional: without anything, the strategy alone
 /// decides.
@@ -47,5 +47,13 @@ impl<'a> Selection<'a> {
     pub fn avoiding(mut self, tried: &'a [Slot]) -> Self {
         self.tried = tried;
         self
+    }
+
+    pub(crate) fn question(&self) -> Question<'a> {
+        Question {
+            key: self.key,
+            region: self.region,
+            tried: self.tried,
+        }
     }
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use evenkeel_core::{InstanceId, ServiceSettings};
-use evenkeel_runtime::ServiceSpec;
+use evenkeel_runtime::{Service, ServiceSpec};
 
+use crate::balancer::LoadBalancer;
 use crate::error::Error;
 
 /// Services by name. Instances are registered, so that none stands here.
@@ -27,6 +28,54 @@ impl Known {
             check: None,
         };
         Self { spec, checks: 0 }
+    }
+}
+
+impl LoadBalancer {
+    /// Does `work` to its end, also when whoever asked for it is gone before.
+    pub(crate) async fn whole<T, F>(&self, work: impl FnOnce(Self) -> F + Send + 'static) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        self.balancer.run(work(self.clone())).await?
+    }
+
+    /// Changes what is known of one service (`None` for nothing) and puts it in force; all stays as it was when that
+    /// fails. To be part of [`Self::whole`].
+    pub(crate) async fn change<R>(
+        &self,
+        service: &str,
+        change: impl FnOnce(&mut Option<Known>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let mut specs = self.specs.lock().await;
+        let mut known = specs.get(service).cloned();
+        let result = change(&mut known)?;
+        match known {
+            Some(known) => {
+                self.balancer.put(known.spec.clone()).await?;
+                specs.insert(service.into(), known);
+            }
+            None => {
+                self.balancer.remove(service).await?;
+                specs.remove(service);
+            }
+        }
+        Ok(result)
+    }
+
+    /// A service with the settings for new ones, unless there is one already. To be part of [`Self::whole`].
+    pub(crate) async fn create(&self, name: &Arc<str>) -> Result<Arc<Service>, Error> {
+        self.change(name, |known| {
+            // Somebody else may have made it meanwhile, with settings of its own.
+            known.get_or_insert_with(|| {
+                let (name, defaults) = (Arc::clone(name), (*self.defaults).clone());
+                Known::new(ServiceSettings { name, ..defaults })
+            });
+            Ok(())
+        })
+        .await?;
+        self.service(name)
     }
 }
 

@@ -5,4 +5,6 @@ pub use evenkeel_core::strategy::{
     HealthWeightedRoundRobin, Level, Maglev, OrcaWeighted, Rendezvous, ResourceAware, RingKind, TableSize,
     Tuning,
 };
-pub use evenkeel_core::{HashSecret, HashSettings, HealthFactor, KeySource, LoadFactor};
+pub use evenkeel_core::{
+    HashSecret, HashSettings, HealthFactor, KeyRegions, KeySource, LoadFactor, Rotation,
+};

@@ -64,6 +64,8 @@
 //! - **None is ready**: `poll_ready` waits. It wakes when one gets ready, when another is discovered, and when an
 //!   ejection ends.
 //! - **Nobody is there**: it waits for discovery; when discovery has ended, it fails with [`Error::NobodyLeft`].
+//! - **Discovery fails**: `poll_ready` fails with [`Error::Discover`], after all that was discovered before is in force.
+//! - **A key that can be no instance** is logged at `warn` and passed over.
 //! - **An inner `poll_ready` fails**: as with tower, that service is dropped until it is discovered anew; its error is
 //!   logged at `warn`.
 //! - **All got unready between `poll_ready` and `call`**: the response is [`Error::NoneReady`]. Call again.
@@ -78,24 +80,35 @@
 //! say nothing, and all others are about the request. A future that is dropped counts as cancelled. [`Plain`] is for
 //! protocols other than HTTP: every response is a success, every error a failure. Implement [`Exchange`] for others.
 //!
+//! # Load and health
+//!
+//! What instances say of their load with their responses, in `endpoint-load-metrics` of the head or the trailers (ORCA), is
+//! taken in by [`Http`] for the strategies that go by it; with other protocols, [`Lease::reported`](crate::Lease::reported)
+//! does. All else that the library's operations do is done through a [`Control`]: words on health and load, drains, another
+//! strategy, events, explanations and counts.
+//!
 //! The adapter starts no task and needs no [`LoadBalancer`](crate::LoadBalancer): it does its work in `poll_ready`, with
 //! timers of the tokio runtime that polls it. It is not `Clone`; wrap it in `tower::buffer::Buffer` to share it. Absent
 //! on purpose: active checks, which belong to whoever can connect.
 
 mod balance;
 mod body;
+mod control;
 mod endpoint;
 mod error;
 mod exchange;
 mod fleet;
 mod future;
 mod grpc;
+mod report;
 
 pub use balance::Balance;
 pub use body::TrackedBody;
+pub use control::Control;
 pub use endpoint::Endpoint;
 pub use error::Error;
 pub use exchange::{Exchange, Http, Plain, RoutingKey};
+pub(crate) use fleet::Shared;
 pub use future::ResponseFuture;
 
 #[cfg(doc)]

@@ -7,12 +7,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use evenkeel_core::{Instance, InstanceId, PickContext, PickRequest, ServiceSettings, Slot, View};
+use evenkeel_core::{HashedKey, Instance, InstanceId, PickContext, PickRequest, ServiceSettings, Slot, View};
 use tokio::time::{Sleep, sleep};
 use tower::discover::{Change, Discover};
 use tower::ready_cache::ReadyCache;
 use tower::{BoxError, Service};
 
+use super::control::Control;
 use super::endpoint::Endpoint;
 use super::error::Error;
 use super::exchange::{Exchange, Http, Plain};
@@ -94,6 +95,12 @@ where
         self.fleet.view()
     }
 
+    /// A handle for those who have something to say or to ask beside requests: operators, checks, instances.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        Control::new(self.fleet.shared())
+    }
+
     /// Inner services that were ready when they were last asked.
     #[must_use]
     pub fn ready_len(&self) -> usize {
@@ -112,6 +119,7 @@ where
     /// Takes in what was discovered since the last time, all of it together.
     fn discover(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
         let (mut came, mut went) = (HashMap::new(), Vec::new());
+        let mut failed = Ok(());
         while !self.ended {
             let change = match Pin::new(&mut self.discover).poll_discover(cx) {
                 Poll::Pending => break,
@@ -121,7 +129,8 @@ where
                 }
                 Poll::Ready(Some(Err(source))) => {
                     let (service, source) = (self.fleet.name(), source.into());
-                    return Err(Error::Discover { service, source });
+                    failed = Err(Error::Discover { service, source });
+                    break;
                 }
                 Poll::Ready(Some(Ok(change))) => change,
             };
@@ -129,38 +138,33 @@ where
                 Change::Insert(key, inner) => (key, Some(inner)),
                 Change::Remove(key) => (key, None),
             };
-            let instance = key.instance().map_err(|source| {
-                let service = self.fleet.name();
-                Error::Instance { service, source }
-            })?;
-            match inner {
-                Some(inner) => {
+            match (key.instance(), inner) {
+                (Ok(instance), Some(inner)) => {
                     came.insert(instance.id.clone(), (instance, inner));
                 }
-                None => {
+                (Ok(instance), None) => {
                     came.remove(&instance.id);
                     went.push(instance.id);
                 }
+                (Err(error), _) => {
+                    let service = &*self.fleet.name();
+                    tracing::warn!(
+                        service,
+                        "passed over what was discovered, as it can be no instance: {error}"
+                    );
+                }
             }
         }
-        if came.is_empty() && went.is_empty() {
-            return Ok(());
+        if !came.is_empty() || !went.is_empty() {
+            self.change(came, went);
         }
-        self.change(came, went)
+        failed
     }
 
-    fn change(
-        &mut self,
-        mut came: HashMap<InstanceId, (Instance, D::Service)>,
-        went: Vec<InstanceId>,
-    ) -> Result<(), Error> {
+    fn change(&mut self, mut came: HashMap<InstanceId, (Instance, D::Service)>, went: Vec<InstanceId>) {
         let before = Arc::clone(self.fleet.view());
         let instances: Vec<Instance> = came.values().map(|(instance, _)| instance.clone()).collect();
-        let changed = self.fleet.change(instances, went);
-        changed.map_err(|source| {
-            let service = self.fleet.name();
-            Error::Instance { service, source }
-        })?;
+        self.fleet.change(instances, went);
         let view = Arc::clone(self.fleet.view());
         // A slot that is empty now, or another instance's (a new address under the same id), has no use for its service.
         for (slot, member, _) in before.members() {
@@ -174,22 +178,21 @@ where
                 self.services.push(slot, inner);
             }
         }
-        Ok(())
     }
 
     /// Drives services to readiness; those that fail are dropped.
-    fn promote(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
+    fn promote(&mut self, cx: &mut Context<'_>) {
         let mut lost = Vec::new();
         while let Poll::Ready(Err(failed)) = self.services.poll_pending(cx) {
             lost.push((failed.0, failed.1));
         }
-        self.lose(lost)
+        self.lose(lost);
     }
 
     /// Takes out instances whose services failed.
-    fn lose(&mut self, lost: Vec<(Slot, BoxError)>) -> Result<(), Error> {
+    fn lose(&mut self, lost: Vec<(Slot, BoxError)>) {
         if lost.is_empty() {
-            return Ok(());
+            return;
         }
         let service = self.fleet.name();
         let mut went = Vec::new();
@@ -204,11 +207,11 @@ where
             );
             went.push(id);
         }
-        self.change(HashMap::new(), went)
+        self.change(HashMap::new(), went);
     }
 
     /// Chooses among those that are ready, and takes a lease.
-    fn choose(&mut self, key: Option<u64>, region: Option<&str>) -> Result<(Slot, Lease), Error> {
+    fn choose(&mut self, key: Option<HashedKey>, region: Option<&str>) -> Result<(Slot, Lease), Error> {
         let view = Arc::clone(self.fleet.view());
         self.pick.now = self.fleet.now();
         let (mut tried, mut lost) = (Vec::new(), Vec::new());
@@ -223,6 +226,7 @@ where
                 Ok(slot) if tried.contains(&slot) => break,
                 Ok(slot) => slot,
                 Err(reason) => {
+                    self.fleet.metrics().record_no_pick();
                     let service = self.fleet.name();
                     return Err(Error::NoPick { service, reason });
                 }
@@ -235,11 +239,14 @@ where
         }
         let found = found.or_else(|| self.any_ready(&view, &mut lost));
         let leased = found.and_then(|slot| Some((slot, self.fleet.lease(slot, self.pick.now)?)));
-        self.lose(lost)?;
-        leased.ok_or_else(|| {
+        self.lose(lost);
+        let Some(leased) = leased else {
+            self.fleet.metrics().record_no_pick();
             let service = self.fleet.name();
-            Error::NoneReady { service }
-        })
+            return Err(Error::NoneReady { service });
+        };
+        self.fleet.metrics().record_pick(&view, region);
+        Ok(leased)
     }
 
     /// A candidate that is ready, searched for from a random one on. O(n).
@@ -264,13 +271,13 @@ where
 
     /// Whether a candidate is ready, asked anew: readiness may have gone since, and the first that still has it
     /// is enough.
-    fn has_ready(&mut self) -> Result<bool, Error> {
+    fn has_ready(&mut self) -> bool {
         let view = Arc::clone(self.fleet.view());
         let mut slots = view.candidates().slots().iter();
         let mut lost = Vec::new();
         let ready = slots.any(|slot| self.is_ready(*slot, &mut lost));
-        self.lose(lost)?;
-        Ok(ready)
+        self.lose(lost);
+        ready
     }
 
     /// Wakes the task when the fleet has something to do.
@@ -279,7 +286,8 @@ where
             return;
         }
         let mut rest = Box::pin(sleep(self.fleet.rest()));
-        if rest.as_mut().poll(cx).is_ready() {
+        let waits = self.fleet.wait(cx.waker());
+        if rest.as_mut().poll(cx).is_ready() || !waits {
             cx.waker().wake_by_ref();
         }
         self.rest = Some(rest);
@@ -305,9 +313,9 @@ where
             self.waker = cx.waker().clone();
         }
         self.discover(cx)?;
-        self.promote(cx)?;
+        self.promote(cx);
         self.fleet.keep_up();
-        if self.has_ready()? {
+        if self.has_ready() {
             return Poll::Ready(Ok(()));
         }
         if self.ended && self.fleet.is_empty() {
@@ -320,7 +328,13 @@ where
 
     fn call(&mut self, request: Req) -> Self::Future {
         let wanted = self.fleet.view().request_key();
-        let key = wanted.and_then(|wanted| self.exchange.key(&request, wanted));
+        let key = wanted.and_then(|wanted| {
+            let key = self.exchange.key(&request, wanted);
+            if key.is_none() {
+                self.fleet.metrics().record_absent_key();
+            }
+            key
+        });
         let exchange = self.exchange.clone();
         match self.choose(key, exchange.region(&request)) {
             Ok((slot, lease)) => {

@@ -4,10 +4,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use evenkeel_core::{Nanos, Outcome, Verdict};
+use http::HeaderMap;
 use http::response::Parts;
 use http_body::{Body, Frame, SizeHint};
 
-use super::grpc;
+use super::{grpc, report};
 use crate::Lease;
 
 pin_project_lite::pin_project! {
@@ -47,6 +48,14 @@ impl Pending {
             ended,
             dropped,
         }
+    }
+
+    /// Ends with trailers.
+    fn take(&mut self, trailers: &HeaderMap) {
+        if let Some(lease) = &self.lease {
+            report::take(lease, trailers);
+        }
+        self.end(grpc::verdict(trailers).unwrap_or(self.ended));
     }
 
     fn end(&mut self, verdict: Verdict) {
@@ -89,7 +98,7 @@ impl<B: Body> Body for TrackedBody<B> {
             Poll::Ready(Some(Err(_))) => pending.end(Verdict::Failure),
             Poll::Ready(Some(Ok(frame))) => match frame.trailers_ref() {
                 // Nothing comes after them.
-                Some(trailers) => pending.end(grpc::verdict(trailers).unwrap_or(pending.ended)),
+                Some(trailers) => pending.take(trailers),
                 // Most readers stop here and do not ask for the end.
                 None if this.body.is_end_stream() => pending.end(pending.ended),
                 None => {}

@@ -16,14 +16,6 @@ pub enum Error {
         /// What the stream said.
         source: BoxError,
     },
-    /// What was discovered cannot be an instance.
-    #[error("service {service}: discovered an instance that cannot be one: {source}")]
-    Instance {
-        /// The service balanced over.
-        service: Box<str>,
-        /// What is wrong with it.
-        source: evenkeel_core::InstanceError,
-    },
     /// Discovery has ended, and no instance is left.
     #[error("service {service}: discovery has ended and no instance is left; nothing will ever be ready")]
     NobodyLeft {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io;
 
-use evenkeel_core::{KeySource, RequestKey, Verdict};
+use evenkeel_core::{HashedKey, KeySource, RequestKey, Verdict};
 use evenkeel_runtime::is_shortage;
 use http::HeaderMap;
 use http::header::COOKIE;
@@ -11,6 +11,7 @@ use http_body::Body;
 use tower::BoxError;
 
 use super::body::TrackedBody;
+use super::report;
 use crate::Lease;
 
 /// How requests and responses of a protocol are understood.
@@ -20,7 +21,7 @@ pub trait Exchange<Request, Response>: Clone {
 
     /// The hash of what the strategy wants of the request; `None` when the request lacks it, and is then spread at
     /// random. Asked only for strategies that hash.
-    fn key(&self, request: &Request, wanted: &RequestKey) -> Option<u64> {
+    fn key(&self, request: &Request, wanted: &RequestKey) -> Option<HashedKey> {
         let _ = (request, wanted);
         None
     }
@@ -67,7 +68,7 @@ pub struct RoutingKey(pub Cow<'static, str>);
 impl<A, B: Body> Exchange<http::Request<A>, http::Response<B>> for Http {
     type Response = http::Response<TrackedBody<B>>;
 
-    fn key(&self, request: &http::Request<A>, wanted: &RequestKey) -> Option<u64> {
+    fn key(&self, request: &http::Request<A>, wanted: &RequestKey) -> Option<HashedKey> {
         let own = request.extensions().get::<RoutingKey>();
         let bytes = match own {
             Some(key) => Some(key.0.as_bytes()),
@@ -81,6 +82,7 @@ impl<A, B: Body> Exchange<http::Request<A>, http::Response<B>> for Http {
     fn respond(&self, mut lease: Lease, response: http::Response<B>) -> Self::Response {
         lease.head_arrived();
         let (head, body) = response.into_parts();
+        report::take(&lease, &head.headers);
         let body = TrackedBody::new(body, lease, &head);
         http::Response::from_parts(head, body)
     }
@@ -130,11 +132,11 @@ impl<Request, Response> Exchange<Request, Response> for Plain {
 
 #[cfg(test)]
 mod tests {
-    use evenkeel_core::KeyHash;
+    use evenkeel_core::{HashedKey, KeyHash};
 
     use super::*;
 
-    fn key(request: http::request::Builder, source: KeySource) -> Option<u64> {
+    fn key(request: http::request::Builder, source: KeySource) -> Option<HashedKey> {
         let request = request.body(()).unwrap();
         let hash = KeyHash::Xxh64;
         let wanted = RequestKey { source, hash };

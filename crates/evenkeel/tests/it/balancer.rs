@@ -211,6 +211,41 @@ async fn keys_decide_for_strategies_that_hash() {
 }
 
 #[tokio::test]
+async fn what_a_service_counts_can_be_read() {
+    let balancer = fleet(1).await;
+    let counts = || balancer.counts("web").unwrap();
+    assert_eq!((counts().no_picks, counts().absent_keys), (0, 0));
+    let strategy = StrategySettings::consistent_hash(ConsistentHash::default());
+    balancer.set_strategy("web", strategy).await.unwrap();
+    balancer.get_instance("web").unwrap().succeeded();
+    let empty = Selection::new().key("");
+    balancer.select_instance("web", &empty).unwrap().succeeded();
+    let alice = Selection::new().key("alice");
+    balancer.select_instance("web", &alice).unwrap().succeeded();
+    assert_eq!(
+        (counts().absent_keys, counts().of(EventKind::StrategyChanged)),
+        (2, 1)
+    );
+    balancer.drain("web", "a", "").await.unwrap();
+    balancer.get_instance("web").unwrap_err();
+    assert_eq!((counts().no_picks, counts().of(EventKind::Drained)), (1, 1));
+    let unknown = balancer.counts("wbe").unwrap_err();
+    assert_eq!(unknown, Error::UnknownService("wbe".into()));
+}
+
+#[tokio::test]
+async fn a_response_may_report_load() {
+    let balancer = fleet(1).await;
+    let reported = || balancer.explain("web").unwrap().instance("a").unwrap().reported;
+    let lease = balancer.get_instance("web").unwrap();
+    let report = LoadReport::from_orca(b"TEXT cpu_utilization=0.5").unwrap();
+    lease.reported(report);
+    lease.reported(LoadReport::default());
+    lease.succeeded();
+    assert_eq!(reported(), Some((report, 1.0)));
+}
+
+#[tokio::test]
 async fn settings_outlast_registrations_and_strategies_outlast_settings_of_others() {
     let balancer = fleet(2).await;
     balancer

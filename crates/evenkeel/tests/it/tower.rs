@@ -10,8 +10,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use evenkeel::strategies::ConsistentHash;
-use evenkeel::tower::{Balance, Error, Http, Plain, RoutingKey, TrackedBody};
-use evenkeel::{EjectionSettings, InstanceState, Nanos, ServiceSettings, StrategyName, StrategySettings};
+use evenkeel::tower::{Balance, Endpoint, Error, Http, Plain, RoutingKey, TrackedBody};
+use evenkeel::{
+    Effect, EjectionSettings, EventKind, Exclusion, Instance, InstanceError, InstanceState, LoadReport,
+    Nanos, Selection, ServiceSettings, StrategyName, StrategySettings,
+};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Channel, Full};
 use tokio::sync::mpsc;
@@ -352,6 +355,186 @@ async fn what_a_response_says_about_its_instance() {
         (0, 1, 2, 1),
         "who drops the future has seen nothing"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn reported_load_is_taken_in_from_heads_and_trailers() {
+    let mut site = Site::new().await;
+    let reported = |site: &Site| {
+        let explained = site.balance.control().explain();
+        let report = explained.instances[0].reported.map(|(report, _)| report);
+        report.map(|report| (report.cpu(), report.memory()))
+    };
+    assert_eq!(reported(&site), None);
+    let text = "TEXT cpu_utilization=0.25,mem_utilization=0.5";
+    let head = || Response::builder().header("endpoint-load-metrics", text);
+    let (response, _sender) = site.answer(head()).await;
+    assert_eq!(reported(&site), Some((Some(0.25), Some(0.5))));
+    assert!(
+        response.headers().contains_key("endpoint-load-metrics"),
+        "it is the caller's own"
+    );
+
+    let (response, mut sender) = site.answer(Response::builder()).await;
+    let name = http::HeaderName::from_static("endpoint-load-metrics");
+    let trailers = [(name, r#"JSON {"cpu_utilization": 0.75}"#.parse().unwrap())];
+    sender
+        .send_trailers(trailers.into_iter().collect())
+        .await
+        .unwrap();
+    drop(sender);
+    response.into_body().collect().await.unwrap();
+    assert_eq!(reported(&site), Some((Some(0.75), None)));
+
+    // What says nothing, is wrong or stands there twice changes nothing.
+    for bad in [
+        Response::builder().header("endpoint-load-metrics", "TEXT other=1"),
+        Response::builder().header("endpoint-load-metrics", "TEXT cpu_utilization=nan"),
+        Response::builder().header("endpoint-load-metrics-bin", "%"),
+        head().header("endpoint-load-metrics", text),
+        head().header("endpoint-load-metrics-bin", "CQAAAAAAANA/"),
+    ] {
+        drop(site.answer(bad).await);
+        assert_eq!(reported(&site), Some((Some(0.75), None)));
+    }
+    assert_eq!(site.balance.control().counts().bad_load_reports, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_control_does_what_the_operations_of_the_library_do() {
+    let (mut balance, mut handles, _found) = texts(StrategyName::round_robin);
+    handles.iter_mut().for_each(|handle| handle.allow(1000));
+    let control = balance.control();
+    let id = |port: u16| address(port).to_string();
+    assert!(
+        control
+            .drain(&id(9001), "")
+            .unwrap_err()
+            .to_string()
+            .contains("no instance")
+    );
+    ready(&mut balance).await;
+    let mut events = control.subscribe();
+
+    assert_eq!(control.drain(&id(9001), "moves").unwrap(), Effect::Changed);
+    assert_eq!(control.drain(&id(9001), "again").unwrap(), Effect::Unchanged);
+    ready(&mut balance).await;
+    assert_eq!(balance.view().candidates().len(), 2, "from the next poll on");
+    let drained = events.try_recv().unwrap();
+    assert_eq!((drained.kind, &*drained.reason), (EventKind::Drained, "moves"));
+    assert_eq!(control.undrain(&id(9001)).unwrap(), Effect::Changed);
+    assert_eq!(
+        control.set_strategy(StrategyName::random).unwrap(),
+        Effect::Changed
+    );
+    ready(&mut balance).await;
+    assert_eq!(
+        (balance.view().candidates().len(), balance.view().strategy()),
+        (3, StrategyName::random)
+    );
+
+    let report = LoadReport::default().with_cpu(0.5).unwrap();
+    assert_eq!(control.report_load(&id(9002), report).unwrap(), Effect::Changed);
+    let explained = control.explain_for(&Selection::new().region("eu"));
+    assert_eq!(explained.instances[1].reported, Some((report, 1.0)));
+
+    // A bad word counts, as with a registered instance.
+    let early = control.now();
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert_eq!(
+        control.update_instance_health(&id(9003), 0.1).unwrap(),
+        Effect::Changed
+    );
+    let stale = control.update_instance_health_at(&id(9003), 1.0, early);
+    assert_eq!(stale.unwrap(), Effect::Stale);
+    tokio::time::advance(Duration::from_secs(2)).await;
+    ready(&mut balance).await;
+    assert_eq!(
+        control.explain().instances[2].excluded,
+        Some(Exclusion::BelowThreshold)
+    );
+    for bad in [f64::NAN, -0.1, 1.1] {
+        let error = control.update_instance_health(&id(9003), bad).unwrap_err();
+        assert!(error.to_string().starts_with("service web: score: "), "{error}");
+    }
+    let error = control.undrain("a b").unwrap_err();
+    assert!(error.to_string().starts_with("service web: id: "), "{error}");
+    assert_eq!(control.counts().of(EventKind::Drained), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_by_a_control_wakes_who_waits() {
+    let (mut balance, mut handles, _found) = texts(StrategyName::round_robin);
+    handles[0].allow(1000);
+    ready(&mut balance).await;
+    let control = balance.control();
+    control.drain(&address(9001).to_string(), "").unwrap();
+    let waiting = tokio::spawn(async move { ready(&mut balance).await });
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished(), "the only one that is ready drains");
+    let before = tokio::time::Instant::now();
+    control.undrain(&address(9001).to_string()).unwrap();
+    waiting.await.unwrap();
+    assert_eq!(before.elapsed(), Duration::ZERO, "no timer was needed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_adapter_counts() {
+    let found = tokio_stream::iter([Ok::<_, Infallible>(Change::Insert(address(9001), Port(9001)))]);
+    let settings = ServiceSettings {
+        strategy: StrategySettings::consistent_hash(ConsistentHash::default()),
+        ..ServiceSettings::new("web")
+    };
+    let mut balance = Balance::http(found, settings);
+    let control = balance.control();
+    balance.call(Request::new(())).await.unwrap_err();
+    ready(&mut balance).await;
+    balance.call(Request::new(())).await.unwrap();
+    ready(&mut balance).await;
+    let own = Request::builder()
+        .extension(RoutingKey("alice".into()))
+        .body(())
+        .unwrap();
+    balance.call(own).await.unwrap();
+    let counts = control.counts();
+    assert_eq!((counts.no_picks, counts.absent_keys), (1, 2));
+}
+
+/// A key that may be none.
+#[derive(PartialEq, Eq)]
+struct Odd(&'static str);
+
+impl Endpoint for Odd {
+    fn instance(&self) -> Result<Instance, InstanceError> {
+        Instance::new(self.0, address(9001))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_key_and_a_failed_discovery_take_nobody_with_them() {
+    let changes: [Result<_, &str>; 5] = [
+        Ok(Change::Insert(Odd("a"), Port(9001))),
+        Ok(Change::Insert(Odd("no id"), Port(9002))),
+        Ok(Change::Remove(Odd(""))),
+        Err("the connection to the registry broke"),
+        Ok(Change::Insert(Odd("b"), Port(9003))),
+    ];
+    let mut balance = Balance::http(tokio_stream::iter(changes), settings(StrategyName::round_robin));
+    let Poll::Ready(Err(error)) = poll(&mut balance) else {
+        panic!("discovery failed");
+    };
+    assert!(matches!(own(&error), Error::Discover { .. }), "{error}");
+    let control = balance.control();
+    let ids = || {
+        let view = control.view();
+        let ids = view
+            .members()
+            .map(|(_, member, _)| member.instance().id.to_string());
+        ids.collect::<Vec<_>>()
+    };
+    assert_eq!(ids(), ["a"], "what came before is there");
+    ready(&mut balance).await;
+    assert_eq!(ids(), ["a", "b"]);
 }
 
 /// Always ready; answers with its port.
