@@ -115,7 +115,7 @@ pub(crate) fn find_service(app: &App, name: &str) -> Result<Arc<Service>, Proble
     })
 }
 
-fn calendar(app: &App) -> Calendar {
+pub(crate) fn calendar(app: &App) -> Calendar {
     Calendar::new(SystemTime::now(), app.shared.balancer.clock().now())
 }
 
@@ -136,7 +136,9 @@ pub(crate) fn describe_service(service: &Service) -> wire::Service {
         }
         in_flight += u64::from(member.load().get());
     }
-    let counters = service.metrics().snapshot();
+    let metrics = service.metrics().is_on();
+    let counters = metrics.then(|| service.metrics().snapshot());
+    let counters = counters.as_ref();
     wire::Service {
         name: service.name().to_string(),
         strategy: view.strategy().to_string(),
@@ -144,17 +146,19 @@ pub(crate) fn describe_service(service: &Service) -> wire::Service {
         fallback: view.is_fallback(),
         instances,
         in_flight,
-        requests: requests_by_class(&counters)
+        metrics,
+        requests: counters
             .into_iter()
+            .flat_map(requests_by_class)
             .map(|(class, count)| (class.to_owned(), count))
             .collect(),
         retries: counters
-            .retries
-            .iter()
+            .into_iter()
+            .flat_map(|counters| &counters.retries)
             .map(|(reason, count)| (reason.as_str().to_owned(), *count))
             .collect(),
-        fallback_picks: counters.fallback_picks,
-        no_picks: counters.no_picks,
+        fallback_picks: counters.map(|counters| counters.fallback_picks),
+        no_picks: counters.map(|counters| counters.no_picks),
     }
 }
 

@@ -17,6 +17,8 @@ mod chunks;
 mod explain;
 mod host;
 mod metrics;
+mod openapi;
+mod picks;
 mod probes;
 mod problem;
 mod process;

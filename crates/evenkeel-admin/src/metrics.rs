@@ -2,22 +2,28 @@
 //!
 //! A family's samples stand together, so the instances are walked once per family. Between chunks the
 //! thread answers other requests; the views are those of the beginning, the counters are read as they
-//! are passed.
+//! are passed. A service whose metrics are off is absent.
 
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use evenkeel_core::{EventKind, HealthPart, InstanceState, Member, Slot, Status, View};
 use evenkeel_runtime::{MetricsSnapshot, Service};
 
 use crate::App;
 use crate::chunks::{self, CHUNK_BYTES, ChunkWriter, Gone};
+use crate::problem::Problem;
 use crate::text::{self, MetricKind, MetricValue, MetricsText};
 use MetricKind::{Counter, Gauge, Histogram};
 
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
+    if !app.shared.metrics {
+        let detail = "there are no metrics: the configuration has `admin: { metrics: false }`; take that out and start \
+                      the process again";
+        return Problem::new(StatusCode::NOT_FOUND, detail).into_response();
+    }
     let body = chunks::body(async move |out: ChunkWriter| write(&app, &out).await);
     ([(header::CONTENT_TYPE, text::CONTENT_TYPE)], body).into_response()
 }
@@ -156,6 +162,7 @@ async fn write(app: &App, out: &ChunkWriter) -> Result<(), Gone> {
         .balancer
         .services()
         .into_iter()
+        .filter(|service| service.metrics().is_on())
         .map(|service| Seen {
             view: service.view_full(),
             counters: service.metrics().snapshot(),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 mod explain;
 
-pub use explain::{ExplainedInstance, Explanation, Finding, Picked, Reported};
+pub use explain::{ExplainedInstance, Explanation, Finding, Picked, Picks, RecordedPick, Reported};
 
 /// `GET /api/v1/services`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -36,14 +36,16 @@ pub struct Service {
     pub instances: InstanceTotals,
     /// Requests in flight to all instances.
     pub in_flight: u64,
+    /// Whether the four below are counted (`metrics` in the configuration); else they are empty and `null`.
+    pub metrics: bool,
     /// Requests that ended, by the class of the status the client got.
     pub requests: BTreeMap<String, u64>,
     /// Requests that were sent again, by reason.
     pub retries: BTreeMap<String, u64>,
     /// Picks made while too few instances were healthy.
-    pub fallback_picks: u64,
+    pub fallback_picks: Option<u64>,
     /// Requests that found no instance.
-    pub no_picks: u64,
+    pub no_picks: Option<u64>,
 }
 
 /// How many instances a service has.

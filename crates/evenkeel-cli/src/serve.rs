@@ -127,6 +127,7 @@ impl Server {
                 readiness: Arc::clone(&readiness),
                 process: Arc::clone(&process),
                 token: token::of(&config)?,
+                metrics: config.admin.metrics,
                 sources: vec![Box::new(ProxyMetrics(Arc::clone(proxy.counters())))],
             },
         )
@@ -186,19 +187,22 @@ impl Server {
         // On a thread of its own: this one runs the checks and hears the signals.
         let read = tokio::task::spawn_blocking(move || read(&arguments));
         let outcome = match read.await.unwrap_or_else(|error| Err(Failed::input(error))) {
-            Ok(config) => wiring::put_in_force(&config, &self.balancer, proxy)
-                .await
-                .map(|()| config),
+            Ok(mut config) => {
+                let fixed =
+                    |config: &Config| (config.workers, config.admin.clone(), config.state_dir.clone());
+                if fixed(&config) != fixed(&self.config) {
+                    tracing::warn!("`workers`, `admin` and `state_dir` change with a restart only");
+                }
+                (config.workers, config.admin, config.state_dir) = fixed(&self.config);
+                wiring::put_in_force(&config, &self.balancer, proxy)
+                    .await
+                    .map(|()| config)
+            }
             Err(failed) => Err(failed),
         };
         log_listeners(&listened, &proxy.listening());
         match &outcome {
             Ok(config) => {
-                let fixed =
-                    |config: &Config| (config.workers, config.admin.clone(), config.state_dir.clone());
-                if fixed(config) != fixed(&self.config) {
-                    tracing::warn!("`workers`, `admin` and `state_dir` change with a restart only");
-                }
                 tracing::info!(
                     services = config.services.len(),
                     instances = config.services.iter().map(|s| s.instances.len()).sum::<usize>(),

@@ -7,7 +7,7 @@ use evenkeel_core::{Instance, ServiceSettings, SessionKey};
 use evenkeel_proxy::{
     ListenerSettings, Proxy, ProxySettings, RetryOn, RouteSettings, StickyCookie, UpstreamSettings,
 };
-use evenkeel_runtime::{Balancer, CheckKind, CheckSettings, ServiceSpec};
+use evenkeel_runtime::{Balancer, CheckKind, CheckSettings, Observe, ServiceSpec};
 
 use crate::exit::Failed;
 use crate::resolve;
@@ -27,6 +27,11 @@ pub(crate) async fn put_in_force(
         .apply(specs(config, instances, &secrets))
         .await
         .map_err(Failed::input)?;
+    for service in &config.services {
+        if let Some(running) = balancer.service(&service.name) {
+            running.observe(observe(config, service));
+        }
+    }
     let settings = settings(config, balancer)
         .ok_or_else(|| Failed::start("a service vanished while the configuration was put in force"))?;
     proxy.configure(settings, sockets).await;
@@ -51,6 +56,14 @@ fn specs(config: &Config, instances: Vec<Vec<Instance>>, secrets: &[Secrets]) ->
             check: service.health_check.as_ref().map(check),
         })
         .collect()
+}
+
+/// Without metrics of the process nobody would read those of a service.
+const fn observe(config: &Config, service: &Service) -> Observe {
+    Observe {
+        metrics: config.admin.metrics && service.metrics,
+        record_picks: service.record_picks.share,
+    }
 }
 
 fn sticky(sticky: &Sticky) -> StickyCookie {
@@ -216,6 +229,8 @@ pub(crate) fn from_flags(arguments: &crate::args::Serve) -> Config {
             orca: Default::default(),
             timeouts: Default::default(),
             pool: Default::default(),
+            metrics: true,
+            record_picks: Default::default(),
             instances: arguments.backends.iter().map(instance).collect(),
         }],
     }

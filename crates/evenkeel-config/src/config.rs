@@ -10,7 +10,8 @@ use crate::file::{ConfigFile, InstanceFile, ListenerFile, Protocol, Route, Servi
 use crate::health_check::{HealthCheckFile, HttpCheckFile, TcpCheckFile};
 use crate::preset::with_preset;
 use crate::settings::{
-    Admin, CircuitBreaker, Health, Limits, ListenerTimeouts, Locality, Orca, Pool, Retry, SlowStart, Timeouts,
+    Admin, CircuitBreaker, Health, Limits, ListenerTimeouts, Locality, Orca, Pool, RecordPicks, Retry,
+    SlowStart, Timeouts,
 };
 use crate::sticky::Sticky;
 use crate::strategy::{StrategyFile, StrategyText};
@@ -80,6 +81,10 @@ pub struct Service {
     pub timeouts: Timeouts,
     /// Connections to the instances.
     pub pool: Pool,
+    /// Whether requests, retries and checks are counted.
+    pub metrics: bool,
+    /// Picks that are recorded.
+    pub record_picks: RecordPicks,
     /// Never empty; ids are unique.
     pub instances: Vec<InstanceConfig>,
 }
@@ -252,6 +257,8 @@ impl From<ServiceFile> for Service {
             orca: file.orca.unwrap_or_default().into(),
             timeouts: file.timeouts.unwrap_or_default().into(),
             pool: file.pool.unwrap_or_default().into(),
+            metrics: file.metrics.unwrap_or(true),
+            record_picks: file.record_picks.unwrap_or_default().into(),
             instances: file.instances.into_iter().map(Into::into).collect(),
         }
     }
@@ -272,6 +279,8 @@ impl From<&Service> for ServiceFile {
             orca: Some((&service.orca).into()),
             timeouts: Some((&service.timeouts).into()),
             pool: Some((&service.pool).into()),
+            metrics: Some(service.metrics),
+            record_picks: Some((&service.record_picks).into()),
             instances: service.instances.iter().map(Into::into).collect(),
         }
     }

@@ -10,7 +10,7 @@ use crate::health_check::HealthCheckFile;
 use crate::rules;
 use crate::settings::{
     AdminFile, CircuitBreakerFile, HealthFile, LimitsFile, ListenerTimeoutsFile, LocalityFile, OrcaFile,
-    PoolFile, RetryFile, SlowStartFile, TimeoutsFile, overlay,
+    PoolFile, RecordPicksFile, RetryFile, SlowStartFile, TimeoutsFile, overlay,
 };
 use crate::sticky::StickyFile;
 use crate::strategy::StrategyText;
@@ -249,6 +249,12 @@ service_settings! {
     timeouts: TimeoutsFile,
     /// Connections to the instances.
     pool: PoolFile,
+    /// Whether requests, retries and checks of the service are counted. With `false` it is absent from `/metrics`, and
+    /// costs nothing there; what health and strategies go by is counted all the same.
+    #[schemars(extend("default" = true))]
+    metrics: bool,
+    /// Picks that are recorded.
+    record_picks: RecordPicksFile,
 }
 
 impl ServiceFile {
@@ -267,6 +273,8 @@ impl ServiceFile {
             orca: overlay(self.orca, defaults.orca),
             timeouts: overlay(self.timeouts, defaults.timeouts),
             pool: overlay(self.pool, defaults.pool),
+            metrics: self.metrics.or(defaults.metrics),
+            record_picks: overlay(self.record_picks, defaults.record_picks),
             instances: self.instances,
         }
     }

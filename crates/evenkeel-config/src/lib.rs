@@ -47,15 +47,15 @@ pub use keys::{Key, LoadFactorText, Parameter, TableSizeText, Token};
 pub use policy::{PanicText, RegionList};
 pub use preset::{ModeText, Preset, RecoveryText};
 pub use request::{
-    BadRequest, BodyFault, DrainRequest, HealthRequest, InstanceRequest, LoadRequest, PickBody, ServicePatch,
-    TimeText, read_body,
+    BadRequest, BodyFault, DrainRequest, HealthRequest, InstanceRequest, LoadRequest, PickBody,
+    RecordRequest, ServicePatch, TimeText, read_body,
 };
 pub use retry_on::RetryOn;
 pub use schema::json_schema;
 pub use settings::{
     Admin, AdminFile, CircuitBreaker, CircuitBreakerFile, Health, HealthFile, Limits, LimitsFile,
-    ListenerTimeouts, ListenerTimeoutsFile, Locality, LocalityFile, Orca, OrcaFile, Pool, PoolFile, Retry,
-    RetryFile, SlowStart, SlowStartFile, Timeouts, TimeoutsFile,
+    ListenerTimeouts, ListenerTimeoutsFile, Locality, LocalityFile, Orca, OrcaFile, Pool, PoolFile,
+    RecordPicks, RecordPicksFile, Retry, RetryFile, SlowStart, SlowStartFile, Timeouts, TimeoutsFile,
 };
 pub use sticky::{SameSite, Sticky, StickyFile};
 pub use strategy::{Compatibility, NameText, StrategyFile, StrategyText};

@@ -4,13 +4,15 @@
 //! together, and each names the field, what is wrong and what would be right. Whether a service or an instance is
 //! there, and what follows from a change, is no matter of this module.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::str::FromStr;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use evenkeel_core::{Instance, InstanceError, LoadReport, ReportError, StrategySettings, Weight};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -19,6 +21,7 @@ use crate::error::Problem;
 use crate::read::parse;
 use crate::reader::{Reader, Sink};
 use crate::strategy::StrategyText;
+use crate::text::{DurationText, Ratio};
 use crate::tolerated;
 use crate::tree::{Mark, Node, Value};
 use crate::whole::Whole;
@@ -28,7 +31,7 @@ mod time;
 pub use time::TimeText;
 
 /// `PUT services/{service}/instances/{id}`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InstanceRequest {
     /// IP address and port.
@@ -70,7 +73,21 @@ impl FromStr for Reach {
 
 /// Has the reader note what is wrong with a text at the text.
 macro_rules! read_from_text {
-    ($ty:ty, $expected:literal) => {
+    ($ty:ty, $expected:literal, $name:literal, $($key:literal: $value:literal)?) => {
+        impl JsonSchema for $ty {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                $name.into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "description": $expected, $($key: $value)? })
+            }
+        }
+
         impl<'de> Deserialize<'de> for $ty {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 struct Text;
@@ -89,8 +106,8 @@ macro_rules! read_from_text {
     };
 }
 
-read_from_text!(Reach, "an address such as `10.0.0.7:9001`");
-read_from_text!(TimeText, "a time such as `2026-11-21T09:14:03Z`");
+read_from_text!(Reach, "an address such as `10.0.0.7:9001`", "Reach",);
+read_from_text!(TimeText, "a time such as `2026-11-21T09:14:03Z`", "Time", "format": "date-time");
 
 impl InstanceRequest {
     /// The instance of this id.
@@ -112,10 +129,11 @@ impl InstanceRequest {
 }
 
 /// `PUT services/{service}/instances/{id}/health`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HealthRequest {
     /// From 0 (out of order) to 1 (well).
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub score: f64,
     /// Which time the score speaks of; now unless given.
     #[serde(default, deserialize_with = "tolerated::key")]
@@ -123,7 +141,7 @@ pub struct HealthRequest {
 }
 
 /// `PUT services/{service}/instances/{id}/load`: the numbers of ORCA, under their names there.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LoadRequest {
     #[serde(default, deserialize_with = "tolerated::key")]
@@ -181,7 +199,7 @@ impl LoadRequest {
 }
 
 /// `POST services/{service}/instances/{id}/drain`; the body may be left out.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DrainRequest {
     /// Why, for whoever wonders; shown with the instance and in the event.
@@ -190,7 +208,7 @@ pub struct DrainRequest {
 }
 
 /// `POST services/{service}/pick`: what is known of the request to pick for. The body may be left out.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PickBody {
     /// What the strategy hashes, as the client sends it.
@@ -204,8 +222,44 @@ pub struct PickBody {
     pub tried: Vec<String>,
 }
 
+/// `PUT services/{service}/picks`: records picks for a time.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecordRequest {
+    /// The part of the picks that is recorded, 0 to 1.
+    share: Ratio,
+    /// For how long; a minute unless given.
+    #[serde(default, deserialize_with = "tolerated::key")]
+    r#for: Option<DurationText>,
+}
+
+impl RecordRequest {
+    /// The longest time: who switches something on may forget it.
+    pub const LONGEST: Duration = Duration::from_secs(3600);
+
+    /// The part of the picks.
+    #[must_use]
+    pub fn share(&self) -> f64 {
+        self.share.into()
+    }
+
+    /// For how long.
+    ///
+    /// # Errors
+    /// When it is longer than [`Self::LONGEST`].
+    pub fn lasts(&self) -> Result<Duration, BadRequest> {
+        let lasts = self.r#for.map_or(Duration::from_secs(60), Into::into);
+        if lasts <= Self::LONGEST {
+            return Ok(lasts);
+        }
+        let text = "a recording is for an hour at most\nset `record_picks` of the service in the configuration for longer";
+        let fault = BodyFault::new(Some("for".to_owned()), Problem::new(text, None));
+        Err(BadRequest { faults: vec![fault] })
+    }
+}
+
 /// `PATCH services/{service}`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ServicePatch {
     /// A name, or a mapping of a name and settings, as in the file.

@@ -95,6 +95,9 @@ settings! {
         /// reading from another machine. With `none` it is the file `admin-token` in `state_dir`, which is made at the start
         /// when it is not there.
         token_file: TokenFile => Option<String> = TokenFile(None),
+        /// Whether there are metrics at `/metrics`. With `false` nothing is counted for them, in no service; what health,
+        /// strategies and the API go by is.
+        metrics: bool => bool = true,
     }
 
     /// What a client may send. What is above a limit is answered with 400, 413, 414 or 431, and a connection too many with 503.
@@ -206,6 +209,13 @@ settings! {
     OrcaFile => Orca {
         /// Whether these fields are kept from the client. With `false` it gets them as the instance sent them.
         strip: bool => bool = true,
+    }
+
+    /// Picks that are recorded: who was chosen, by which strategy, with which score, out of how many. The last 1024 of
+    /// a service are at `/api/v1/services/{service}/picks`, where recording can be switched on for a time, too.
+    RecordPicksFile => RecordPicks {
+        /// The part of the picks that is recorded; 0 for none, 1 for all.
+        share: Ratio => f64 = Ratio(0.0),
     }
 
     /// How long an instance may take.

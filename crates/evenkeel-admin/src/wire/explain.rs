@@ -104,6 +104,52 @@ pub struct Reported {
     pub worth: f32,
 }
 
+/// `GET /api/v1/services/{service}/picks`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Picks {
+    /// The service's name.
+    pub service: String,
+    /// The part of the picks that is recorded now, `0..=1`.
+    pub share: f64,
+    /// When that ends and the configured share holds again; `null` while it is the configured one.
+    pub until: Option<String>,
+    /// Picks that were made while recording was on.
+    pub seen: u64,
+    /// Those that were taken for the record.
+    pub recorded: u64,
+    /// Of these, those that made room for newer ones: the last 1024 are kept.
+    pub overwritten: u64,
+    /// And those that were dropped, because another was being written in their place.
+    pub dropped: u64,
+    /// Those that are kept, newest first.
+    pub picks: Vec<RecordedPick>,
+}
+
+/// A pick that was made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RecordedPick {
+    /// When.
+    pub time: String,
+    /// How long ago.
+    pub seconds_ago: f64,
+    /// By which strategy.
+    pub strategy: String,
+    /// The version of the view that was picked from.
+    pub view_version: u64,
+    /// The id of who was chosen; `null` when it has left the service since.
+    pub chosen: Option<String>,
+    /// The score of its health then, `0..=1`.
+    pub score: f64,
+    /// Its requests in flight, this one among them.
+    pub in_flight: u32,
+    /// How many instances the strategy chose from.
+    pub candidates: u32,
+    /// How many were tried for the request before.
+    pub tried: u32,
+    /// Whether too few instances were healthy.
+    pub fallback: bool,
+}
+
 /// `POST /api/v1/services/{service}/pick`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Picked {

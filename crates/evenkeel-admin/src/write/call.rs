@@ -69,6 +69,11 @@ impl<P: DeserializeOwned + Send> FromRequest<Arc<App>> for Call<P> {
 }
 
 impl OnService {
+    /// To write down what was done.
+    pub(crate) fn audit(&self) -> Audit {
+        self.audit.clone()
+    }
+
     /// Answers by `change`, and writes down when it is refused.
     pub(crate) async fn told(
         self,

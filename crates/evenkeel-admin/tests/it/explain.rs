@@ -206,3 +206,76 @@ fn a_large_service_is_explained_in_pieces() {
     let odds: f64 = explanation.instances.iter().map(|one| one.odds).sum();
     assert!((odds - 1.0).abs() < 1e-9);
 }
+
+const PICKS: &str = "/api/v1/services/web/picks";
+
+fn picks(fleet: &Fleet) -> wire::Picks {
+    let reply = get(fleet.address(), PICKS);
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    serde_json::from_str(&reply.body).unwrap()
+}
+
+#[test]
+fn picks_are_recorded_for_a_time_and_read() {
+    let fleet = Fleet::new(usual());
+    fleet.request("web", |_| 200);
+    let before = picks(&fleet);
+    assert_eq!((before.share, before.seen, &*before.picks), (0.0, 0, &[][..]));
+
+    let on = send(fleet.address(), "PUT", PICKS, r#"{"share": 1, "for": "10m"}"#);
+    let on: wire::Picks = serde_json::from_str(&on.body).unwrap();
+    assert_eq!(on.share, 1.0);
+    assert!(on.until.is_some_and(|until| until.ends_with('Z')));
+    for _ in 0..3 {
+        fleet.request("web", |_| 200);
+    }
+    let recorded = picks(&fleet);
+    assert_eq!(
+        (
+            recorded.seen,
+            recorded.recorded,
+            recorded.overwritten,
+            recorded.dropped
+        ),
+        (3, 3, 0, 0)
+    );
+    let mut chosen: Vec<_> = recorded.picks.iter().map(|pick| pick.chosen.as_deref()).collect();
+    chosen.sort_unstable();
+    assert_eq!(chosen, [Some("web-1"), Some("web-2"), Some("web-3")]);
+    let newest = &recorded.picks[0];
+    assert_eq!(
+        (&*newest.strategy, newest.candidates, newest.score),
+        ("round_robin", 3, 1.0)
+    );
+    assert!(newest.seconds_ago >= 0.0 && newest.seconds_ago <= recorded.picks[2].seconds_ago);
+
+    assert_eq!(send(fleet.address(), "DELETE", PICKS, "").status, 204);
+    fleet.request("web", |_| 200);
+    let after = picks(&fleet);
+    assert_eq!(
+        (after.share, after.until, after.recorded),
+        (0.0, None, 3),
+        "what was recorded stays"
+    );
+}
+
+#[test]
+fn a_recording_needs_the_token_and_an_end() {
+    let fleet = Fleet::new(usual());
+    for (body, field) in [
+        (r#"{"share": 1.5}"#, "share"),
+        (r#"{"share": 1, "for": "2h"}"#, "for"),
+        (r#"{"share": 1, "for": "soon"}"#, "for"),
+        (r#"{"shore": 1}"#, "shore"),
+    ] {
+        let refused = problem(&send(fleet.address(), "PUT", PICKS, body), 400);
+        let fields = refused["errors"].as_array().unwrap();
+        assert!(fields.iter().any(|fault| fault["field"] == field), "{refused}");
+    }
+    problem(
+        &send_with(fleet.address(), "PUT", PICKS, "", r#"{"share": 1}"#),
+        401,
+    );
+    problem(&send_with(fleet.address(), "DELETE", PICKS, "", ""), 401);
+    assert_eq!(picks(&fleet).share, 0.0);
+}

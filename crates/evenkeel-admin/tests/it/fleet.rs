@@ -65,15 +65,24 @@ impl Fleet {
     }
 
     pub(crate) fn with_sources(specs: Vec<ServiceSpec>, sources: Vec<Box<dyn MetricsSource>>) -> Self {
-        Self::with(specs, sources, Token::new(TOKEN).ok())
+        Self::with(specs, sources, Token::new(TOKEN).ok(), true)
+    }
+
+    pub(crate) fn without_metrics(specs: Vec<ServiceSpec>) -> Self {
+        Self::with(specs, Vec::new(), None, false)
     }
 
     /// A process that has no token.
     pub(crate) fn closed(specs: Vec<ServiceSpec>) -> Self {
-        Self::with(specs, Vec::new(), None)
+        Self::with(specs, Vec::new(), None, true)
     }
 
-    fn with(specs: Vec<ServiceSpec>, sources: Vec<Box<dyn MetricsSource>>, token: Option<Token>) -> Self {
+    fn with(
+        specs: Vec<ServiceSpec>,
+        sources: Vec<Box<dyn MetricsSource>>,
+        token: Option<Token>,
+        metrics: bool,
+    ) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -87,6 +96,7 @@ impl Fleet {
             readiness: Arc::clone(&readiness),
             process: Arc::clone(&process),
             token,
+            metrics,
             sources,
         };
         let settings = AdminSettings {

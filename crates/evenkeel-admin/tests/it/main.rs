@@ -8,6 +8,7 @@ mod explain;
 mod exposition;
 mod fleet;
 mod metrics;
+mod openapi;
 mod peers;
 mod probes;
 mod writes;

@@ -2,7 +2,8 @@
 
 use evenkeel_admin::{MetricKind, MetricsSource, MetricsText};
 use evenkeel_core::{Instance, InstanceState};
-use evenkeel_runtime::{RetryReason, ServiceSpec};
+use evenkeel_runtime::{Observe, RetryReason, ServiceSpec};
+use serde_json::json;
 
 use crate::client::get;
 use crate::exposition::{Exposition, parse};
@@ -177,4 +178,48 @@ fn ten_thousand_instances_fit_a_scrape() {
     assert!(reply.body.len() < 100 * lines, "{} bytes", reply.body.len());
     let metrics = parse(&reply.body);
     assert_eq!(metrics.0["evenkeel_instance_up"].samples.len(), 10_000);
+}
+
+#[test]
+fn a_service_whose_metrics_are_off_is_absent_and_says_so() {
+    let fleet = Fleet::new(usual());
+    let off = Observe {
+        metrics: false,
+        ..Observe::default()
+    };
+    fleet.balancer.service("web").unwrap().observe(off);
+    fleet.request("web", |_| 200);
+    let text = get(fleet.address(), "/metrics").body;
+    assert!(
+        text.contains("service=\"api\"") && !text.contains("service=\"web\""),
+        "{text}"
+    );
+
+    let web = get(fleet.address(), "/api/v1/services/web").json();
+    assert_eq!(
+        (&web["metrics"], &web["requests"], &web["no_picks"]),
+        (&json!(false), &json!({}), &json!(null))
+    );
+    let api = get(fleet.address(), "/api/v1/services/api").json();
+    assert_eq!(
+        (&api["metrics"], &api["requests"]["2xx"], &api["no_picks"]),
+        (&json!(true), &json!(0), &json!(0))
+    );
+    // Health goes by what instances answered, whatever is counted for export.
+    let picks = (1..=3).map(|i| {
+        let path = format!("/api/v1/services/web/instances/web-{i}");
+        get(fleet.address(), &path).json()["counts"]["successes"]
+            .as_u64()
+            .unwrap()
+    });
+    assert_eq!(picks.sum::<u64>(), 1);
+}
+
+#[test]
+fn without_metrics_the_path_names_the_setting() {
+    let fleet = Fleet::without_metrics(usual());
+    let reply = get(fleet.address(), "/metrics");
+    let problem = crate::writes::problem(&reply, 404);
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("admin: { metrics: false }"), "{detail}");
 }

@@ -119,6 +119,7 @@ fn an_address_in_use_is_an_error_that_helps() {
         readiness: Arc::new(Readiness::default()),
         process: Arc::new(ProcessCounters::new("1")),
         token: None,
+        metrics: true,
         sources: Vec::new(),
     };
     let error = spawn(AdminSettings { listen: taken }, shared)
@@ -141,6 +142,7 @@ fn an_address_of_another_machine_is_an_error_that_helps() {
         readiness: Arc::new(Readiness::default()),
         process: Arc::new(ProcessCounters::new("1")),
         token: None,
+        metrics: true,
         sources: Vec::new(),
     };
     // A documentation address (RFC 5737) belongs to no interface.

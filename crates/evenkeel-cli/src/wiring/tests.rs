@@ -68,6 +68,8 @@ services:
     orca: { strip: false }
     timeouts: { connect: 44s, response: 45s, idle: 46s, body_idle: 47s }
     pool: { connections_per_instance: 49, idle_per_instance: 48 }
+    metrics: false
+    record_picks: { share: 0.375 }
     instances:
       - { id: s-1, address: 127.0.0.1:50, weight: 51, priority: 0 }
       - { id: s-2, address: 127.0.0.1:52, weight: 53, priority: 3, region: eu, zone: b, metadata: { rack: r54 } }
@@ -95,6 +97,22 @@ async fn service_specs() -> Vec<ServiceSpec> {
 /// Any file will do as a secret.
 fn session_key() -> SessionKey {
     SessionKey::new(include_bytes!("../../tests/it/main.rs").trim_ascii_end(), "slow")
+}
+
+#[test]
+fn what_is_observed_is_as_configured() {
+    let mut config = config();
+    let observed = |config: &Config, index: usize| observe(config, &config.services[index]);
+    assert_eq!(
+        observed(&config, 0),
+        Observe {
+            metrics: false,
+            record_picks: 0.375
+        }
+    );
+    assert_eq!(observed(&config, 1), Observe::default());
+    config.admin.metrics = false;
+    assert!(!observed(&config, 1).metrics, "nobody could read them");
 }
 
 // Below, patterns name every field: a new one does not compile until it is compared.
