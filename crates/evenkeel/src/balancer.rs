@@ -332,6 +332,12 @@ impl LoadBalancer {
         RunningChecks::start(self.clone(), service, checks).await
     }
 
+    /// The clock that events and observations are dated with; it knows the time of day of each.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        self.balancer.clock()
+    }
+
     /// The time now, by the clock that events and observations are dated with.
     #[must_use]
     pub fn now(&self) -> Nanos {

@@ -127,9 +127,10 @@ pub use lease::Lease;
 pub use selection::Selection;
 
 pub use evenkeel_core::{
-    BreakerState, CheckThresholds, Effect, EjectionSettings, Event, EventKind, Exclusion, ExplainedInstance,
-    Explanation, Finding, HealthPart, HealthParts, Instance, InstanceError, InstanceId, InstanceState,
-    LoadReport, Mode, Nanos, NoPick, OperationError, Outcome, Panic, Recovery, Regions, ReportError,
-    ServiceSettings, Share, Slot, SlowStart, StrategyName, StrategySettings, Verdict, Weight,
+    BreakerState, Candidates, CheckThresholds, Effect, EjectionSettings, Event, EventKind, Exclusion,
+    ExplainedInstance, Explanation, Finding, HashKeys, HealthPart, HealthParts, Instance, InstanceError,
+    InstanceId, InstanceState, LoadReport, Member, Mode, Nanos, NoPick, OperationError, OrcaError, Outcome,
+    Panic, Recovery, Regions, ReportError, ReportedLoad, ServiceSettings, SessionKey, SessionTag, Share,
+    Slot, SlowStart, Source, Stats, Status, StrategyName, StrategySettings, Verdict, View, Weight,
 };
-pub use evenkeel_runtime::{ApplyError, CheckKind, CheckSettings, OperateError};
+pub use evenkeel_runtime::{ApplyError, CheckKind, CheckSettings, Clock, OperateError};

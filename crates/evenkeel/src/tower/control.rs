@@ -5,7 +5,7 @@ use std::sync::Arc;
 use evenkeel_core::{
     Effect, Event, Explanation, InstanceId, LoadReport, Nanos, Operation, Score, StrategySettings, View,
 };
-use evenkeel_runtime::OperateError;
+use evenkeel_runtime::{Clock, OperateError};
 use tokio::sync::broadcast;
 
 use super::fleet::Shared;
@@ -124,10 +124,16 @@ impl Control {
         self.shared.view()
     }
 
+    /// The clock that events and observations are dated with; it knows the time of day of each.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        self.shared.clock()
+    }
+
     /// The time now, by the clock that events and observations are dated with.
     #[must_use]
     pub fn now(&self) -> Nanos {
-        self.shared.now()
+        self.clock().now()
     }
 
     fn id(&self, id: &str) -> Result<InstanceId, Error> {

@@ -96,7 +96,7 @@ impl Fleet {
     }
 
     pub(super) fn now(&self) -> Nanos {
-        self.shared.clock.now()
+        self.shared.now()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -188,7 +188,11 @@ impl Shared {
         &self.name
     }
 
-    pub(super) fn now(&self) -> Nanos {
+    pub(super) fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    fn now(&self) -> Nanos {
         self.clock.now()
     }
 

@@ -8,4 +8,5 @@ mod dropped;
 mod example;
 mod explain;
 mod support;
+mod surface;
 mod tower;
