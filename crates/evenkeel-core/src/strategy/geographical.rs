@@ -14,7 +14,8 @@
 //! - **offered** follows reported utilization: it falls while that is above `spill_at`, rises while it is a little
 //!   below, and rests between, slowly, as reports are old;
 //! - **spare** follows requests in flight where `capacity_per_weight` says how many are enough: from 1 at `spill_at` of
-//!   the capacity in a line to 0 at all of it. It is live, looked at every [`ring::LOOK`].
+//!   the capacity in a line to 0 at all of it. It is live, looked at every [`ring::LOOK`],
+//!   and at every pick in small rings.
 //!
 //! What nobody keeps is shared by all candidates of all rings. Within a ring the strategy `within` decides. So load spills
 //! over before a ring is full, and a region that is lost hands over to the next, which hands on what is too much for it.

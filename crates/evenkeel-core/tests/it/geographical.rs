@@ -1,6 +1,5 @@
 //! Near first, and what happens when near is full, sick, lost or back.
 
-use std::collections::BinaryHeap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -11,6 +10,8 @@ use evenkeel_core::{
     Candidates, Instance, LoadReport, Loads, Member, Nanos, Outcome, PickContext, PickRequest, Picker, Rng,
     Share, Slot, Strategy, StrategyName, Weight,
 };
+
+mod full;
 
 /// Instances `(region, zone, priority)` of weight 1, and a clock.
 struct World {
@@ -257,69 +258,6 @@ fn shares_count_as_capacity_that_is_not_there_yet() {
     world.rebuild();
     let parts = world.parts(&one(0..4));
     assert!(close(&parts, &[0.7]), "{parts:?}");
-}
-
-/// Requests at random times take 10 ms in the region and 15 ms elsewhere. Greatest and mean number in flight in the
-/// region, and the part of the requests it had.
-fn offered(world: &mut World, in_flight: u32, seconds: u64) -> (u32, f64, f64) {
-    // Ends, earliest first.
-    let mut ends: BinaryHeap<(std::cmp::Reverse<u64>, u32)> = BinaryHeap::new();
-    let mut open = std::collections::HashMap::new();
-    let (mut most, mut sum, mut local, mut picks) = (0, 0u64, 0u32, 0u32);
-    let (start, mut rng) = (world.cx.now, Rng::new(7));
-    let mut due = 0.0;
-    while world.cx.now.since(start) < Nanos::from_secs(seconds) {
-        due += -(1.0 - rng.unit()).ln() * 10e6 / f64::from(in_flight);
-        let now = start.0 + due as u64;
-        while let Some((std::cmp::Reverse(end), id)) = ends.peek().copied() {
-            if end > now {
-                break;
-            }
-            ends.pop();
-            let ended: evenkeel_core::Lease = open.remove(&id).unwrap();
-            let time = Nanos(end).since(ended.started());
-            let _ = ended.finish(&Outcome::from_status(200, time), Nanos(end));
-        }
-        world.cx.now = Nanos(now);
-        let slot = world.picker.pick(&PickRequest::default(), &mut world.cx).unwrap();
-        let near = slot.0 < 4;
-        open.insert(picks, lease(&world.candidates, slot, world.cx.now).unwrap());
-        let takes = if near { 10 } else { 15 };
-        ends.push((std::cmp::Reverse(now + takes * 1_000_000), picks));
-        picks += 1;
-        local += u32::from(near);
-        let here: u32 = (0..4).map(|slot| world.loads.get(slot)).sum();
-        most = most.max(here);
-        sum += u64::from(here);
-    }
-    drop(open);
-    (
-        most,
-        sum as f64 / f64::from(picks),
-        f64::from(local) / f64::from(picks),
-    )
-}
-
-#[test]
-fn load_spills_over_before_a_region_is_full() {
-    // Full with 200 in flight.
-    let limited = || Geographical {
-        capacity_per_weight: Some(50),
-        ..from(&["eu"])
-    };
-    // What fits stays.
-    let mut world = World::new(limited(), &three_regions());
-    let (_, _, local) = offered(&mut world, 120, 3);
-    assert!(local > 0.999, "{local}");
-    // Half as much again as it can do: without spill-over 300 would be in flight.
-    let mut world = World::new(limited(), &three_regions());
-    let (most, mean, local) = offered(&mut world, 300, 3);
-    // One look is a millisecond old, in which 30 requests come.
-    assert!(most <= 210, "{most}");
-    assert!((160.0..200.0).contains(&mean), "{mean}");
-    assert!((0.5..0.67).contains(&local), "{local}");
-    let mut naive = World::new(from(&["eu"]), &three_regions());
-    assert!(offered(&mut naive, 300, 1).0 > 250);
 }
 
 #[test]

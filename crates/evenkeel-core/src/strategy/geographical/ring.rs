@@ -8,8 +8,11 @@ use crate::math::Factor;
 use crate::view::{Candidates, Slot};
 use crate::{LoadBlock, Loads, Nanos, NoPick, PickContext, PickRequest, Picker, Share, Stats, Strategy};
 
-/// How often requests in flight are summed up.
+/// How often requests in flight are summed up…
 pub(super) const LOOK: Nanos = Nanos::from_millis(1);
+/// …except in rings of at most so many candidates, where that is done at every pick: they have room for few, and more
+/// come by chance between two looks than a large ring would notice.
+const FEW: usize = 8;
 /// A ring needs `1 / OVERPROVISION` of its health to serve its traffic: Envoy's factor for priorities and localities.
 const OVERPROVISION: f32 = 1.4;
 /// Utilization between `spill_at − CALM` and `spill_at` changes nothing.
@@ -78,6 +81,8 @@ pub(super) struct Ring {
     loads: Loads,
     /// The candidates' slots, a word per block of counters.
     masks: Box<[u64]>,
+    /// The same once more where they are [`FEW`], else nothing.
+    few: Box<[Slot]>,
     available: Part,
     offered: Part,
     spare: Part,
@@ -127,6 +132,10 @@ impl Ring {
             whole: whole.max(1) as f32,
             loads: candidates.loads().clone(),
             masks: masks.into(),
+            few: match candidates.len() {
+                ..=FEW => candidates.slots()[..].into(),
+                _ => Box::default(),
+            },
             available: Part::new(before.map_or(0.0, |before| before.available.get())),
             offered: Part::new(before.map_or(1.0, |before| before.offered.get())),
             spare: Part::new(1.0),
@@ -185,6 +194,11 @@ impl Ring {
     }
 
     fn spare(&self, limit: &Limit, now: Nanos) -> f32 {
+        let capacity = limit.per_weight * f64::from(self.weight);
+        if !self.few.is_empty() {
+            let in_flight: u32 = self.few.iter().map(|slot| self.loads.get(slot.0)).sum();
+            return limit.spare(f64::from(in_flight) / capacity);
+        }
         let last = self.looked.load(Relaxed);
         // A clock that steps back is a long time, too. Relaxed: only who wins matters.
         if now.0.abs_diff(last) >= LOOK.0
@@ -193,7 +207,6 @@ impl Ring {
                 .compare_exchange(last, now.0, Relaxed, Relaxed)
                 .is_ok()
         {
-            let capacity = limit.per_weight * f64::from(self.weight);
             let used = self.loads.sum(&self.masks) as f64 / capacity;
             self.spare.set(limit.spare(used));
         }
