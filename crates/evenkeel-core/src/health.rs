@@ -15,7 +15,7 @@ pub(crate) mod burst;
 pub(crate) mod checks;
 pub(crate) mod ejection;
 pub(crate) mod latency;
-mod ramp;
+pub(crate) mod ramp;
 mod requests;
 mod score;
 mod settings;

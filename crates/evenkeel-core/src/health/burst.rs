@@ -59,7 +59,7 @@ const fn level(rate: f32, up: f32, down: f32, high: f32, run: u32) -> Level {
 }
 
 /// By rising p0.
-pub(crate) const LEVELS: [Level; 7] = [
+pub(crate) const LEVELS: [Level; 9] = [
     level(0.01, std::f32::consts::LN_10, 0.095_310, 0.1, 3),
     level(0.02, 2.215_574, 0.182_322, 0.183_333, 4),
     level(0.04, 2.061_423, 0.336_472, 0.314_286, 5),
@@ -67,7 +67,16 @@ pub(crate) const LEVELS: [Level; 7] = [
     level(0.16, 1.442_384, 0.955_511, 0.676_923, 8),
     level(0.32, 0.962_811, 1.435_085, 0.838_095, 13),
     level(0.64, 0.396_415, 2.001_48, 0.951_351, 31),
+    level(0.8, 0.200_671, 2.197_225, 0.977_778, 62),
+    level(0.9, 0.095_310, 2.302_585, 0.99, 132),
 ];
+
+impl Level {
+    /// Whether most of the fleet fails so much that nothing tells one instance from another.
+    pub(crate) fn is_highest(self) -> bool {
+        self.rate >= LEVELS[LEVELS.len() - 1].rate
+    }
+}
 
 /// The steps for a fleet that commonly fails at `rate`: the lowest level that is no lower, else the highest.
 pub(crate) fn level_for(rate: f32) -> Level {
@@ -200,10 +209,10 @@ mod tests {
 
     #[test]
     fn the_level_follows_the_fleet() {
-        for (median, rate) in [(0.0, 0.01), (0.01, 0.01), (0.011, 0.02), (0.3, 0.32), (1.0, 0.64)] {
+        for (median, rate) in [(0.0, 0.01), (0.01, 0.01), (0.011, 0.02), (0.3, 0.32), (1.0, 0.9)] {
             assert_eq!(level_for(median).rate, rate, "{median}");
         }
-        assert_eq!(level_for(f32::NAN).rate, 0.64);
+        assert_eq!(level_for(f32::NAN).rate, 0.9);
     }
 
     #[test]

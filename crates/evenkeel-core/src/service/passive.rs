@@ -19,13 +19,16 @@
 //! 3. hardly anybody else fails too: not when four of five others (half of them, for what was not found by a run) had
 //!    two failures close together of late, nor within
 //!    two seconds after the whole fleet began to fail more than before; nor for a run that is shorter than chance
-//!    gives once in a million at the rate that the fleet commonly fails. What all have in common is no reason to prefer one. Bad
-//!    luck is out of the question as under 2.
+//!    gives once in a million at the rate that the fleet commonly fails, or once in 10^5 at that of the best other
+//!    one; nor for a share of failures that is no greater than that of the best other one, with confidence. While
+//!    most others had a failure of late, a run has to be twice as long: who is asked first fails first. What all have
+//!    in common is no reason to prefer one. Bad luck is out of the question as under 2.
 //!
 //! 4. the rest has **room** for its work, when it does most of it ([`super::headroom`]).
 //!
 //! What speaks against an instance comes from several detectors ([`super::detect`]); none of them is above these
-//! rules, nor is a score that falls below its threshold by requests alone. Who leaves by its score counts as out.
+//! rules, nor is a score that falls below its threshold by requests alone: that one has to fail more than what the
+//! fleet commonly fails, too. Who leaves by its score counts as out. A dry run tells of what these rules would let go.
 //!
 //! Instances that are down do not count on either side: for those, checks have spoken. Except in
 //! **fallback**: then checks call so many down that they are not believed, all instances take traffic, and
@@ -41,6 +44,8 @@ use super::scores::Scores;
 use super::slots::Slots;
 use super::stages::minimum;
 use crate::health::Mark;
+use crate::health::burst::Level;
+use crate::health::ramp::wilson;
 use crate::service::journal::Journal;
 use crate::{EjectionSettings, EventKind, HealthPart, Mode, Nanos, Regions, Rng, ServiceSettings, Slot};
 
@@ -56,6 +61,16 @@ const HOPELESS: u32 = 10;
 const SPARED: usize = 5;
 /// …and for all other findings, which are weaker: where more than half fail, nobody knows what is right.
 const SPARED_BY_CHANCE: usize = 2;
+
+/// A run that the best other one would have once in 10^5 requests is chance: ln 10^-5.
+const CHANCE: f64 = -11.5;
+/// So many requests a smoothed share of successes is as good as.
+const LATELY: f64 = 31.0;
+
+/// The part of its last requests that failed.
+fn lately(entry: &Entry) -> f32 {
+    1.0 - entry.member.stats().success_share()
+}
 
 /// How much the service can do without.
 #[derive(Debug)]
@@ -82,8 +97,14 @@ struct Room<'s> {
     rising: bool,
     /// Shorter runs of failures are chance at the rate that the fleet commonly fails.
     run: u32,
-    /// …and of those, such as had two failures close together of late.
+    /// …and of those, such as had two failures close together of late…
     suspicious: usize,
+    /// …or one.
+    doubtful: usize,
+    /// The two least shares of failures among their last requests.
+    least: [f32; 2],
+    /// What the fleet commonly fails.
+    level: Level,
     /// The one in question does most of its work, and the others have no room for it.
     cramped: Option<Cramped>,
 }
@@ -105,6 +126,9 @@ impl<'s> Room<'s> {
             rising: scores.is_rising(now),
             run: scores.ordinary_run(),
             suspicious: 0,
+            doubtful: 0,
+            least: [f32::INFINITY; 2],
+            level: scores.level(),
             cramped: None,
         };
         for (_, entry) in slots.iter() {
@@ -118,7 +142,10 @@ impl<'s> Room<'s> {
             }
             if !entry.is_idle(&settings.ejection, now) {
                 room.asked += 1;
-                room.suspicious += usize::from(entry.member.stats().suspicion().is_sign());
+                let suspicion = entry.member.stats().suspicion();
+                room.suspicious += usize::from(suspicion.is_sign());
+                room.doubtful += usize::from(suspicion.get() > 0.0);
+                room.compare(entry);
             }
             if entry.works(&settings.ejection, now) {
                 room.working += 1;
@@ -131,6 +158,16 @@ impl<'s> Room<'s> {
         room
     }
 
+    /// Takes in what part of the last requests of `entry` failed.
+    fn compare(&mut self, entry: &Entry) {
+        let share = lately(entry);
+        if share < self.least[0] {
+            self.least = [share, self.least[0]];
+        } else if share < self.least[1] {
+            self.least[1] = share;
+        }
+    }
+
     /// Whether its requests count: it may get new ones.
     fn judges(&self, entry: &Entry) -> bool {
         let region = entry.member.instance().region.as_deref();
@@ -139,14 +176,18 @@ impl<'s> Room<'s> {
             && (self.fallback || entry.checks.down().is_none())
     }
 
-    /// Whether `entry` may not go for what was found, and why.
+    /// Whether `entry` may not go for what was found, or for its score, and why.
     fn refuses(
         &self,
         entry: &Entry,
-        run: Option<u32>,
+        finding: Option<Finding>,
         settings: &ServiceSettings,
         now: Nanos,
     ) -> Option<Refusal> {
+        let run = match finding {
+            Some(Finding::Run(run)) => Some(run),
+            _ => None,
+        };
         let itself = usize::from(entry.works(&settings.ejection, now));
         let working = self.working - itself.min(self.working);
         if working < self.wanted {
@@ -159,7 +200,14 @@ impl<'s> Room<'s> {
             return None;
         }
         let spared = if run.is_some() { SPARED } else { SPARED_BY_CHANCE };
-        let chance = run.is_some_and(|run| run < self.run);
+        let chance = match finding {
+            Some(Finding::Run(run)) => {
+                let by_chance = f64::from(run) * self.best_other(entry).ln();
+                run < self.run || self.level.is_highest() || by_chance > CHANCE
+            }
+            Some(Finding::Slow) => false,
+            _ => !self.fails_more(entry),
+        };
         if chance || self.is_common(entry, spared, &settings.ejection, now) {
             return Some(Refusal::Common);
         }
@@ -168,6 +216,19 @@ impl<'s> Room<'s> {
         }
         let full = self.out >= self.present.div_ceil(2);
         (full && self.last_priority <= entry.member.instance().priority).then_some(Refusal::HalfAreOut)
+    }
+
+    /// Whether a run of failures may be the first of many: most others had a failure of late, too, and nobody knows
+    /// what comes of it before they were asked as often. It is known when the run is twice as long.
+    fn waits(&self, entry: &Entry, finding: Finding, settings: &EjectionSettings, now: Nanos) -> bool {
+        let Finding::Run(run) = finding else {
+            return false;
+        };
+        let (asked, failing) = match entry.is_idle(settings, now) {
+            true => (self.asked, self.doubtful),
+            false => (self.asked.saturating_sub(1), self.doubtful.saturating_sub(1)),
+        };
+        run < 2 * entry.ejection.limit(settings) && 2 * failing > asked
     }
 
     /// Whether all but one in `spared` of the others show signs of failing, too.
@@ -183,6 +244,28 @@ impl<'s> Room<'s> {
         asked > 0 && (self.rising || asked.saturating_sub(failing) <= (asked - 1) / spared)
     }
 
+    /// What part of the requests of the best other one fails at most, with 97.5 % confidence; 0 when no other is asked.
+    fn best_other(&self, entry: &Entry) -> f64 {
+        let [best, second] = self.least;
+        let share = f64::from(if lately(entry) <= best { second } else { best });
+        if share.is_infinite() {
+            return 0.0;
+        }
+        share + 2.0 * (share * (1.0 - share) / LATELY).sqrt()
+    }
+
+    /// Whether more of its requests of ten seconds failed than of those of the best other one, with 97.5 % confidence.
+    fn fails_more(&self, entry: &Entry) -> bool {
+        let (bad, all) = entry.vitals.window.failures_of();
+        !self.level.is_highest() && wilson(bad, all) > self.best_other(entry)
+    }
+
+    /// The same, and more than what the fleet commonly fails is an excuse for.
+    fn exceeds(&self, entry: &Entry) -> bool {
+        let (bad, all) = entry.vitals.window.failures_of();
+        wilson(bad, all) > f64::from(self.level.high) && self.fails_more(entry)
+    }
+
     /// `entry` goes.
     fn lose(&mut self, entry: &Entry, settings: &ServiceSettings, now: Nanos) {
         if entry.is_below_threshold() || !self.judges(entry) {
@@ -194,8 +277,10 @@ impl<'s> Room<'s> {
         }
         if !entry.is_idle(&settings.ejection, now) {
             self.asked = self.asked.saturating_sub(1);
-            let sign = usize::from(entry.member.stats().suspicion().is_sign());
-            self.suspicious = self.suspicious.saturating_sub(sign);
+            let suspicion = entry.member.stats().suspicion();
+            let (sign, doubt) = (suspicion.is_sign(), suspicion.get() > 0.0);
+            self.suspicious = self.suspicious.saturating_sub(usize::from(sign));
+            self.doubtful = self.doubtful.saturating_sub(usize::from(doubt));
         }
         self.out += 1;
     }
@@ -245,7 +330,7 @@ pub(super) fn look(
                 continue;
             };
             let cramped = scores.headroom.refuses(entry, finding, now);
-            if cramped == Some(Cramped::Pause) {
+            if room.waits(entry, finding, &settings.ejection, now) || cramped == Some(Cramped::Pause) {
                 // What was found stays found, and is looked at again.
                 continue;
             }
@@ -285,7 +370,7 @@ fn accused(
         }
         let said = std::mem::replace(&mut entry.dry, dry);
         if judged && dry & !said != 0 {
-            tell_dry(entry, dry & !said, settings, scores, journal, now);
+            entry.dry = said & dry | tell_dry(entry, dry & !said, room, settings, journal, now);
         }
         let stats = entry.member.stats();
         let limit = entry.ejection.limit(&settings.ejection);
@@ -307,19 +392,28 @@ fn accused(
     accused
 }
 
-/// Says what detectors in dry run found that they had not found before.
+/// Says what detectors in dry run found that they had not found before, where the rules would let it go. Returns the
+/// bits of what was said; the rest is looked at again.
 fn tell_dry(
     entry: &Entry,
     news: u8,
+    room: &Room<'_>,
     settings: &ServiceSettings,
-    scores: &Scores,
     journal: &mut Journal,
     now: Nanos,
-) {
-    for finding in findings(entry, &settings.ejection, scores.level(), now) {
-        if finding.bit() & news == 0 {
+) -> u8 {
+    let mut said = 0;
+    for finding in findings(entry, &settings.ejection, room.level, now) {
+        if finding.bit() & news == 0 || room.waits(entry, finding, &settings.ejection, now) {
             continue;
         }
+        if room.refuses(entry, Some(finding), settings, now).is_some() {
+            if finding == Finding::Burst {
+                entry.member.stats().suspicion().halve();
+            }
+            continue;
+        }
+        said |= finding.bit();
         let reason = format!("{}; not ejected: a dry run", finding.tell(entry));
         let id = &entry.member.instance().id;
         journal.instance(now, id, EventKind::WouldEject, reason.into());
@@ -328,6 +422,7 @@ fn tell_dry(
             entry.member.stats().suspicion().halve();
         }
     }
+    said
 }
 
 /// Ejects `entry` for `finding`, unless a rule is against it. True when it did.
@@ -340,14 +435,10 @@ fn judge(
     rng: &mut Rng,
     now: Nanos,
 ) -> bool {
-    let run = match finding {
-        Finding::Run(run) => Some(run),
-        _ => None,
-    };
     let told = finding.tell(entry);
-    if let Some(why) = room.refuses(entry, run, settings, now) {
+    if let Some(why) = room.refuses(entry, Some(finding), settings, now) {
         let news = !(entry.withheld || entry.spared);
-        if run.is_some() {
+        if matches!(finding, Finding::Run(_)) {
             // The next length at which the answer may be another one.
             let limit = entry.ejection.limit(&settings.ejection);
             entry.member.stats().set_alarm_at(limit.saturating_mul(HOPELESS));
@@ -401,7 +492,9 @@ fn weigh(
             return false;
         }
         if part == HealthPart::Requests
-            && (settings.ejection.is_off() || room.refuses(entry, None, settings, now).is_some())
+            && (settings.ejection.is_off()
+                || !room.exceeds(entry)
+                || room.refuses(entry, None, settings, now).is_some())
         {
             return false;
         }

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod common;
 mod detectors;
 mod fallback;
 mod faults;
@@ -10,3 +11,4 @@ mod model;
 mod operations;
 mod regions;
 mod switching;
+mod traffic;
