@@ -206,7 +206,7 @@ pub(super) fn lost(basis: Basis, one: &Seen, chosen: &Seen, tried: bool) -> Stri
         Basis::Chance => (format!("the draw fell on {id}"), &[][..]),
         Basis::Key => (format!("the key belongs to {id}"), &[][..]),
         Basis::Compares(aspects) => (
-            format!("in nothing that the strategy looks at is it behind {id}: the draw fell on that"),
+            format!("nothing that the strategy looks at speaks against it: the draw fell on {id}"),
             aspects,
         ),
     };
