@@ -5,20 +5,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::support::backend::Backend;
 use crate::support::load::Load;
 use crate::support::process::Server;
-use crate::support::until;
+use crate::support::{one_service, until};
 
 const CHECK: &str = "health_check: { http: { path: /healthz }, interval: 200ms, timeout: 200ms, unhealthy_threshold: 2, healthy_threshold: 2 }";
 
 fn config(instances: &str) -> String {
-    format!(
-        "admin: {{ listen: 127.0.0.1:0 }}
-listeners: [{{ name: web, bind: 127.0.0.1:0 }}]
-services:
-  - name: web
-    {CHECK}
-    instances:
-{instances}"
-    )
+    one_service(&format!("    {CHECK}\n"), [instances.to_owned()])
 }
 
 #[tokio::test]

@@ -11,19 +11,11 @@ use crate::support::backend::Backend;
 use crate::support::client::{Client, get};
 use crate::support::load::{Load, until_refused};
 use crate::support::process::Server;
-use crate::support::{raw, until};
+use crate::support::{one_service, raw, until};
 
 async fn start(backend: &Backend, drain_timeout: &str) -> (Server, SocketAddr) {
-    let config = format!(
-        "admin: {{ listen: 127.0.0.1:0 }}
-drain_timeout: {drain_timeout}
-listeners: [{{ name: web, bind: 127.0.0.1:0 }}]
-services:
-  - name: web
-    instances:
-{}",
-        backend.instance("one")
-    );
+    let config = one_service("", [backend.instance("one")]);
+    let config = format!("drain_timeout: {drain_timeout}\n{config}");
     let server = Server::start(&config).await;
     let address = server.address("web").await;
     (server, address)

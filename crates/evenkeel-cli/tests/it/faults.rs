@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use crate::support::backend::Backend;
 use crate::support::load::Load;
 use crate::support::process::Server;
-use crate::support::{Folder, raw, until};
+use crate::support::{Folder, one_service, raw, until};
 
 /// Where the backend of this process listens, when it is one.
 const LISTEN: &str = "EVENKEEL_TEST_BACKEND";
@@ -70,18 +70,10 @@ fn free() -> SocketAddr {
 }
 
 fn config(settings: &str, addresses: &[SocketAddr]) -> String {
-    let instances: String = addresses
-        .iter()
-        .enumerate()
-        .map(|(i, address)| format!("      - {{ id: web-{i}, address: {address} }}\n"))
-        .collect();
-    format!(
-        "admin: {{ listen: 127.0.0.1:0 }}
-listeners: [{{ name: web, bind: 127.0.0.1:0 }}]
-services:
-  - name: web
-{settings}    instances:
-{instances}"
+    let instances = addresses.iter().enumerate();
+    one_service(
+        settings,
+        instances.map(|(i, address)| format!("      - {{ id: web-{i}, address: {address} }}\n")),
     )
 }
 
@@ -240,16 +232,7 @@ async fn clients_beyond_the_limit_of_open_files_leave_some_for_the_others() {
     let folder = Folder::new();
     let file = folder.write(
         "many.yaml",
-        &format!(
-            "admin: {{ listen: 127.0.0.1:0 }}
-limits: {{ connections: 1000 }}
-listeners: [{{ name: web, bind: 127.0.0.1:0 }}]
-services:
-  - name: web
-    instances:
-{}",
-            backend.instance("one")
-        ),
+        &("limits: { connections: 1000 }\n".to_owned() + &one_service("", [backend.instance("one")])),
     );
     let server = Server::with_open_files(64, &["--config", file.to_str().unwrap()]).await;
     let line = server.line(FEWER_CLIENTS).await;

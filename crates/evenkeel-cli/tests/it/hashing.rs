@@ -1,28 +1,18 @@
 //! Strategies that hash, over real sockets: a user stays where they are.
 
-use crate::support::Folder;
 use crate::support::backend::Backend;
 use crate::support::client::Client;
 use crate::support::process::Server;
-use crate::support::until;
+use crate::support::{Folder, one_service, until};
 
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 const USERS: usize = 200;
 
 fn config(strategy: &str, backends: &[Backend]) -> String {
-    let instances: String = backends
-        .iter()
-        .zip(NAMES)
-        .map(|(b, name)| b.instance(name))
-        .collect();
-    format!(
-        "admin: {{ listen: 127.0.0.1:0 }}
-listeners: [{{ name: web, bind: 127.0.0.1:0 }}]
-services:
-  - name: web
-    strategy: {strategy}
-    instances:
-{instances}"
+    let instances = backends.iter().zip(NAMES);
+    one_service(
+        &format!("    strategy: {strategy}\n"),
+        instances.map(|(backend, name)| backend.instance(name)),
     )
 }
 

@@ -8,22 +8,14 @@ use tokio::net::TcpStream;
 
 use crate::support::backend::Backend;
 use crate::support::process::Server;
-use crate::support::{raw, until};
+use crate::support::{one_service, raw, until};
 
 const BODY: u64 = 100 << 20;
 /// All the memory the process may ever have had, its code included.
 const PEAK: u64 = 20 << 20;
 
 async fn start(backend: &Backend) -> (Server, SocketAddr) {
-    let config = format!(
-        "admin: {{ listen: 127.0.0.1:0 }}
-listeners: [{{ name: web, bind: 127.0.0.1:0 }}]
-services:
-  - name: web
-    instances:
-{}",
-        backend.instance("one")
-    );
+    let config = one_service("", [backend.instance("one")]);
     let server = Server::start(&config).await;
     let address = server.address("web").await;
     (server, address)

@@ -11,6 +11,7 @@ mod slow;
 use std::process::{Command, Output};
 
 use crate::support::backend::Backend;
+use crate::support::one_service;
 
 /// Whether to run beside these programs.
 fn beside(programs: &[&str]) -> bool {
@@ -45,17 +46,9 @@ async fn run(program: &str, arguments: &[&str]) -> Output {
 }
 
 fn config(backends: &[&Backend]) -> String {
-    let instances: String = backends
-        .iter()
-        .enumerate()
-        .map(|(i, backend)| backend.instance(&format!("web-{i}")))
-        .collect();
-    format!(
-        "admin: {{ listen: 127.0.0.1:0 }}
-listeners: [{{ name: web, bind: 127.0.0.1:0 }}]
-services:
-  - name: web
-    instances:
-{instances}"
+    let instances = backends.iter().enumerate();
+    one_service(
+        "",
+        instances.map(|(i, backend)| backend.instance(&format!("web-{i}"))),
     )
 }

@@ -5,19 +5,11 @@ use std::process::Command;
 use crate::support::backend::Backend;
 use crate::support::client::{Client, get};
 use crate::support::process::{BINARY, Server, evenkeel, text};
-use crate::support::{Folder, until};
+use crate::support::{Folder, one_service, until};
 
 /// One listener and one service with these instances.
 fn config(instances: &str) -> String {
-    format!(
-        "admin: {{ listen: 127.0.0.1:0 }}
-listeners: [{{ name: web, bind: 127.0.0.1:0 }}]
-services:
-  - name: web
-    strategy: round_robin
-    instances:
-{instances}"
-    )
+    one_service("    strategy: round_robin\n", [instances.to_owned()])
 }
 
 #[tokio::test]

@@ -2,28 +2,18 @@
 
 use hyper::Method;
 
-use crate::support::Folder;
 use crate::support::backend::Backend;
 use crate::support::client::Client;
 use crate::support::process::Server;
+use crate::support::{Folder, one_service};
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
 fn config(sticky: &str, backends: &[Backend]) -> String {
-    let instances: String = backends
-        .iter()
-        .zip(NAMES)
-        .map(|(backend, name)| backend.instance(name))
-        .collect();
-    format!(
-        "admin: {{ listen: 127.0.0.1:0 }}
-listeners: [{{ name: web, bind: 127.0.0.1:0 }}]
-services:
-  - name: web
-    strategy: round_robin
-    sticky: {{ {sticky} }}
-    instances:
-{instances}"
+    let instances = backends.iter().zip(NAMES);
+    one_service(
+        &format!("    strategy: round_robin\n    sticky: {{ {sticky} }}\n"),
+        instances.map(|(backend, name)| backend.instance(name)),
     )
 }
 

@@ -63,3 +63,16 @@ impl Drop for Folder {
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
+
+/// A file with the listener `web` and the service `web`, these lines of its settings and these of its instances.
+pub(crate) fn one_service(settings: &str, instances: impl IntoIterator<Item = String>) -> String {
+    let instances: String = instances.into_iter().collect();
+    format!(
+        "admin: {{ listen: 127.0.0.1:0 }}
+listeners: [{{ name: web, bind: 127.0.0.1:0 }}]
+services:
+  - name: web
+{settings}    instances:
+{instances}"
+    )
+}
