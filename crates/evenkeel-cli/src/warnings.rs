@@ -27,6 +27,7 @@ pub(crate) fn say(config: &Config) {
 fn of(service: &Service) -> Vec<Warning> {
     let texts = [
         short_sessions(service),
+        known_hash(service),
         nobody_home(service),
         nobody_allowed(service),
     ];
@@ -39,6 +40,14 @@ fn short_sessions(service: &Service) -> Option<String> {
     let text = "sessions end when this process does, and other processes do not know them; name a file in \
                 `sticky.secret_file` to keep them";
     short.then(|| text.to_owned())
+}
+
+fn known_hash(service: &Service) -> Option<String> {
+    let strategy = &service.strategy;
+    let hashes = strategy.key.is_some() && strategy.compatibility.is_none();
+    let text = "keys are hashed under the name of the service alone, so whoever knows that can choose keys that all go to \
+                one instance; name a file with a secret in `hash_secret_file`, the same in all proxies of the service";
+    (hashes && strategy.hash_secret_file.is_none()).then(|| text.to_owned())
 }
 
 /// Likely a region that is written differently elsewhere: without a neighbour, any is as near as another.

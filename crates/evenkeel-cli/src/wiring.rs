@@ -1,6 +1,7 @@
 //! From the configuration to what the runtime and the data plane are told, and the telling.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use evenkeel_config::{Config, HealthCheck, Listener, Probe, Route, SameSite, Service, Sticky, StrategyFile};
 use evenkeel_core::{Instance, ServiceSettings, SessionKey};
@@ -21,7 +22,11 @@ pub(crate) async fn put_in_force(
     proxy: &mut Proxy,
 ) -> Result<(), Failed> {
     let instances = resolve::instances(config).await?;
-    let secrets = secrets::read(config)?;
+    let now = secrets::Now {
+        here: balancer.clock().now(),
+        file: SystemTime::now(),
+    };
+    let secrets = secrets::read(config, now)?;
     let sockets = proxy.bind(&listeners(config)).map_err(Failed::start)?;
     balancer
         .apply(specs(config, instances, &secrets))
@@ -50,7 +55,7 @@ fn specs(config: &Config, instances: Vec<Vec<Instance>>, secrets: &[Secrets]) ->
                     .session
                     .as_ref()
                     .map(|secret| session_key(service, secret)),
-                ..service.settings(secrets.hash.as_ref().map(Secret::bytes))
+                ..service.settings(secrets.hash)
             },
             instances,
             check: service.health_check.as_ref().map(check),

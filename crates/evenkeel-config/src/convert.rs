@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_core::{
-    CheckThresholds, EjectionSettings, Instance, InstanceError, InstanceId, Nanos, Regions, ServiceSettings,
-    Share, SlowStart, Weight,
+    CheckThresholds, EjectionSettings, HashKeys, Instance, InstanceError, InstanceId, Nanos, Regions,
+    ServiceSettings, Share, SlowStart, Weight,
 };
 
 use crate::config::{InstanceConfig, Service};
@@ -22,14 +22,14 @@ fn regions(names: &[String]) -> BTreeSet<Arc<str>> {
 }
 
 impl Service {
-    /// For the core. `secret` is what the strategy's `hash_secret_file` holds. Who has the secret of
+    /// For the core. `keys` are made of what the strategy's `hash_secret_file` holds. Who has the secret of
     /// [`Self::sticky`] adds its key.
     #[must_use]
-    pub fn settings(&self, secret: Option<&[u8]>) -> ServiceSettings {
+    pub fn settings(&self, keys: Option<HashKeys>) -> ServiceSettings {
         let (service, breaker) = (self, &self.circuit_breaker);
         ServiceSettings {
             name: service.name.as_str().into(),
-            strategy: service.strategy.settings(&service.name, secret),
+            strategy: service.strategy.settings(&service.name, keys),
             checks: service.health_check.as_ref().map(|check| CheckThresholds {
                 unhealthy: check.unhealthy_threshold,
                 healthy: check.healthy_threshold,
@@ -62,6 +62,7 @@ impl Service {
             },
             // Keyed by a secret, which the file only names.
             sessions: None,
+            hash_keys: keys,
         }
     }
 }

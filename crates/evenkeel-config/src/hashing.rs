@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use evenkeel_core::KeyRegions;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::strategy::StrategyFile;
+
+/// How long keys move to another secret: caches that fill in a minute lose a tenth of their hits meanwhile.
+pub(crate) const SECRET_ROTATION: Duration = Duration::from_secs(600);
 
 /// Whether keys stay in regions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -27,6 +31,12 @@ fn home(from: Option<&BTreeMap<String, String>>) -> Option<&str> {
 }
 
 impl StrategyFile {
+    /// How long keys take to move from the former secret to the present one.
+    #[must_use]
+    pub fn secret_rotation(&self) -> Duration {
+        self.hash_secret_rotation.map_or(SECRET_ROTATION, |text| text.0)
+    }
+
     /// What `regions` is when it is not given.
     pub(crate) fn default_regions(&self) -> RegionsText {
         match self.from {
@@ -50,6 +60,11 @@ impl StrategyFile {
         if self.hash_secret_file.as_deref() == Some("") {
             let text = "this names no file\nwrite its path, or remove the key";
             wrong.push(("hash_secret_file", text.to_owned()));
+        }
+        if self.hash_secret_rotation.is_some() && self.hash_secret_file.is_none() {
+            let text =
+                "there is no secret to replace\nname its file in `hash_secret_file`, or remove the key";
+            wrong.push(("hash_secret_rotation", text.to_owned()));
         }
         if self.compatibility.is_some() && has.contains(&"compatibility") {
             for (key, given) in [

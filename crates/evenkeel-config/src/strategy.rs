@@ -15,14 +15,14 @@ use evenkeel_core::strategy::{
     Maglev, OrcaWeighted, Rendezvous, ResourceAware, RingKind, TableSize,
 };
 use evenkeel_core::{
-    HashSecret, HashSettings, HealthFactor, Nanos, REPORT_EXPIRY, StrategyName, StrategySettings,
+    HashKeys, HashSecret, HashSettings, HealthFactor, Nanos, REPORT_EXPIRY, StrategyName, StrategySettings,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer};
 use serde::{Serialize, Serializer};
 
 use crate::decimal::Decimal;
-use crate::hashing::RegionsText;
+use crate::hashing::{RegionsText, SECRET_ROTATION};
 use crate::keys::{Key, LoadFactorText, TableSizeText};
 use crate::levels::{LevelText, place};
 use crate::names::did_you_mean;
@@ -78,8 +78,12 @@ settings! {
     /// `consistent_hash`). These hashes are public, so that clients can aim at an instance.
     compatibility: Compatibility, of consistent_hash maglev;
     /// File with a secret of at least 16 bytes that keys the hash, so that nobody can aim at an instance. The same in
-    /// all proxies of a service. Without it the service's name alone decides. Not with `compatibility`.
+    /// all proxies of a service. Without it the service's name alone decides. To replace a secret, write the new one in
+    /// the first line and the former in the second. Not with `compatibility`.
     hash_secret_file: String, of consistent_hash maglev rendezvous;
+    /// How long keys take to move from the secret of the second line to that of the first, evenly, from when the file
+    /// was written. Default 10m.
+    hash_secret_rotation: DurationText, of consistent_hash maglev rendezvous;
     /// A health score below this counts as this, so that a candidate of score 0 is still tried now and then. Default
     /// 0.1.
     min_health: Decimal<10, 1000>, of health_weighted_round_robin health_aware_least_connections adaptive_health_aware resource_aware;
@@ -163,6 +167,10 @@ impl StrategyFile {
         }
         if has("key") && self.compatibility.is_none() {
             self.regions.get_or_insert(self.default_regions());
+        }
+        if self.hash_secret_file.is_some() && has("hash_secret_file") {
+            self.hash_secret_rotation
+                .get_or_insert(DurationText(SECRET_ROTATION));
         }
         if has("virtual_nodes") && self.compatibility.is_none() {
             self.virtual_nodes.get_or_insert(Whole::clamped(160));
@@ -282,12 +290,17 @@ impl StrategyFile {
         wrong
     }
 
-    /// For the core. `secret` is what `hash_secret_file` holds.
+    /// For the core. `keys` are made of what `hash_secret_file` holds.
     #[must_use]
-    pub fn settings(&self, service: &str, secret: Option<&[u8]>) -> StrategySettings {
+    pub fn settings(&self, service: &str, keys: Option<HashKeys>) -> StrategySettings {
+        let keys = keys.unwrap_or_else(|| HashKeys {
+            secret: HashSecret::new(None, service),
+            rotation: None,
+        });
         let hash = HashSettings {
             key: self.key.clone().unwrap_or_default().into(),
-            secret: HashSecret::new(secret, service),
+            secret: keys.secret,
+            rotation: keys.rotation,
             bounded_load: self.bounded_load.map(|factor| factor.0),
             regions: self.key_regions(),
         };

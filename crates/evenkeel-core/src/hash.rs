@@ -12,6 +12,8 @@ use std::fmt;
 use siphasher::sip::SipHasher13;
 use siphasher::sip128;
 
+use crate::Nanos;
+
 /// What the keyed hash is keyed with. Never shown, not even by `Debug`.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct HashSecret([u64; 2]);
@@ -41,6 +43,64 @@ impl fmt::Debug for HashSecret {
     }
 }
 
+/// A secret that takes over from another, key by key: the keys decide who is next, so all balancers move the
+/// same ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rotation {
+    /// The secret before.
+    pub from: HashSecret,
+    /// When the last key has moved.
+    pub ends: Nanos,
+    /// How long that takes; keys move evenly.
+    pub lasts: Nanos,
+}
+
+impl Rotation {
+    /// The part of the keys that has moved, in 2^-32.
+    pub(crate) fn moved(&self, now: Nanos) -> u64 {
+        let left = self.ends.0.saturating_sub(now.0).min(self.lasts.0);
+        let moved = u128::from(self.lasts.0 - left) << 32;
+        // Nothing that takes no time takes time.
+        moved.checked_div(u128::from(self.lasts.0)).unwrap_or(1 << 32) as u64
+    }
+}
+
+/// Under what a service hashes: its secret, and the one before while keys move from that.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HashKeys {
+    /// The secret.
+    pub secret: HashSecret,
+    /// How it takes over from the one before, if it does.
+    pub rotation: Option<Rotation>,
+}
+
+/// The hash of a request's key, for [`crate::PickRequest::key`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HashedKey {
+    hash: u64,
+    /// Under the secret before; the same when there is none.
+    before: u64,
+}
+
+impl HashedKey {
+    #[inline]
+    pub(crate) fn hash(self) -> u64 {
+        self.hash
+    }
+
+    #[inline]
+    pub(crate) fn before(self) -> u64 {
+        self.before
+    }
+}
+
+impl From<u64> for HashedKey {
+    #[inline]
+    fn from(hash: u64) -> Self {
+        Self { hash, before: hash }
+    }
+}
+
 /// Where a request's key is taken from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum KeySource {
@@ -62,6 +122,8 @@ pub enum KeySource {
 pub enum KeyHash {
     /// SipHash-1-3 under a secret.
     Keyed(HashSecret),
+    /// The same under two, the new one first: while keys move from one to the other.
+    Rotating(HashSecret, HashSecret),
     /// XXH64 with seed 0.
     Xxh64,
     /// CRC-32 (IEEE), in the upper half of the word: rings order hashes by their leading bits.
@@ -72,11 +134,15 @@ impl KeyHash {
     /// The hash of a key. O(length).
     #[inline]
     #[must_use]
-    pub fn hash(&self, key: &[u8]) -> u64 {
+    pub fn hash(&self, key: &[u8]) -> HashedKey {
         match self {
-            Self::Keyed(secret) => secret.hash(key),
-            Self::Xxh64 => xxh64(key, 0),
-            Self::Crc32 => u64::from(crc32fast::hash(key)) << 32,
+            Self::Keyed(secret) => secret.hash(key).into(),
+            Self::Rotating(secret, before) => HashedKey {
+                hash: secret.hash(key),
+                before: before.hash(key),
+            },
+            Self::Xxh64 => xxh64(key, 0).into(),
+            Self::Crc32 => (u64::from(crc32fast::hash(key)) << 32).into(),
         }
     }
 }
@@ -117,10 +183,10 @@ mod tests {
     /// seed 0 from its authors' code.
     #[test]
     fn known_functions_give_their_published_values() {
-        assert_eq!(KeyHash::Xxh64.hash(b""), 0xEF46_DB37_51D8_E999);
-        assert_eq!(KeyHash::Xxh64.hash(b"a"), 0xD24E_C4F1_A98C_6E5B);
-        assert_eq!(KeyHash::Xxh64.hash(b"abc"), 0x44BC_2CF5_AD77_0999);
-        assert_eq!(KeyHash::Crc32.hash(b"123456789"), 0xCBF4_3926 << 32);
+        assert_eq!(KeyHash::Xxh64.hash(b"").hash(), 0xEF46_DB37_51D8_E999);
+        assert_eq!(KeyHash::Xxh64.hash(b"a").hash(), 0xD24E_C4F1_A98C_6E5B);
+        assert_eq!(KeyHash::Xxh64.hash(b"abc").hash(), 0x44BC_2CF5_AD77_0999);
+        assert_eq!(KeyHash::Crc32.hash(b"123456789").hash(), 0xCBF4_3926 << 32);
         assert_eq!(nth(0, 0), 0xE220_A839_7B1D_CDAF);
         assert_eq!(nth(0, 1), 0x6E78_9E6A_A1B9_65F4);
     }
@@ -158,6 +224,31 @@ mod tests {
             ],
             "{hashes:#x?}"
         );
+    }
+
+    #[test]
+    fn keys_move_evenly_and_no_earlier() {
+        let rotation = Rotation {
+            from: HashSecret::default(),
+            ends: Nanos::from_secs(700),
+            lasts: Nanos::from_secs(600),
+        };
+        for (now, moved) in [
+            (0, 0.0),
+            (100, 0.0),
+            (250, 0.25),
+            (400, 0.5),
+            (700, 1.0),
+            (9999, 1.0),
+        ] {
+            let part = rotation.moved(Nanos::from_secs(now)) as f64 / (1u64 << 32) as f64;
+            assert!((part - moved).abs() < 1e-9, "{now}: {part}");
+        }
+        let at_once = Rotation {
+            lasts: Nanos::ZERO,
+            ..rotation
+        };
+        assert_eq!(at_once.moved(Nanos::ZERO), 1 << 32);
     }
 
     #[test]

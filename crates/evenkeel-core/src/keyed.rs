@@ -11,22 +11,25 @@
 //! (most instances are out), the candidates are ranked by the key instead, which takes O(n).
 //!
 //! A picker has two halves: whom a key belongs to, and who takes it instead ([`Local`]). One over all
-//! candidates asks both ([`Plain`]); one by regions asks region by region ([`regions`]).
+//! candidates asks both ([`Plain`]); one by regions asks region by region ([`regions`]). While a secret is
+//! replaced there is a picker for each of the two ([`rotation`]).
 
 use std::sync::Arc;
 
-use crate::hash::{HashSecret, KeyHash, KeySource, RequestKey, mix, nth};
+use crate::hash::{HashSecret, HashedKey, KeyHash, KeySource, RequestKey, Rotation, mix, nth};
 use crate::view::{Candidates, Member, Slot};
-use crate::{LoadBlock, Loads, NoPick, PickContext, PickRequest, Picker, Share};
+use crate::{LoadBlock, Loads, Nanos, NoPick, PickContext, PickRequest, Picker, Share};
 
 mod rank;
 mod regions;
 mod ring;
+mod rotation;
 
 pub(crate) use rank::Ranking;
 pub use regions::KeyRegions;
 use regions::Regional;
 pub(crate) use ring::{Point, Ring};
+use rotation::Rotating;
 
 /// Draws before the candidates are ranked: enough that half a fleet may be out (chance of a miss 2^-16).
 const DRAWS: u64 = 16;
@@ -42,14 +45,24 @@ pub struct HashSettings {
     pub bounded_load: Option<LoadFactor>,
     /// Whether keys stay in regions. Compatible modes have no regions.
     pub regions: KeyRegions,
+    /// How [`Self::secret`] takes over from the one before, if it does.
+    pub rotation: Option<Rotation>,
 }
 
 impl HashSettings {
     pub(crate) fn request_key(&self, compatible: Option<KeyHash>) -> RequestKey {
         RequestKey {
             source: self.key.clone(),
-            hash: compatible.unwrap_or(KeyHash::Keyed(self.secret)),
+            hash: compatible.unwrap_or(match self.rotation {
+                Some(rotation) => KeyHash::Rotating(self.secret, rotation.from),
+                None => KeyHash::Keyed(self.secret),
+            }),
         }
+    }
+
+    /// How often pickers look what has moved.
+    pub(crate) fn refresh_every(&self) -> Option<Nanos> {
+        self.rotation.map(|_| rotation::LOOK)
     }
 }
 
@@ -88,6 +101,9 @@ pub(crate) trait Hashing: std::fmt::Debug + Clone + PartialEq + Send + Sync + 's
     /// What it has in common with the others.
     fn hash(&self) -> &HashSettings;
 
+    /// See [`Self::hash`].
+    fn hash_mut(&mut self) -> &mut HashSettings;
+
     /// Whether it chooses as another proxy does, which knows neither regions nor secrets.
     fn is_compatible(&self) -> bool {
         false
@@ -99,6 +115,19 @@ pub(crate) trait Hashing: std::fmt::Debug + Clone + PartialEq + Send + Sync + 's
 
 /// The picker of a strategy that hashes, after `before` of the same service.
 pub(crate) fn build<S: Hashing>(
+    strategy: &S,
+    before: Option<&dyn Picker>,
+    candidates: &Candidates,
+) -> Box<dyn Picker> {
+    match strategy.hash().rotation {
+        Some(rotation) if !strategy.is_compatible() => {
+            Box::new(Rotating::new(strategy, rotation, before, candidates))
+        }
+        _ => under_one_secret(strategy, before.map(rotation::settled), candidates),
+    }
+}
+
+fn under_one_secret<S: Hashing>(
     strategy: &S,
     before: Option<&dyn Picker>,
     candidates: &Candidates,
@@ -128,7 +157,7 @@ struct Plain<L>(L);
 impl<L: Local> Picker for Plain<L> {
     #[inline]
     fn pick(&self, request: &PickRequest<'_>, cx: &mut PickContext) -> Result<Slot, NoPick> {
-        let hash = request.key.unwrap_or_else(|| cx.rng.next_u64());
+        let hash = request.key.map_or_else(|| cx.rng.next_u64(), HashedKey::hash);
         let own = self.0.own(hash, request.tried);
         own.or_else(|| self.0.other(hash, request.tried))
             .ok_or(NoPick::NoneEligible)

@@ -35,7 +35,7 @@ mod view;
 pub use candidates::{Exclusion, Panic, Regions, SlowStart};
 pub use event::{Event, EventKind};
 pub use explain::{ExplainedInstance, Explanation, Finding, Question};
-pub use hash::{HashSecret, KeyHash, KeySource, RequestKey};
+pub use hash::{HashKeys, HashSecret, HashedKey, KeyHash, KeySource, RequestKey, Rotation};
 pub use health::{
     BreakerState, CheckFailure, CheckOutcome, CheckThresholds, EjectionSettings, HealthPart, HealthParts,
     InstanceState, Mode, Recovery,

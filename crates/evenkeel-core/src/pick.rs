@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::view::{Member, Slot};
-use crate::{Nanos, Rng};
+use crate::{HashedKey, Nanos, Rng};
 
 /// What a strategy may know of the request.
 #[derive(Debug, Clone, Copy, Default)]
@@ -12,7 +12,7 @@ pub struct PickRequest<'a> {
     pub tried: &'a [Slot],
     /// The hash of what the strategy asks of the request ([`crate::View::request_key`]). Requests without
     /// one are spread at random by a strategy that hashes; others ignore it.
-    pub key: Option<u64>,
+    pub key: Option<HashedKey>,
     /// Where the client is, when that is known better than where the balancer is.
     pub region: Option<&'a str>,
 }

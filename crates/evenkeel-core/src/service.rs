@@ -15,8 +15,8 @@ use std::sync::Arc;
 use crate::health::checks::CheckChange;
 use crate::health::{CheckOutcome, CheckThresholds, EjectionSettings, Mark};
 use crate::{
-    Event, EventKind, Input, Instance, InstanceError, InstanceId, Nanos, Panic, Regions, Rng, SessionKey,
-    SlowStart, StrategySettings, View,
+    Event, EventKind, HashKeys, Input, Instance, InstanceError, InstanceId, Nanos, Panic, Regions, Rng,
+    SessionKey, SlowStart, StrategySettings, View,
 };
 
 mod detect;
@@ -70,6 +70,9 @@ pub struct ServiceSettings {
     pub slow_start: SlowStart,
     /// Keys the tags by which clients find back to their instances; `None` when sessions do not stick.
     pub sessions: Option<SessionKey>,
+    /// Under what every strategy hashes that the service is switched to, whatever its settings say; `None` leaves it to
+    /// them.
+    pub hash_keys: Option<HashKeys>,
 }
 
 impl ServiceSettings {
@@ -86,6 +89,7 @@ impl ServiceSettings {
             regions: Regions::default(),
             slow_start: SlowStart::default(),
             sessions: None,
+            hash_keys: None,
         }
     }
 }

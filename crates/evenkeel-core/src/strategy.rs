@@ -8,7 +8,7 @@ use std::any::Any;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::hash::RequestKey;
+use crate::hash::{HashKeys, RequestKey};
 use crate::view::{Candidates, Slot};
 use crate::{Nanos, NoPick, PickContext, PickRequest};
 
@@ -180,6 +180,21 @@ strategies! {
     adaptive_health_aware => adaptive_health_aware::AdaptiveHealthAware, "a few candidates drawn, the one that is healthiest for its load by score, trend, failures and recovery";
     resource_aware => resource_aware::ResourceAware, "a few candidates drawn, the one with the least to do for its processors and memory in use and its health";
     geographical => geographical::Geographical, "the candidates that are near first, others before those are full, in the order of latency";
+}
+
+impl StrategySettings {
+    /// The same, hashed under `keys` where it hashes under a secret.
+    #[must_use]
+    pub fn keyed_by(mut self, keys: HashKeys) -> Self {
+        let hash = match &mut self {
+            Self::consistent_hash(settings) => &mut settings.hash,
+            Self::maglev(settings) => &mut settings.hash,
+            Self::rendezvous(settings) => &mut settings.hash,
+            _ => return self,
+        };
+        (hash.secret, hash.rotation) = (keys.secret, keys.rotation);
+        self
+    }
 }
 
 impl StrategyName {

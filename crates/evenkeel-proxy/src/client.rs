@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use evenkeel_core::{Nanos, SessionTag};
+use evenkeel_core::{HashedKey, Nanos, SessionTag};
 use evenkeel_h1::{BodyFilter, BodyOut, Framing, Method, RequestHead, Status, Version};
 use tokio::net::TcpStream;
 
@@ -54,7 +54,7 @@ pub(crate) struct Request {
     pub(crate) keep_alive: bool,
     pub(crate) upstream: Rc<Upstream>,
     /// The hash of what decides its instance, for a strategy that hashes.
-    pub(crate) key: Option<u64>,
+    pub(crate) key: Option<HashedKey>,
     /// The instance that the client's cookie names.
     pub(crate) session: Option<SessionTag>,
     /// Whether that instance is there, so that the client keeps its cookie.

@@ -1,7 +1,7 @@
 //! What of a request decides its instance, for strategies that hash: found in the head and hashed where it
 //! stands, without a copy.
 
-use evenkeel_core::KeySource;
+use evenkeel_core::{HashedKey, KeySource};
 use evenkeel_h1::{FieldName, RequestHead};
 
 use crate::worker::Upstream;
@@ -14,7 +14,7 @@ pub(crate) fn hash(
     buf: &[u8],
     target: &[u8],
     source: &str,
-) -> Option<u64> {
+) -> Option<HashedKey> {
     let mut reader = upstream.view.borrow_mut();
     let wanted = reader.view().request_key()?;
     let found = find(&wanted.source, head, buf, target).filter(|key| !key.is_empty());

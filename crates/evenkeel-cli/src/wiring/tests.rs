@@ -91,7 +91,11 @@ fn config() -> Config {
 async fn service_specs() -> Vec<ServiceSpec> {
     let config = config();
     let instances = resolve::instances(&config).await.ok().unwrap();
-    specs(&config, instances, &secrets::read(&config).ok().unwrap())
+    let now = secrets::Now {
+        here: Nanos::ZERO,
+        file: SystemTime::UNIX_EPOCH,
+    };
+    specs(&config, instances, &secrets::read(&config, now).ok().unwrap())
 }
 
 /// Any file will do as a secret.
@@ -160,6 +164,7 @@ async fn every_key_of_a_service_reaches_the_balancer() {
                 window: Nanos::from_secs(58),
                 min_share: Share::of(0.5),
             },
+            hash_keys: None,
             sessions: Some(session_key()),
         }
     );

@@ -163,7 +163,12 @@ services:
 #[test]
 fn settings_of_strategies_reach_the_core() {
     use evenkeel_core::strategy::RingKind;
-    use evenkeel_core::{KeyRegions, KeySource, LoadFactor, StrategySettings};
+    use evenkeel_core::{HashKeys, HashSecret, KeyRegions, KeySource, LoadFactor, StrategySettings};
+
+    let keys = HashKeys {
+        secret: HashSecret::new(Some(b"a secret of some length"), "web"),
+        rotation: None,
+    };
 
     let strategy = |text: &str| {
         let text = format!(
@@ -172,9 +177,7 @@ fn settings_of_strategies_reach_the_core() {
         let config = Config::from_str("a", &text).unwrap_or_else(|error| panic!("{error}"));
         let again = Config::from_str("b", &config.to_yaml()).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(config, again, "{}", config.to_yaml());
-        config.services[0]
-            .settings(Some(b"a secret of some length"))
-            .strategy
+        config.services[0].settings(Some(keys)).strategy
     };
     let ring =
         strategy("{ key: { header: X-User }, bounded_load: 1.25, virtual_nodes: 40, name: consistent_hash }");
@@ -182,6 +185,7 @@ fn settings_of_strategies_reach_the_core() {
         panic!("{ring:?}")
     };
     assert_eq!(ring.hash.key, KeySource::Header("X-User".into()));
+    assert_eq!(ring.hash.secret, keys.secret);
     assert_eq!(ring.hash.bounded_load.map(LoadFactor::percent), Some(125));
     assert_eq!(ring.ring, RingKind::Keyed { virtual_nodes: 40 });
     let StrategySettings::consistent_hash(ketama) =

@@ -24,7 +24,7 @@
 
 use std::sync::Arc;
 
-use crate::hash::{HashSecret, mix, nth};
+use crate::hash::{HashSecret, HashedKey, mix, nth};
 use crate::view::{Candidates, Member, Slot};
 use crate::{NoPick, PickContext, PickRequest, Picker, Share};
 
@@ -170,7 +170,7 @@ impl<S: Hashing> Regional<S> {
 
 impl<S: Hashing> Picker for Regional<S> {
     fn pick(&self, request: &PickRequest<'_>, cx: &mut PickContext) -> Result<Slot, NoPick> {
-        let hash = request.key.unwrap_or_else(|| cx.rng.next_u64());
+        let hash = request.key.map_or_else(|| cx.rng.next_u64(), HashedKey::hash);
         let tried = request.tried;
         let order = || self.order(hash, self.nearest(request));
         let other = |region: &Region<S::Local>| {

@@ -157,7 +157,10 @@ impl ServiceState {
         })
     }
 
-    fn set_strategy(&mut self, strategy: StrategySettings) -> Effect {
+    fn set_strategy(&mut self, mut strategy: StrategySettings) -> Effect {
+        if let Some(keys) = self.settings.hash_keys {
+            strategy = strategy.keyed_by(keys);
+        }
         if strategy == self.settings.strategy {
             return Effect::Unchanged;
         }

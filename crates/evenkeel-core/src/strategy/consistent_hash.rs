@@ -17,7 +17,7 @@ use super::{Picker, Strategy};
 use crate::hash::{KeyHash, RequestKey, nth, xxh64};
 use crate::keyed::{self, HashSettings, Hashing, Keyed, Point, Ring};
 use crate::view::{Candidates, Member};
-use crate::{InstanceId, Weight};
+use crate::{InstanceId, Nanos, Weight};
 
 /// Points of a ring, at most: of 12 bytes each, and for more than 4096 instances [`POINTS_EACH`].
 const MAX_POINTS: u64 = 1 << 18;
@@ -67,6 +67,10 @@ impl Strategy for ConsistentHash {
         keyed::build(self, Some(before), candidates)
     }
 
+    fn refresh_every(&self) -> Option<Nanos> {
+        self.hash.refresh_every()
+    }
+
     fn request_key(&self) -> Option<RequestKey> {
         Some(self.hash.request_key(match self.ring {
             RingKind::Keyed { .. } => None,
@@ -81,6 +85,10 @@ impl Hashing for ConsistentHash {
 
     fn hash(&self) -> &HashSettings {
         &self.hash
+    }
+
+    fn hash_mut(&mut self) -> &mut HashSettings {
+        &mut self.hash
     }
 
     fn is_compatible(&self) -> bool {

@@ -11,6 +11,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::{Picker, Strategy};
+use crate::Nanos;
 use crate::hash::{KeyHash, RequestKey, mix, xxh64};
 use crate::keyed::{self, HashSettings, Hashing, Keyed, Table};
 use crate::math::Divisor;
@@ -67,6 +68,10 @@ impl Strategy for Maglev {
         keyed::build(self, Some(before), candidates)
     }
 
+    fn refresh_every(&self) -> Option<Nanos> {
+        self.hash.refresh_every()
+    }
+
     fn request_key(&self) -> Option<RequestKey> {
         Some(self.hash.request_key(self.envoy.then_some(KeyHash::Xxh64)))
     }
@@ -77,6 +82,10 @@ impl Hashing for Maglev {
 
     fn hash(&self) -> &HashSettings {
         &self.hash
+    }
+
+    fn hash_mut(&mut self) -> &mut HashSettings {
+        &mut self.hash
     }
 
     fn is_compatible(&self) -> bool {

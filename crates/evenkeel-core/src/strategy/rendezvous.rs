@@ -5,6 +5,7 @@
 //! change of members moves exactly the keys it must. What that costs grows with the candidates.
 
 use super::{Picker, Strategy};
+use crate::Nanos;
 use crate::hash::RequestKey;
 use crate::keyed::{self, HashSettings, Hashing, KeyRegions, Local, Ranking, Usable};
 use crate::view::{Candidates, Slot};
@@ -25,6 +26,10 @@ impl Strategy for Rendezvous {
         keyed::build(self, Some(before), candidates)
     }
 
+    fn refresh_every(&self) -> Option<Nanos> {
+        self.hash.refresh_every()
+    }
+
     fn request_key(&self) -> Option<RequestKey> {
         Some(self.hash.request_key(None))
     }
@@ -35,6 +40,10 @@ impl Hashing for Rendezvous {
 
     fn hash(&self) -> &HashSettings {
         &self.hash
+    }
+
+    fn hash_mut(&mut self) -> &mut HashSettings {
+        &mut self.hash
     }
 
     fn local(&self, _before: Option<&First>, candidates: &Candidates) -> First {

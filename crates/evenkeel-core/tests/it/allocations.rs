@@ -25,7 +25,7 @@ fn picks_and_leases_allocate_nothing() {
                 for step in 0..1000 {
                     cx.now = Nanos::from_millis(step);
                     let request = PickRequest {
-                        key: (step % 2 == 0).then_some(step << 40),
+                        key: (step % 2 == 0).then_some((step << 40).into()),
                         region: None,
                         tried: &[Slot(0), Slot(3)][..step as usize % 3],
                     };

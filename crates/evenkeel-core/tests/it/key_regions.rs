@@ -97,7 +97,7 @@ fn owners_from(picker: &dyn Picker, region: Option<&str>) -> Vec<Slot> {
     let mut rng = Rng::new(78);
     let pick = |_| {
         let request = PickRequest {
-            key: Some(rng.next_u64()),
+            key: Some(rng.next_u64().into()),
             region,
             ..PickRequest::default()
         };
@@ -287,7 +287,7 @@ fn tried_instances_are_passed_over_in_all_regions_and_nothing_is_allocated() {
             for attempt in 0..9 {
                 let request = PickRequest {
                     tried: &tried,
-                    key: Some(key << 40 | key),
+                    key: Some((key << 40 | key).into()),
                     ..PickRequest::default()
                 };
                 let mut slot = Err(evenkeel_core::NoPick::Empty);
@@ -316,7 +316,7 @@ fn bounded_load_counts_within_a_region() {
         let mut cx = PickContext::new(1);
         for m in 0..500u64 {
             let request = PickRequest {
-                key: Some(42),
+                key: Some(42.into()),
                 ..PickRequest::default()
             };
             let slot = picker.pick(&request, &mut cx).unwrap();

@@ -37,7 +37,7 @@ fn keys() -> impl Iterator<Item = u64> {
 fn owner(picker: &dyn Picker, key: u64, tried: &[Slot]) -> Slot {
     let request = PickRequest {
         tried,
-        key: Some(key),
+        key: Some(key.into()),
         region: None,
     };
     // Another context each time: nothing but the key may decide.

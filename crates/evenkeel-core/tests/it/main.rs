@@ -12,6 +12,7 @@ mod health_aware_least_connections;
 mod health_weighted_round_robin;
 mod hot_cold;
 mod key_regions;
+mod key_rotation;
 mod keyed;
 mod least_connections;
 mod least_response_time;

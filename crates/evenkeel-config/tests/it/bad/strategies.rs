@@ -38,7 +38,7 @@ error: `rendezvous` has no setting `table_size`
   |
 4 |     strategy: { name: rendezvous, table_size: 65537 }
   |                                               ^^^^^
-  = it has key, bounded_load, regions, hash_secret_file, from; `table_size` is of `maglev`
+  = it has key, bounded_load, regions, hash_secret_file, hash_secret_rotation, from; `table_size` is of `maglev`
 
 1 error in bad.yaml
 "#,
@@ -139,6 +139,26 @@ error: keys stay in regions, and `zone` is none
 4 |     strategy: { name: maglev, from: { region: eu, zone: a } }
   |                                     ^
   = write `from: { region: NAME }` alone
+
+1 error in bad.yaml
+"#,
+    },
+    Case {
+        name: "rotation of no secret",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    strategy: { name: maglev, hash_secret_rotation: 1h }
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: there is no secret to replace
+ --> bad.yaml:4:53
+  |
+4 |     strategy: { name: maglev, hash_secret_rotation: 1h }
+  |                                                     ^^
+  = name its file in `hash_secret_file`, or remove the key
 
 1 error in bad.yaml
 "#,
@@ -355,7 +375,7 @@ error: unknown key `bounded_laod`: did you mean `bounded_load`?
   |
 4 |     strategy: { name: consistent_hash, bounded_laod: 1.25 }
   |                                        ^^^^^^^^^^^^
-  = allowed here: blackout_period, bounded_load, capacity_per_weight, compatibility, connections_scale, connections_weight, cpu_weight, error_utilization_penalty, from, hash_secret_file, health_exponent, key, levels, memory_weight, min_health, name, probe, recovery_preference, regions, spill_at, table_size, trend_weight, virtual_nodes, warm_connections, weight_expiration_period, weight_update_period, within
+  = allowed here: blackout_period, bounded_load, capacity_per_weight, compatibility, connections_scale, connections_weight, cpu_weight, error_utilization_penalty, from, hash_secret_file, hash_secret_rotation, health_exponent, key, levels, memory_weight, min_health, name, probe, recovery_preference, regions, spill_at, table_size, trend_weight, virtual_nodes, warm_connections, weight_expiration_period, weight_update_period, within
 
 1 error in bad.yaml
 "#,

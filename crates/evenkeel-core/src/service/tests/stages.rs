@@ -140,7 +140,7 @@ fn a_share_that_changes_rebuilds_no_table_of_hashes() {
         let mut cx = PickContext::new(1);
         let owner = |key: u64| {
             let request = PickRequest {
-                key: Some(key.wrapping_mul(0x9E37_79B9_7F4A_7C15)),
+                key: Some(key.wrapping_mul(0x9E37_79B9_7F4A_7C15).into()),
                 ..PickRequest::default()
             };
             rig.state.view().choose(&request, &mut cx).unwrap()

@@ -204,7 +204,7 @@ impl<'a> World<'a> {
         balancer.cx.now = self.now;
         let asked = PickRequest {
             tried: &r.tried,
-            key: Some(self.arrivals.next_u64()),
+            key: Some(self.arrivals.next_u64().into()),
             region: None,
         };
         let view = balancer.state.view();
