@@ -558,7 +558,7 @@ error: wrong kind of value
   |
 4 |     strategy: { name: geographical, spill_at: 1.5, capacity_per_weight: 0, probe: sometimes }
   |                                                                                   ^^^^^^^^^
-  = write a boolean
+  = write `true` or `false`
 
 3 errors in bad.yaml
 "#,
