@@ -303,10 +303,11 @@ fn assert_slow(upstream: UpstreamSettings) {
     assert_eq!((max_connections, max_idle), (49, 48));
 }
 
-/// What is not wired here: `serve` uses the first six itself, and the last can only be `http`.
-const ELSEWHERE: [&str; 7] = [
+/// What is not wired here: `serve` uses the first seven itself, and the last can only be `http`.
+const ELSEWHERE: [&str; 8] = [
     "workers",
     "admin.listen",
+    "admin.metrics",
     "admin.token_file",
     "state_dir",
     "drain_delay",
