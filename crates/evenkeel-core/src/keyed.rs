@@ -17,6 +17,7 @@
 use std::sync::Arc;
 
 use crate::hash::{HashSecret, HashedKey, KeyHash, KeySource, RequestKey, Rotation, mix, nth};
+use crate::sync::{AtomicU64, Ordering::Relaxed};
 use crate::view::{Candidates, Member, Slot};
 use crate::{LoadBlock, Loads, Nanos, NoPick, PickContext, PickRequest, Picker, Share};
 
@@ -143,8 +144,8 @@ fn under_one_secret<S: Hashing>(
 
 /// The halves of a pick by key, among the candidates that it was made for.
 pub(crate) trait Local: std::fmt::Debug + Send + Sync + 'static {
-    /// Whom `hash` belongs to, unless it may not be used now.
-    fn own(&self, hash: u64, tried: &[Slot]) -> Option<Slot>;
+    /// Whom `hash` belongs to, unless it may not be used `now`.
+    fn own(&self, hash: u64, tried: &[Slot], now: Nanos) -> Option<Slot>;
 
     /// Who takes the key of `hash` instead: somebody `tried` only when all were. `None` without candidates.
     fn other(&self, hash: u64, tried: &[Slot]) -> Option<Slot>;
@@ -158,7 +159,7 @@ impl<L: Local> Picker for Plain<L> {
     #[inline]
     fn pick(&self, request: &PickRequest<'_>, cx: &mut PickContext) -> Result<Slot, NoPick> {
         let hash = request.key.map_or_else(|| cx.rng.next_u64(), HashedKey::hash);
-        let own = self.0.own(hash, request.tried);
+        let own = self.0.own(hash, request.tried, cx.now);
         own.or_else(|| self.0.other(hash, request.tried))
             .ok_or(NoPick::NoneEligible)
     }
@@ -215,9 +216,9 @@ impl<S: Hashing, T: Table> Keyed<S, T> {
 
 impl<S: Hashing, T: Table> Local for Keyed<S, T> {
     #[inline]
-    fn own(&self, hash: u64, tried: &[Slot]) -> Option<Slot> {
+    fn own(&self, hash: u64, tried: &[Slot], now: Nanos) -> Option<Slot> {
         let owner = self.tabled.table.owner(hash)?;
-        (self.usable.has_room(owner, hash) && !tried.contains(&owner)).then_some(owner)
+        (self.usable.has_room(owner, hash, now) && !tried.contains(&owner)).then_some(owner)
     }
 
     #[cold]
@@ -256,6 +257,24 @@ pub(crate) struct Usable {
     slots: Arc<[Slot]>,
     loads: Loads,
     factor: Option<LoadFactor>,
+    /// What [`Self::loads`] came to lately.
+    lately: Lately,
+}
+
+/// How old a sum of requests in flight may be before it is made anew: a request that ends meanwhile makes the
+/// limits too wide for this long.
+const LATELY: Nanos = Nanos::from_millis(1);
+/// A sum is made anew after this part of it has been picked, too.
+const PICKED: u64 = 64;
+
+/// A sum of requests in flight, made now and then. Relaxed throughout, and changed by loads and stores: two workers
+/// who count at once may count as one, which [`LATELY`] makes good.
+#[derive(Debug, Default)]
+struct Lately {
+    sum: AtomicU64,
+    at: AtomicU64,
+    /// Picks until it is made anew.
+    left: AtomicU64,
 }
 
 impl Usable {
@@ -285,6 +304,7 @@ impl Usable {
             slots: Arc::clone(candidates.slots()),
             loads: candidates.loads().clone(),
             factor: settings.bounded_load,
+            lately: Lately::default(),
         }
     }
 
@@ -310,12 +330,17 @@ impl Usable {
             })
     }
 
-    /// Whether `slot` is a candidate for the key of `hash` and not full. O(n) with bounded load, for an instance that is not idle.
+    /// Whether `slot` is a candidate for the key of `hash` and not full. With bounded load and an instance that is not
+    /// idle, O(n) for one pick in [`PICKED`] of `m`, and for an instance that may be full.
     #[inline]
-    pub(crate) fn has_room(&self, slot: Slot, hash: u64) -> bool {
+    pub(crate) fn has_room(&self, slot: Slot, hash: u64, now: Nanos) -> bool {
         self.admits(slot, hash)
             // An idle instance is never full, whatever the average is.
-            && (self.factor.is_none() || self.loads.get(slot.0) == 0 || !self.limit().is_full(slot))
+            && (self.factor.is_none()
+                || self.loads.get(slot.0) == 0
+                || !self.limit_lately(now).is_full(slot)
+                // Requests that began meanwhile widen the limits.
+                || !self.limit().is_full(slot))
     }
 
     /// The limit at this moment. O(n) with bounded load.
@@ -324,6 +349,32 @@ impl Usable {
             of: self,
             with_this: 1 + self.factor.map_or(0, |_| self.loads.sum(&self.masks)),
         }
+    }
+
+    /// The limit a moment ago: [`LATELY`] at most, and so many picks ago as are `1/`[`PICKED`] of `m`.
+    #[inline]
+    fn limit_lately(&self, now: Nanos) -> Limit<'_> {
+        let left = self.lately.left.load(Relaxed);
+        let fresh = now.0.abs_diff(self.lately.at.load(Relaxed)) < LATELY.0;
+        let sum = if left > 0 && fresh {
+            self.lately.left.store(left - 1, Relaxed);
+            self.lately.sum.load(Relaxed)
+        } else {
+            self.sum_anew(now)
+        };
+        Limit {
+            of: self,
+            with_this: 1 + sum,
+        }
+    }
+
+    #[cold]
+    fn sum_anew(&self, now: Nanos) -> u64 {
+        let sum = self.loads.sum(&self.masks);
+        self.lately.sum.store(sum, Relaxed);
+        self.lately.at.store(now.0, Relaxed);
+        self.lately.left.store(sum / PICKED, Relaxed);
+        sum
     }
 }
 

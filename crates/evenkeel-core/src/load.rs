@@ -96,7 +96,8 @@ impl Loads {
         let mut sum = 0;
         for (block, mask) in self.blocks.iter().zip(masks) {
             let mut mask = *mask;
-            for word in block.0.iter() {
+            let words = (u64::BITS - mask.leading_zeros()).div_ceil(2) as usize;
+            for word in &block.0[..words] {
                 // Relaxed: as for [`Self::get`].
                 let word = word.load(Ordering::Relaxed);
                 sum += (word & 0xFFFF_FFFF) * (mask & 1) + (word >> 32) * (mask >> 1 & 1);

@@ -80,6 +80,24 @@ impl Ranking {
         }))
     }
 
+    /// The first in the order of `hash`. O(n).
+    #[inline]
+    pub(crate) fn owner(&self, hash: u64) -> Option<Slot> {
+        if !self.even {
+            return self.first(hash, |_| true);
+        }
+        let hash = mix(hash);
+        let (mut most, mut best) = (0, self.entries.first()?.slot);
+        for entry in &self.entries {
+            let draw = entry.draw(hash);
+            // Two selections instead of a branch, which would be guessed wrong once for each new maximum.
+            let beaten = draw >= most;
+            most = if beaten { draw } else { most };
+            best = if beaten { entry.slot } else { best };
+        }
+        Some(best)
+    }
+
     /// The first in the order of `hash` that is `free`. O(n).
     #[inline]
     pub(crate) fn first(&self, hash: u64, free: impl Fn(Slot) -> bool) -> Option<Slot> {

@@ -178,7 +178,7 @@ impl<S: Hashing> Picker for Regional<S> {
             other.filter(|slot| !tried.contains(slot))
         };
         let kept = order().find_map(|region| {
-            let own = region.picker.own(hash, tried);
+            let own = region.picker.own(hash, tried, cx.now);
             own.or_else(|| region.keeps(hash).then(|| other(region)).flatten())
         });
         // Nobody keeps it: there is no better place than the first.

@@ -67,9 +67,9 @@ pub(crate) struct First {
 
 impl Local for First {
     #[inline]
-    fn own(&self, hash: u64, tried: &[Slot]) -> Option<Slot> {
-        let first = self.ranking.first(hash, |_| true)?;
-        (self.usable.has_room(first, hash) && !tried.contains(&first)).then_some(first)
+    fn own(&self, hash: u64, tried: &[Slot], now: Nanos) -> Option<Slot> {
+        let first = self.ranking.owner(hash)?;
+        (self.usable.has_room(first, hash, now) && !tried.contains(&first)).then_some(first)
     }
 
     #[cold]

@@ -152,7 +152,7 @@ fn an_instance_that_is_out_moves_its_own_keys_within_its_region() {
         let whole = strategy.build(&fleet.all(), 1);
         // Two of eight in one region: seven tenths of its share of the keys are within 1.4 times what is left.
         let flap = strategy.rebuild(&*whole, &fleet.without(|slot| [1, 7].contains(&slot.0)), 2);
-        let mut heirs = vec![0; 24];
+        let mut heirs = [0; 24];
         for (before, after) in owners(&*whole).iter().zip(&owners(&*flap)) {
             if [1, 7].contains(&before.0) {
                 assert_eq!(fleet.region(*after), fleet.region(*before), "{name}");
@@ -177,7 +177,7 @@ fn a_region_that_lost_half_keeps_what_it_can_bear() {
         let fleet = Fleet::new(&[1, 1, 1], 8);
         let strategy = by_region(name, KeyRegions::Spread);
         let whole = strategy.strategy().build(&fleet.all(), 1);
-        let out = |slot: Slot| slot.0 < 12 && slot.0 % 3 == 0;
+        let out = |slot: Slot| slot.0 < 12 && slot.0.is_multiple_of(3);
         let half = strategy.strategy().rebuild(&*whole, &fleet.without(out), 2);
         let (mut stay, mut leave) = (0u32, 0u32);
         for (before, after) in owners(&*whole).iter().zip(&owners(&*half)) {

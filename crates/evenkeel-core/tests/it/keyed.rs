@@ -3,7 +3,7 @@
 use evenkeel_core::strategy::ConsistentHash;
 use evenkeel_core::testing::{Place, add_load, candidates, candidates_at};
 use evenkeel_core::{
-    Candidates, HashSecret, HashSettings, LoadFactor, PickContext, PickRequest, Picker, Rng, Slot,
+    Candidates, HashSecret, HashSettings, LoadFactor, Nanos, PickContext, PickRequest, Picker, Rng, Slot,
     StrategyName, StrategySettings,
 };
 
@@ -210,6 +210,47 @@ fn bounded_load_bounds_exactly() {
                 let load = service.loads().get(slot.0);
                 assert!(u64::from(load) <= limit, "{name}: {load} of {limit} at {m}");
             }
+        }
+    }
+}
+
+/// Sums are made now and then; what ended since is known after 64 of `m` picks, or a millisecond.
+#[test]
+fn limits_follow_what_ends() {
+    for name in ROWS {
+        for waits in [true, false] {
+            let service = fleet(&[1; 10], &[]);
+            let picker = bounded(name, 125).strategy().build(&service, 1);
+            let mut cx = PickContext::new(1);
+            let mut pick = |now: Nanos| {
+                cx.now = now;
+                let request = PickRequest {
+                    key: Some(42.into()),
+                    ..PickRequest::default()
+                };
+                picker.pick(&request, &mut cx).unwrap()
+            };
+            let home = pick(Nanos::ZERO);
+            for slot in 0..10 {
+                add_load(&service, Slot(slot), if Slot(slot) == home { 70 } else { 64 });
+            }
+            let now = Nanos::from_secs(1);
+            assert_eq!(pick(now), home, "{name}: ⌈1.25 × 647 / 10⌉ = 81");
+            for slot in (0..10).map(Slot).filter(|slot| *slot != home) {
+                let member = service.member(slot).unwrap();
+                (0..64).for_each(|_| member.load().end());
+            }
+            if waits {
+                assert_ne!(
+                    pick(now + Nanos::from_millis(1)),
+                    home,
+                    "{name}: ⌈1.25 × 71 / 10⌉ = 9"
+                );
+            } else {
+                let late = (0..).take_while(|_| pick(now) == home).count();
+                assert!(late <= 646 / 64, "{name}: {late}");
+            }
+            assert_ne!(pick(now), home, "{name}");
         }
     }
 }
