@@ -113,18 +113,20 @@ impl InstanceRequest {
     /// The instance of this id.
     ///
     /// # Errors
-    /// When the id or the port is not acceptable.
+    /// Names the field that is not acceptable.
     pub fn instance(self, id: &str) -> Result<Instance, InstanceError> {
         let address = self.address.0;
         let weight: u16 = self.weight.map_or(1, Into::into);
-        Ok(Instance {
+        let instance = Instance {
             weight: Weight::new(weight.into())?,
             priority: self.priority.map_or(0, Into::into),
             region: self.region.map(Into::into),
             zone: self.zone.map(Into::into),
             metadata: self.metadata.unwrap_or_default(),
             ..Instance::new(id, address)?
-        })
+        };
+        instance.validate()?;
+        Ok(instance)
     }
 }
 

@@ -8,8 +8,9 @@ use crate::text::DurationText;
 pub(crate) fn name(name: &str, (): &()) -> garde::Result {
     InstanceId::new(name).map(|_| ()).map_err(|_| {
         garde::Error::new(format!(
-            "{name:?} is not a name: write 1 to {} characters without white space and `/`, such as `web` or `api-v2`",
-            InstanceId::MAX_BYTES
+            "{name:?} is not a name: write 1 to {} ASCII letters, digits and any of {}, such as `web` or `api-v2`",
+            InstanceId::MAX_BYTES,
+            InstanceId::SIGNS,
         ))
     })
 }

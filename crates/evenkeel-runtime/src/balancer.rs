@@ -16,6 +16,7 @@ use crate::checks::Lanes;
 use crate::clock::Clock;
 use crate::events::EventLog;
 use crate::service::Service;
+use crate::settings::check_settings;
 use crate::spec::{ApplyError, ServiceSpec};
 use crate::writer::{INBOX, Message, Shared, Writer};
 
@@ -270,8 +271,8 @@ impl Inner {
         self.services.store(Arc::new(services.collect()));
     }
 
-    /// Validates all of it. The core judges instances by building the state, which for services that
-    /// exist already is then thrown away.
+    /// Validates all of it. That ids are unique the core finds by building the state, which for services that exist
+    /// already is then thrown away.
     fn prepare(&self, mut spec: ServiceSpec) -> Result<Prepared, ApplyError> {
         let service = Arc::clone(&spec.settings.name);
         spec.settings.checks = match &spec.check {
@@ -284,6 +285,16 @@ impl Inner {
                 Some(spec.settings.checks.unwrap_or_default())
             }
         };
+        check_settings(&spec.settings).map_err(|source| ApplyError::Settings {
+            service: Arc::clone(&service),
+            source,
+        })?;
+        for instance in &spec.instances {
+            instance.validate().map_err(|source| ApplyError::Instance {
+                service: Arc::clone(&service),
+                source,
+            })?;
+        }
         let (now, seed) = (self.shared.clock.now(), self.seed ^ fnv1a(&service));
         let state = ServiceState::new(spec.settings.clone(), spec.instances.clone(), seed, now)
             .map_err(|source| ApplyError::Instance { service, source })?;

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use evenkeel_core::{
-    Effect, Instance, InstanceId, LoadReport, Nanos, Operation, OperationError, Score, StrategySettings,
-    Weight,
+    Effect, Instance, InstanceError, InstanceId, LoadReport, Nanos, Operation, OperationError, Score,
+    StrategySettings, Weight,
 };
 use tokio::sync::oneshot;
 
 use crate::service::Service;
+use crate::settings::{SettingsError, check_strategy};
 use crate::writer::Message;
 
 /// Why an operation did not happen. Nothing changed then.
@@ -22,6 +23,22 @@ pub enum OperateError {
         service: Arc<str>,
         /// Why.
         source: OperationError,
+    },
+    /// The instance is not acceptable.
+    #[error("service {service}: {source}")]
+    Instance {
+        /// By which service.
+        service: Arc<str>,
+        /// What is wrong with it.
+        source: InstanceError,
+    },
+    /// A setting of the strategy is not acceptable.
+    #[error("service {service}: strategy: {source}")]
+    Strategy {
+        /// Of which service.
+        service: Arc<str>,
+        /// Which, and what is wrong with it.
+        source: SettingsError,
     },
     /// The service was removed, or its balancer was shut down.
     #[error("service {0}: it was removed, or its balancer shut down, and takes no changes any more")]
@@ -47,7 +64,7 @@ impl Service {
     /// What is registered stays when a new configuration is applied, unless that declares the id.
     ///
     /// # Errors
-    /// When the id is registered at another address, or the service is gone.
+    /// When the instance is not acceptable, its id is registered at another address, or the service is gone.
     pub async fn register(&self, instance: Instance) -> Result<Effect, OperateError> {
         self.operate(Operation::Register(instance)).await
     }
@@ -126,7 +143,7 @@ impl Service {
     /// configuration is applied again.
     ///
     /// # Errors
-    /// When the service is gone.
+    /// When a setting is not acceptable, or the service is gone.
     pub async fn set_strategy(&self, strategy: StrategySettings) -> Result<Effect, OperateError> {
         self.operate(Operation::SetStrategy(strategy)).await
     }
@@ -136,6 +153,7 @@ impl Service {
     /// # Errors
     /// When it is refused, or the service is gone.
     pub async fn operate(&self, operation: Operation) -> Result<Effect, OperateError> {
+        self.check(&operation)?;
         let gone = || match self.is_retired() {
             true => OperateError::Gone(Arc::clone(self.name())),
             false => OperateError::RuntimeEnded(Arc::clone(self.name())),
@@ -154,6 +172,24 @@ impl Service {
             }
         })?;
         answer.map_err(|source| self.refused(source))
+    }
+
+    /// What a caller can get wrong by itself; all else depends on the state.
+    fn check(&self, operation: &Operation) -> Result<(), OperateError> {
+        let service = || Arc::clone(self.name());
+        match operation {
+            Operation::Register(instance) => instance.validate().map_err(|source| OperateError::Instance {
+                service: service(),
+                source,
+            }),
+            Operation::SetStrategy(strategy) => {
+                check_strategy(strategy).map_err(|source| OperateError::Strategy {
+                    service: service(),
+                    source,
+                })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn refused(&self, source: OperationError) -> OperateError {

@@ -8,6 +8,8 @@ use evenkeel_core::{Instance, InstanceError, ServiceSettings};
 use hyper::Uri;
 use hyper::header::HeaderValue;
 
+use crate::settings::SettingsError;
+
 /// One service as configured.
 #[derive(Debug, Clone)]
 pub struct ServiceSpec {
@@ -126,6 +128,14 @@ pub enum ApplyError {
         service: Arc<str>,
         /// What is wrong with it.
         source: InstanceError,
+    },
+    /// A setting is not acceptable.
+    #[error("service {service}: {source}")]
+    Settings {
+        /// Of which service.
+        service: Arc<str>,
+        /// Which, and what is wrong with it.
+        source: SettingsError,
     },
     /// The active check is not acceptable.
     #[error("service {service}: health check: {reason}")]

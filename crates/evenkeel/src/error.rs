@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use evenkeel_core::{InstanceError, NoPick};
+use evenkeel_core::{InstanceError, InstanceId, NoPick};
 use evenkeel_runtime::{ApplyError, OperateError};
 
 /// Why there is no lease.
@@ -30,7 +30,7 @@ pub enum Error {
     #[error("there is no service {0:?}; register an instance of it, or `configure` it")]
     UnknownService(Box<str>),
     /// A service cannot have this name.
-    #[error("{0:?} is no name of a service: write 1 to 255 characters without white space and `/`")]
+    #[error("{0:?} is no name of a service: write 1 to 255 ASCII letters, digits and any of {signs}", signs = InstanceId::SIGNS)]
     ServiceName(Box<str>),
     /// What was given for an instance is not acceptable.
     #[error("service {service}: {source}")]

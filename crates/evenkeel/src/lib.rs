@@ -133,4 +133,4 @@ pub use evenkeel_core::{
     Panic, Recovery, Regions, ReportError, ReportedLoad, ServiceSettings, SessionKey, SessionTag, Share,
     Slot, SlowStart, Source, Stats, Status, StrategyName, StrategySettings, Verdict, View, Weight,
 };
-pub use evenkeel_runtime::{ApplyError, CheckKind, CheckSettings, Clock, OperateError};
+pub use evenkeel_runtime::{ApplyError, CheckKind, CheckSettings, Clock, OperateError, SettingsError};

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use evenkeel_core::{HashedKey, Instance, InstanceId, PickContext, PickRequest, ServiceSettings, Slot, View};
+use evenkeel_runtime::{SettingsError, check_settings};
 use tokio::time::{Sleep, sleep};
 use tower::discover::{Change, Discover};
 use tower::ready_cache::ReadyCache;
@@ -40,6 +41,8 @@ where
     pick: PickContext,
     /// Of who polled last; services that are asked in `call` wake it.
     waker: Waker,
+    /// What is wrong with the settings: nothing is done then but to say so.
+    wrong: Option<SettingsError>,
     /// Until the fleet has something to do, while nobody is ready.
     rest: Option<Pin<Box<Sleep>>>,
 }
@@ -73,15 +76,25 @@ where
     D: Discover,
     D::Service: Service<Req>,
 {
-    /// For the protocol that `exchange` understands. Checks are not made: `settings.checks` has no effect.
+    /// For the protocol that `exchange` understands. Checks are not made: `settings.checks` has no effect. A setting
+    /// that is not acceptable is what every `poll_ready` fails with ([`Error::Settings`]).
     #[must_use]
     pub fn new(discover: D, settings: ServiceSettings, exchange: X) -> Self {
-        let checks = None;
+        let settings = ServiceSettings {
+            checks: None,
+            ..settings
+        };
+        let wrong = check_settings(&settings).err();
+        let settings = match wrong {
+            None => settings,
+            Some(_) => ServiceSettings::new(settings.name),
+        };
         Self {
             discover,
             ended: false,
             services: ReadyCache::default(),
-            fleet: Fleet::new(ServiceSettings { checks, ..settings }),
+            fleet: Fleet::new(settings),
+            wrong,
             exchange,
             pick: PickContext::new(context::seed()),
             waker: Waker::noop().clone(),
@@ -138,7 +151,8 @@ where
                 Change::Insert(key, inner) => (key, Some(inner)),
                 Change::Remove(key) => (key, None),
             };
-            match (key.instance(), inner) {
+            let valid = key.instance().and_then(|found| found.validate().map(|()| found));
+            match (valid, inner) {
                 (Ok(instance), Some(inner)) => {
                     came.insert(instance.id.clone(), (instance, inner));
                 }
@@ -308,6 +322,10 @@ where
     type Future = ResponseFuture<<D::Service as Service<Req>>::Future, X, Req>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        if let Some(source) = self.wrong.clone() {
+            let service = self.fleet.name();
+            return Poll::Ready(Err(Error::Settings { service, source }.into()));
+        }
         self.rest = None;
         if !self.waker.will_wake(cx.waker()) {
             self.waker = cx.waker().clone();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use evenkeel_core::{
     Effect, Event, Explanation, InstanceId, LoadReport, Nanos, Operation, Score, StrategySettings, View,
 };
-use evenkeel_runtime::{Clock, OperateError};
+use evenkeel_runtime::{Clock, OperateError, check_strategy};
 use tokio::sync::broadcast;
 
 use super::fleet::Shared;
@@ -90,7 +90,12 @@ impl Control {
     /// # Errors
     /// When the settings of the strategy are not acceptable.
     pub fn set_strategy(&self, strategy: impl Into<StrategySettings>) -> Result<Effect, Error> {
-        self.operate(Operation::SetStrategy(strategy.into()))
+        let strategy = strategy.into();
+        check_strategy(&strategy).map_err(|source| {
+            let service = Arc::clone(self.shared.name());
+            OperateError::Strategy { service, source }
+        })?;
+        self.operate(Operation::SetStrategy(strategy))
     }
 
     /// Everything that happens from now on. A subscriber that is 1024 events behind loses the oldest, and is told.

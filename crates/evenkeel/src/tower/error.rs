@@ -1,6 +1,7 @@
 //! What the adapter itself may fail with; errors of inner services pass through as they are.
 
 use evenkeel_core::NoPick;
+use evenkeel_runtime::SettingsError;
 use tower::BoxError;
 
 /// Why there is no response, for a reason of the balancer. It is what the `BoxError` of
@@ -15,6 +16,14 @@ pub enum Error {
         service: Box<str>,
         /// What the stream said.
         source: BoxError,
+    },
+    /// The adapter was made with a setting that is not acceptable.
+    #[error("service {service}: {source}")]
+    Settings {
+        /// The service balanced over.
+        service: Box<str>,
+        /// Which setting, and what is wrong with it.
+        source: SettingsError,
     },
     /// Discovery has ended, and no instance is left.
     #[error("service {service}: discovery has ended and no instance is left; nothing will ever be ready")]

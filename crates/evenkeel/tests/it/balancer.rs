@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use evenkeel::strategies::ConsistentHash;
+use evenkeel::strategies::{ConsistentHash, RingKind};
 use evenkeel::{
-    Effect, Error, EventKind, GetError, LoadBalancer, LoadReport, NoPick, OperateError, OperationError,
-    Outcome, Selection, ServiceSettings, StrategyName, StrategySettings, Weight,
+    Effect, EjectionSettings, Error, EventKind, GetError, LoadBalancer, LoadReport, Nanos, NoPick,
+    OperateError, OperationError, Outcome, Selection, ServiceSettings, StrategyName, StrategySettings,
+    Weight,
 };
 
 use crate::support::{PATIENCE, fleet, instance, picks};
@@ -427,4 +428,96 @@ fn when_its_runtime_has_ended_the_error_says_so() {
             );
         }
     });
+}
+
+#[tokio::test]
+async fn settings_and_instances_that_cannot_be_are_named_and_change_nothing() {
+    let balancer = fleet(1).await;
+    let with = |ejection| ServiceSettings {
+        ejection,
+        ..ServiceSettings::new("web")
+    };
+    let default = EjectionSettings::default;
+    for (ejection, field) in [
+        (
+            EjectionSettings {
+                error_rate: f32::NAN,
+                ..default()
+            },
+            "error_rate",
+        ),
+        (
+            EjectionSettings {
+                slow_factor: f32::INFINITY,
+                ..default()
+            },
+            "slow_factor",
+        ),
+        (
+            EjectionSettings {
+                threshold: 5.0,
+                ..default()
+            },
+            "threshold",
+        ),
+        (
+            EjectionSettings {
+                recovery_threshold: -1.0,
+                ..default()
+            },
+            "recovery_threshold",
+        ),
+        (
+            EjectionSettings {
+                refresh: Nanos::ZERO,
+                ..default()
+            },
+            "refresh",
+        ),
+    ] {
+        let error = balancer.configure(with(ejection)).await.unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with(&format!("service web: ejection.{field}: ")),
+            "{error}"
+        );
+        let defaults = LoadBalancer::with_defaults(with(ejection));
+        let error = defaults
+            .register_instance("web", instance("a", 9001))
+            .await
+            .unwrap_err();
+        assert!(error.to_string().contains(field), "{error}");
+        assert!(defaults.services().is_empty());
+    }
+    let ring = ConsistentHash {
+        ring: RingKind::Keyed { virtual_nodes: 0 },
+        ..ConsistentHash::default()
+    };
+    let error = balancer
+        .set_strategy("web", StrategySettings::consistent_hash(ring))
+        .await
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("service web: strategy: ring.virtual_nodes: "),
+        "{error}"
+    );
+    assert_eq!(balancer.explain("web").unwrap().strategy, StrategyName::default());
+
+    let mut nowhere = instance("b", 9002);
+    nowhere.address.set_port(0);
+    let mut everywhere = instance("b", 9002);
+    everywhere.address.set_ip([0, 0, 0, 0].into());
+    let mut spoofed = instance("b", 9002);
+    spoofed.zone = Some("a\u{202e}b".into());
+    for (bad, field) in [(nowhere, "port"), (everywhere, "address"), (spoofed, "zone")] {
+        let error = balancer.register_instance("web", bad).await.unwrap_err();
+        assert!(
+            error.to_string().starts_with(&format!("service web: {field}: ")),
+            "{error}"
+        );
+    }
+    assert_eq!(balancer.explain("web").unwrap().instances.len(), 1);
 }

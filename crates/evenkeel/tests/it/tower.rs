@@ -500,6 +500,31 @@ async fn what_the_adapter_counts() {
     assert_eq!((counts.no_picks, counts.absent_keys), (1, 2));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_setting_that_cannot_be_is_named() {
+    let ejection = EjectionSettings {
+        threshold: f32::NAN,
+        ..EjectionSettings::default()
+    };
+    let settings = ServiceSettings {
+        ejection,
+        ..ServiceSettings::new("web")
+    };
+    let found = tokio_stream::iter([Ok::<_, Infallible>(Change::Insert(address(9001), Port(9001)))]);
+    let mut balance = Balance::http(found, settings);
+    for _ in 0..2 {
+        let Poll::Ready(Err(error)) = poll(&mut balance) else {
+            panic!("it cannot work");
+        };
+        assert!(
+            error
+                .to_string()
+                .starts_with("service web: ejection.threshold: NaN "),
+            "{error}"
+        );
+    }
+}
+
 /// A key that may be none.
 #[derive(PartialEq, Eq)]
 struct Odd(&'static str);

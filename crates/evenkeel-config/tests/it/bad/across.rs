@@ -398,7 +398,7 @@ error: a second instance of `web` has the id `b`
   = give each its own `id`
   = the first is at bad.yaml:7:15
 
-error: "c/d" is not a name: write 1 to 255 characters without white space and `/`, such as `web` or `api-v2`
+error: "c/d" is not a name: write 1 to 255 ASCII letters, digits and any of .-_~:@%+=[], such as `web` or `api-v2`
  --> bad.yaml:9:15
   |
 9 |       - { id: c/d, address: 127.0.0.1:9003 }

@@ -342,7 +342,7 @@ services:
       - { id: web 1, address: 127.0.0.1:9001 }
 "#,
         shown: r#"
-error: "web 1" is not a name: write 1 to 255 characters without white space and `/`, such as `web` or `api-v2`
+error: "web 1" is not a name: write 1 to 255 ASCII letters, digits and any of .-_~:@%+=[], such as `web` or `api-v2`
  --> bad.yaml:5:15
   |
 5 |       - { id: web 1, address: 127.0.0.1:9001 }
