@@ -58,7 +58,7 @@ fn operation(one: &Operation, generator: &mut SchemaGenerator) -> Value {
             Reply::Nothing => {}
             Reply::Text => answer["content"] = json!({ "text/plain": { "schema": { "type": "string" } } }),
             Reply::Document => {
-                answer["content"] = json!({ "application/json": { "schema": { "type": "object" } } })
+                answer["content"] = json!({ "application/json": { "schema": { "type": "object" } } });
             }
             Reply::Json(schema) => answer["content"] = json(*schema, generator),
         }

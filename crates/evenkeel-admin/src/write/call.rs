@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::Body as Stream;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use evenkeel_config::read_body;
 use evenkeel_core::{Effect, InstanceId, Operation, OperationError};
@@ -143,7 +143,7 @@ pub(crate) struct Body(String);
 
 impl Body {
     async fn read(headers: &HeaderMap, stream: Stream) -> Result<Self, Problem> {
-        let media = headers.get(header::CONTENT_TYPE).map(|media| media.as_bytes());
+        let media = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
         let is_json = |media: &[u8]| {
             let end = media.iter().position(|byte| *byte == b';').unwrap_or(media.len());
             media[..end]
