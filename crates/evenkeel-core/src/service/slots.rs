@@ -205,8 +205,7 @@ impl Slots {
         self.reclaim();
         let places = kept.iter().filter(|kept| !**kept).count();
         // Exactly: half of a large service more would be megabytes that nobody uses.
-        self.entries
-            .reserve_exact(places.saturating_sub(self.free.len()));
+        self.entries.reserve_exact(places.saturating_sub(self.free.len()));
         let fresh = instances.into_iter().zip(kept).filter(|(_, kept)| !kept);
         for (instance, _) in fresh {
             let reason = Reason::At(instance.address);
