@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use evenkeel_core::{
-    Effect, Event, Explanation, HashedKey, Instance, InstanceId, LoadReport, Nanos, PickRequest,
-    ServiceSettings, StrategySettings, Weight,
+    Effect, Event, Explanation, HashedKey, Instance, InstanceId, InstanceSnapshot, LoadReport, Nanos,
+    PickRequest, ServiceSettings, StrategySettings, Weight,
 };
 use evenkeel_runtime::{Balancer, Clock, Service};
 use tokio::sync::{Mutex, broadcast};
@@ -194,7 +194,8 @@ impl LoadBalancer {
         }
     }
 
-    /// Says how well an instance is, from 0 (out of order) to 1 (well), as of now. It holds until there is a newer word.
+    /// Says how well an instance is, from 0 (out of order) to 1 (well), as of now. The word fades from 10 s on and is
+    /// nothing after 180 s, or when there is a newer one: who knows says it again and again.
     ///
     /// # Errors
     /// When the score is not a number from 0 to 1, or there is no such service or instance.
@@ -313,6 +314,16 @@ impl LoadBalancer {
             self.now(),
             context::seed(),
         ))
+    }
+
+    /// What is known of the instances of a service, in the order of their slots: for metrics and tables. Cheaper than
+    /// [`explain`](Self::explain), as the strategy is not asked.
+    ///
+    /// # Errors
+    /// When there is no such service.
+    pub fn instances(&self, service: &str) -> Result<Vec<InstanceSnapshot>, Error> {
+        let service = self.service(service)?;
+        Ok(InstanceSnapshot::all(&service.view(), self.now()).collect())
     }
 
     /// What was counted of a service so far.
