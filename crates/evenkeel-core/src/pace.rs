@@ -1,7 +1,7 @@
 //! How fast an instance answers, for strategies that rank by it. Lives in [`Stats`], folded by workers at the
 //! end of a request; reading writes nothing.
 //!
-//! Three times, which fade at their own speeds while nothing is heard of the instance:
+//! Three times that fade at their own speeds while nothing is heard of the instance:
 //!
 //! - **usual**: a smoothed response time of successes in which one sample counts for at most
 //!   [`SURPRISE`] times the value before, so that one slow request is no slow instance. It halves every 2 s
@@ -16,6 +16,14 @@
 //!   responses. So a single failure counts for a quarter of a response, five in a row for one and a half, and nothing but
 //!   failures for 252; an instance that never succeeded costs at least 5 s. It halves every second, too: the dead are
 //!   tried about every 8 s.
+//!
+//! And one that does not fade:
+//!
+//! - **steady**: the mean of the last [`LONG`] or so successes, to tell apart speeds that differ by a third. With a
+//!   memory of eight, chance alone makes exponential times differ by half. It is never more than [`CHANGE`] times above or
+//!   below the smoothed time of about eight; where that bounds it, or after a pause, what was known before counts for
+//!   less, so that it learns as fast as the short one does: an instance that is 20 times slower, or no longer, shows
+//!   within a few answers.
 //!
 //! "Without requests" means since the last pick or answer, whichever is later: a trial that hangs restores what was
 //! forgiven, so there is one at a time.
@@ -43,6 +51,14 @@ const LEAST_SHARE: f64 = 1.0 / 64.0;
 const FAILURE_WORTH: f64 = 4.0;
 /// The least that a failure counts for when there was no success to compare with.
 const UNKNOWN_FAILURE: f64 = 5e9;
+/// How many samples a steady time stands for at most, and how many after a change.
+const LONG: f32 = 128.0;
+const SHORT: f32 = 8.0;
+/// Halves the samples that a steady time stands for.
+const KNOWN_HALF_LIFE: f64 = 4e9;
+/// How many times the recent time a steady one can be, or it is that many times less. Of eight exponential times the mean
+/// is off by 2 once in 5000 samples.
+const CHANGE: f32 = 2.0;
 /// What an instance counts for that was asked and has not answered: more than any response takes, so that a cold
 /// one gets one request and then waits for its answer. It halves as peaks do, because that answer may be lost, or be
 /// a stream without end: against instances of 10 ms, the next request comes after 13 s.
@@ -62,6 +78,12 @@ pub(crate) struct Pace {
     at: AtomicU64,
     /// Share of successes, as f32 bits.
     share: AtomicU32,
+    /// In ns as f32 bits; 0 before the first success.
+    steady: AtomicU32,
+    /// The same with a short memory.
+    recent: AtomicU32,
+    /// How many samples the steady time stands for, as f32 bits.
+    known: AtomicU32,
 }
 
 impl Default for Pace {
@@ -72,6 +94,9 @@ impl Default for Pace {
             failing: AtomicU64::new(0),
             at: AtomicU64::new(0),
             share: AtomicU32::new(1.0f32.to_bits()),
+            steady: AtomicU32::new(0.0f32.to_bits()),
+            recent: AtomicU32::new(0.0f32.to_bits()),
+            known: AtomicU32::new(0.0f32.to_bits()),
         }
     }
 }
@@ -90,6 +115,7 @@ impl Pace {
             usual + (time.min(SURPRISE * usual) - usual) * news.max(USUAL_GAIN)
         };
         self.usual.store((usual as u64).max(1), Relaxed);
+        self.fold_steady(time as f32, exp2_neg(pause * (1.0 / KNOWN_HALF_LIFE)) as f32);
         let peak = time.max(self.peak.load(Relaxed) as f64 * faded);
         self.peak.store(peak as u64, Relaxed);
         let failing = self.failing.load(Relaxed);
@@ -119,6 +145,22 @@ impl Pace {
         let peak = self.peak.load(Relaxed) as f64 * faded;
         self.peak.store(peak as u64, Relaxed);
         self.at.store(now.0, Relaxed);
+    }
+
+    #[inline]
+    fn fold_steady(&self, time: f32, kept: f32) {
+        let of = |value: &AtomicU32| f32::from_bits(value.load(Relaxed));
+        let (steady, recent) = (of(&self.steady), of(&self.recent));
+        let known = of(&self.known) * kept;
+        let gain = 1.0 / (known + 1.0);
+        // Not below a nanosecond, whatever is lost to rounding.
+        let recent = (recent + (time - recent) * gain.max(1.0 - kept).max(1.0 / SHORT)).max(1.0);
+        let steady = steady + (time - steady) * gain;
+        let bounded = steady.clamp(recent * (1.0 / CHANGE), recent * CHANGE);
+        let most = if bounded == steady { LONG } else { SHORT };
+        self.steady.store(bounded.to_bits(), Relaxed);
+        self.recent.store(recent.to_bits(), Relaxed);
+        self.known.store((known + 1.0).min(most).to_bits(), Relaxed);
     }
 
     fn pause(&self, now: Nanos) -> f64 {
@@ -181,6 +223,12 @@ impl Stats {
             0 => None,
             nanos => Some(Nanos(nanos)),
         }
+    }
+
+    /// Its mean response time over the last hundred or so successes, in ns; 0 before the first.
+    #[inline]
+    pub(crate) fn steady_time(&self) -> f32 {
+        f32::from_bits(self.pace().steady.load(Relaxed))
     }
 
     /// Share of successes among about the last 16 requests, or the last few after a pause; 1 before the first.
@@ -312,6 +360,33 @@ mod tests {
     }
 
     #[test]
+    fn a_steady_time_is_a_mean_until_there_is_a_change() {
+        let stats = Stats::default();
+        assert_eq!(stats.steady_time(), 0.0);
+        // The mean of as many as there were, then of about the last 128.
+        for ms in [5, 10, 15] {
+            ok(&stats, ms, at(100.0));
+        }
+        assert!((stats.steady_time() / 10e6 - 1.0).abs() < 1e-6);
+        for _ in 0..500 {
+            ok(&stats, 5, at(100.0));
+            ok(&stats, 15, at(100.0));
+        }
+        assert!((stats.steady_time() / 10e6 - 1.0).abs() < 0.01);
+        // One slow answer says little, several that it is slow now, and as many that it is not any more.
+        ok(&stats, 100, at(100.0));
+        assert!(stats.steady_time() < 11e6);
+        (0..24).for_each(|_| ok(&stats, 200, at(100.0)));
+        assert!(stats.steady_time() > 150e6, "{}", stats.steady_time());
+        (0..120).for_each(|_| ok(&stats, 10, at(100.0)));
+        assert!(stats.steady_time() < 14e6, "{}", stats.steady_time());
+        // After a pause it is learnt anew.
+        (0..500).for_each(|_| ok(&stats, 10, at(100.0)));
+        (0..4).for_each(|_| ok(&stats, 12, at(120.0)));
+        assert!(stats.steady_time() > 10.9e6, "{}", stats.steady_time());
+    }
+
+    #[test]
     fn extreme_times_and_clocks_leave_finite_costs() {
         let stats = Stats::default();
         for (time, now) in [(u64::MAX, 0), (0, u64::MAX), (u64::MAX, 7), (0, 0), (1, u64::MAX)] {
@@ -323,6 +398,7 @@ mod tests {
                 stats.on_end(&outcome, Nanos(now));
                 for read in [0, 1, now, u64::MAX] {
                     assert!(stats.expected_time(Nanos(read)).is_finite());
+                    assert!(stats.steady_time() > 0.0 && stats.steady_time().is_finite());
                     assert!(stats.peak_time(Nanos(read)) >= stats.expected_time(Nanos(read)));
                 }
             }

@@ -25,8 +25,7 @@
 //! serve alike; a higher one sends more to the fastest before it is hot, a lower one wastes the times. With 0.6,
 //! 0.75 and 0.84 the 99th percentiles of forty instances were within 12 % in each of the scenarios of `tests/it/fleet`.
 //!
-//! A pool of eight takes half the time of one of 16, and fleets whose instances differ in speed had 99th percentiles
-//! that were 12 % longer.
+//! With a pool of eight, fleets whose instances differ in speed had 99th percentiles that were 12 % longer.
 //!
 //! O([`POOL`]), whatever the number of candidates; a pick writes nothing.
 

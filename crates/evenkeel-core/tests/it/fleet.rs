@@ -1,11 +1,13 @@
 //! A virtual fleet: what clients see when instances are slow, fail or hang, strategy by strategy.
 
 mod known_failures;
+mod oracle;
 pub(crate) mod scenarios;
 mod world;
 
 use evenkeel_core::{Nanos, StrategyName, StrategySettings};
 
+pub(crate) use oracle::Oracle;
 use world::World;
 
 /// What a request costs an instance of speed 1.
@@ -50,6 +52,8 @@ pub(crate) struct Backend {
 pub(crate) struct Fleet {
     pub(crate) backends: Vec<Backend>,
     pub(crate) strategy: StrategySettings,
+    /// Chooses in the strategy's place, by what no balancer can know.
+    pub(crate) oracle: Option<Oracle>,
     /// Balancers that know nothing of each other and share the clients evenly.
     pub(crate) balancers: usize,
     pub(crate) service: Service,
@@ -87,6 +91,7 @@ impl Fleet {
         Self {
             backends: vec![backend; n],
             strategy: strategy.into(),
+            oracle: None,
             balancers: 1,
             service: Service::Exponential(Nanos::from_millis(8)),
             rate: load * 2.0 * n as f64 * 125.0,

@@ -12,6 +12,7 @@ use evenkeel_core::{
     ServiceSettings, ServiceState, Slot, Weight,
 };
 
+use super::oracle::{self, Oracle, True};
 use super::{Backend, Fault, Fleet, Report, Service};
 
 /// How long an answer that takes no work is on its way.
@@ -32,6 +33,8 @@ struct Request {
     arrived: Nanos,
     balancer: usize,
     lease: Option<Lease>,
+    /// Whether an attempt is on its way.
+    asks: bool,
     attempt: u32,
     tried: Vec<Slot>,
     instance: usize,
@@ -60,6 +63,8 @@ pub(super) struct World<'a> {
     patience: VecDeque<(Nanos, usize, u32)>,
     balancers: Vec<Balancer>,
     queues: Vec<Queue>,
+    /// Before the fleet, with [`Oracle::OneQueue`].
+    queue: VecDeque<usize>,
     requests: Vec<Request>,
     arrivals: Rng,
     work: Rng,
@@ -117,6 +122,7 @@ impl<'a> World<'a> {
             patience: VecDeque::new(),
             balancers,
             queues: (0..n).map(|_| Queue::default()).collect(),
+            queue: VecDeque::new(),
             requests: Vec::new(),
             // Not of the balancers' seeds, so that every strategy meets the same arrivals.
             arrivals: Rng::new(!seed),
@@ -190,6 +196,7 @@ impl<'a> World<'a> {
             arrived: self.now,
             balancer: self.arrivals.below(self.balancers.len() as u32) as usize,
             lease: None,
+            asks: false,
             attempt: 0,
             tried: Vec::new(),
             instance: 0,
@@ -199,6 +206,20 @@ impl<'a> World<'a> {
     }
 
     fn send(&mut self, request: usize) {
+        match self.fleet.oracle {
+            None => self.pick(request),
+            Some(Oracle::ShortestDelay) => {
+                let fleet = self.as_it_is(&self.requests[request].tried);
+                let instance = oracle::shortest_delay(&fleet, self.place());
+                self.ask(request, instance, None);
+            }
+            Some(Oracle::OneQueue) if self.requests[request].attempt > 0 => self.queue.push_front(request),
+            Some(Oracle::OneQueue) => self.queue.push_back(request),
+        }
+        self.leave_queue();
+    }
+
+    fn pick(&mut self, request: usize) {
         let r = &mut self.requests[request];
         let balancer = &mut self.balancers[r.balancer];
         balancer.cx.now = self.now;
@@ -209,13 +230,52 @@ impl<'a> World<'a> {
         };
         let view = balancer.state.view();
         let lease = view.pick(&asked, &mut balancer.cx).unwrap();
-        let id = lease.member().instance().id.as_str();
-        r.instance = id[1..].parse().unwrap();
-        r.tried.push(lease.slot());
-        r.lease = Some(lease);
+        let instance = lease.member().instance().id.as_str()[1..].parse().unwrap();
+        self.ask(request, instance, Some(lease));
+    }
+
+    /// Whoever waits before the fleet goes where a worker is free.
+    fn leave_queue(&mut self) {
+        while let Some(request) = self.queue.front().copied() {
+            let fleet = self.as_it_is(&[]);
+            let Some(instance) = oracle::first_free(&fleet, self.queue.len(), self.place()) else {
+                return;
+            };
+            self.queue.pop_front();
+            self.ask(request, instance, None);
+        }
+    }
+
+    /// Somewhere in the fleet.
+    fn place(&mut self) -> usize {
+        self.work.below(self.queues.len() as u32) as usize
+    }
+
+    /// The fleet in truth.
+    fn as_it_is(&self, tried: &[Slot]) -> Vec<True> {
+        let all = self.fleet.backends.iter().enumerate();
+        let all = all.map(|(index, backend)| {
+            let queue = &self.queues[index];
+            let requests = queue.busy + queue.waiting.len();
+            let one = True::new(backend, self.fault(index), requests, self.fleet.service.mean());
+            True {
+                tried: tried.contains(&Slot(index as u32)),
+                ..one
+            }
+        });
+        all.collect()
+    }
+
+    fn ask(&mut self, request: usize, instance: usize, lease: Option<Lease>) {
+        let r = &mut self.requests[request];
+        r.instance = instance;
+        let slot = lease.as_ref().map_or(Slot(instance as u32), Lease::slot);
+        r.tried.push(slot);
+        r.lease = lease;
         r.attempt += 1;
+        r.asks = true;
         r.working = false;
-        let (instance, attempt) = (r.instance, r.attempt);
+        let attempt = r.attempt;
         self.report.picked(instance, self.now);
         if self.fault(instance) == Fault::FailsAtOnce {
             self.at(self.now + AT_ONCE, Event::Done(request, attempt));
@@ -241,7 +301,7 @@ impl<'a> World<'a> {
         while self.queues[instance].busy < backend.workers
             && let Some((request, attempt)) = self.queues[instance].waiting.pop_front()
         {
-            if self.requests[request].attempt != attempt || self.requests[request].lease.is_none() {
+            if self.requests[request].attempt != attempt || !self.requests[request].asks {
                 continue;
             }
             self.queues[instance].busy += 1;
@@ -262,12 +322,13 @@ impl<'a> World<'a> {
             let instance = self.requests[request].instance;
             self.queues[instance].busy -= 1;
             self.work(instance);
+            self.leave_queue();
         }
     }
 
     fn done(&mut self, request: usize, attempt: u32) {
         let r = &self.requests[request];
-        if r.attempt != attempt || r.lease.is_none() {
+        if r.attempt != attempt || !r.asks {
             return;
         }
         let failed = match self.fault(r.instance) {
@@ -279,7 +340,7 @@ impl<'a> World<'a> {
     }
 
     fn time_out(&mut self, request: usize, attempt: u32) {
-        if self.requests[request].attempt == attempt && self.requests[request].lease.is_some() {
+        if self.requests[request].attempt == attempt && self.requests[request].asks {
             self.end(request, true);
         }
     }
@@ -287,17 +348,19 @@ impl<'a> World<'a> {
     /// The attempt ends: its worker is free, the balancer learns of it, and the request is over or goes on.
     fn end(&mut self, request: usize, failed: bool) {
         let r = &mut self.requests[request];
-        let lease = r.lease.take().unwrap();
-        let took = self.now.since(lease.started());
-        let outcome = if failed {
-            Outcome::failed(took)
-        } else {
-            Outcome::from_status(200, took)
-        };
+        r.asks = false;
         let (balancer, arrived) = (r.balancer, r.arrived);
         let again = failed && r.attempt <= self.fleet.retries;
-        if lease.finish(&outcome, self.now).is_some() {
-            self.at(self.now + TO_WRITER, Event::Alarm(balancer));
+        if let Some(lease) = r.lease.take() {
+            let took = self.now.since(lease.started());
+            let outcome = if failed {
+                Outcome::failed(took)
+            } else {
+                Outcome::from_status(200, took)
+            };
+            if lease.finish(&outcome, self.now).is_some() {
+                self.at(self.now + TO_WRITER, Event::Alarm(balancer));
+            }
         }
         self.release(request);
         if again {
@@ -309,6 +372,12 @@ impl<'a> World<'a> {
 }
 
 impl Service {
+    fn mean(self) -> Nanos {
+        match self {
+            Self::Exponential(mean) | Self::Fixed(mean) | Self::Normal(mean, _) => mean,
+        }
+    }
+
     /// Nanoseconds of work for one request.
     fn draw(self, rng: &mut Rng) -> f64 {
         let unit = 1.0 - rng.unit();
