@@ -12,9 +12,9 @@
 //! have gone without an answer since the last was sent.
 //!
 //! Why this factor: an instance that works on `c` requests at once makes a request wait only when it has as many. So the
-//! answer of an idle one that is `s` times slower comes first when a typical one has `c·s − 1` before it, and `(in flight +
-//! 1) × s` asks it too early, by `c`. Nobody tells `c`. Two is the least of those that do work on several, and the square
-//! leads there without a step, so that small differences have small effects.
+//! answer of an idle one that is `s` times slower comes first when a typical one has `c·s − 1` before it, and a product
+//! with `s` alone asks it too early, by `c`. Nobody tells `c`. Two is the least of those that do work on several, and the
+//! square leads there without a step, so that small differences have small effects.
 //!
 //! Idle candidates that are nearly as fast share evenly, else a quiet service would use one of them only. Among busy ones
 //! any difference counts: a response time with a long memory differs by chance by less than a tenth.
