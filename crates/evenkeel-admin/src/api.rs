@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use evenkeel_core::{HealthPart, HealthParts, InstanceState, Member, Nanos, Slot, Status, View};
+use evenkeel_core::{
+    HealthPart, HealthParts, InstanceSnapshot, InstanceState, Member, Nanos, Quantiles, Slot, Status, View,
+};
 use evenkeel_runtime::Service;
 
 use crate::App;
@@ -165,6 +167,7 @@ pub(crate) fn describe_service(service: &Service) -> wire::Service {
 /// One moment of one service.
 struct Reader {
     view: Arc<View>,
+    now: Nanos,
     shares: Shares,
     calendar: Calendar,
 }
@@ -176,53 +179,56 @@ impl Reader {
         Self {
             shares: app.recent.shares(service.name(), &view, now),
             calendar: Calendar::new(SystemTime::now(), now),
+            now,
             view,
         }
     }
 
     fn describe(&self, slot: Slot, member: &Member, status: &Status) -> wire::Instance {
-        let instance = member.instance();
-        let stats = member.stats();
-        let parts = stats.health_parts();
-        let last_used = Some(stats.last_used()).filter(|_| stats.picks() > 0);
-        let quantile = |q| stats.response_times().quantile(q).map(Nanos::as_secs_f64);
+        let known = InstanceSnapshot::of(&self.view, slot, member, status, self.now);
+        let date = |age: Duration| self.calendar.date(self.now.since(age.into()));
+        let quantile =
+            |q: fn(Quantiles) -> Duration| known.quantiles.map(|quantiles| q(quantiles).as_secs_f64());
+        let instance = known.instance;
         wire::Instance {
             id: instance.id.to_string(),
             address: instance.address.to_string(),
-            state: status.state.as_str().to_owned(),
-            since: self.calendar.date(status.since),
-            since_seconds: self.calendar.seconds_since(status.since),
-            reason: status.reason.to_string(),
-            ejected_until: status.ejected_until.map(|until| self.calendar.date(until)),
-            candidate: self.view.is_candidate(slot),
-            breaker: status.breaker.as_str().to_owned(),
-            score: f64::from(stats.health()),
-            score_parts: score_parts(parts),
-            limited_by: (stats.health() < 1.0).then(|| parts.worst().0.as_str().to_owned()),
-            success_share: f64::from(stats.success_share()),
+            state: known.state.as_str().to_owned(),
+            since: date(known.since),
+            since_seconds: known.since.as_secs_f64(),
+            reason: known.reason.to_string(),
+            ejected_until: known
+                .ejected_for
+                .map(|left| self.calendar.date(self.now + left.into())),
+            candidate: known.excluded.is_none(),
+            breaker: known.breaker.as_str().to_owned(),
+            score: f64::from(known.score),
+            score_parts: score_parts(known.parts),
+            limited_by: (known.score < 1.0).then(|| known.parts.worst().0.as_str().to_owned()),
+            success_share: f64::from(known.success_share),
             weight: instance.weight.get(),
             priority: instance.priority,
             region: instance.region.as_deref().map(str::to_owned),
             zone: instance.zone.as_deref().map(str::to_owned),
-            metadata: instance.metadata.clone(),
-            in_flight: member.load().get(),
+            metadata: instance.metadata,
+            in_flight: known.in_flight,
             response_time_seconds: wire::ResponseTime {
-                average: stats.response_time().map(|(time, _)| time.as_secs_f64()),
-                p50: quantile(0.5),
-                p90: quantile(0.9),
-                p99: quantile(0.99),
+                average: known.response_time.map(|time| time.as_secs_f64()),
+                p50: quantile(|q| q.p50),
+                p90: quantile(|q| q.p90),
+                p99: quantile(|q| q.p99),
             },
             counts: wire::Counts {
-                picks: stats.picks(),
-                successes: stats.successes(),
-                failures: stats.failures(),
-                throttled: stats.throttled(),
-                cancelled: stats.cancelled(),
-                consecutive_failures: stats.consecutive_failures(),
+                picks: known.counts.picks,
+                successes: known.counts.successes,
+                failures: known.counts.failures,
+                throttled: known.counts.throttled,
+                cancelled: known.counts.cancelled,
+                consecutive_failures: known.counts.consecutive_failures,
             },
             share: self.shares.of(slot),
-            last_used: last_used.map(|at| self.calendar.date(at)),
-            last_used_seconds: last_used.map(|at| self.calendar.seconds_since(at)),
+            last_used: known.last_used.map(date),
+            last_used_seconds: known.last_used.map(|age| age.as_secs_f64()),
         }
     }
 }

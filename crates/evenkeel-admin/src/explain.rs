@@ -185,8 +185,8 @@ fn describe(one: &ExplainedInstance) -> wire::ExplainedInstance {
         lost: one.lost.clone(),
         in_flight: one.in_flight,
         response_time_seconds: one.response_time.map(|time| time.as_secs_f64()),
-        successes: one.counts.0,
-        failures: one.counts.1,
+        successes: one.counts.successes,
+        failures: one.counts.failures,
         reported: one.reported.map(|(report, worth)| wire::Reported {
             cpu_utilization: report.cpu(),
             mem_utilization: report.memory(),

@@ -7,14 +7,11 @@
 //!
 //! Absent on purpose: picks that were made. They are recorded elsewhere, where they are made.
 
+use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::view::{Member, Slot, Status, View};
-use crate::{
-    Exclusion, HealthParts, Instance, InstanceId, InstanceState, LoadReport, Nanos, NoPick, PickContext,
-    PickRequest, StrategyName,
-};
+use crate::view::{Slot, View};
+use crate::{InstanceId, InstanceSnapshot, Nanos, NoPick, PickContext, PickRequest, StrategyName};
 
 mod aspects;
 mod stages;
@@ -74,49 +71,34 @@ pub struct Explanation {
     pub draws: u32,
 }
 
-/// What is known of an instance.
+/// What is known of an instance, and what became of it on the way to the choice. What is known reads as its own:
+/// `one.state`.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ExplainedInstance {
-    /// As it was registered.
-    pub instance: Instance,
-    /// Its place in the service.
-    pub slot: Slot,
-    /// Its state.
-    pub state: InstanceState,
-    /// For how long it has been in that state.
-    pub since: Duration,
-    /// Why, in words and numbers.
-    pub reason: Arc<str>,
-    /// What keeps it from being chosen; `None` for a candidate.
-    pub excluded: Option<Exclusion>,
+    /// What is known of it.
+    pub known: InstanceSnapshot,
     /// The stages that had something to say, in their order.
     pub stages: Vec<Finding>,
-    /// The score of its health, 0 to 1.
-    pub score: f32,
-    /// What the score is made of.
-    pub parts: HealthParts,
-    /// The part of its weight that it gets at present, 0 to 1; 0 for who is no candidate.
-    pub share: f64,
     /// The part of the draws that fell on it, 0 to 1.
     pub odds: f64,
     /// Why the choice fell on another; `None` for the choice, and where a stage removed it.
     pub lost: Option<String>,
-    /// Requests in flight.
-    pub in_flight: u32,
-    /// Smoothed time to the head of a response; `None` before the first.
-    pub response_time: Option<Duration>,
-    /// Requests that ended well, and that failed.
-    pub counts: (u64, u64),
-    /// What it last said of its own load, and what that is still worth, 0 to 1.
-    pub reported: Option<(LoadReport, f32)>,
+}
+
+impl Deref for ExplainedInstance {
+    type Target = InstanceSnapshot;
+
+    fn deref(&self) -> &InstanceSnapshot {
+        &self.known
+    }
 }
 
 /// What a stage made of an instance.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Finding {
-    /// The stage: an [`Exclusion`] by its word, or `slow_start`, `recovery`, `score`, and `priority` for shares.
+    /// The stage: an [`Exclusion`](crate::Exclusion) by its word, or `slow_start`, `recovery`, `score`, and `priority` for shares.
     pub stage: &'static str,
     /// What it left of the instance's weight: 0 removed it, 1 means that it spoke up and was overruled.
     pub left: f64,
@@ -149,9 +131,10 @@ impl Explanation {
                 (one.slot != chosen.slot).then(|| aspects::lost(basis, &one, chosen, tried))
             });
             ExplainedInstance {
+                known: InstanceSnapshot::of(view, slot, member, status, now),
+                stages: stages::findings(view, member, status, index),
                 odds: index.map_or(0.0, |index| draws.part(index)),
                 lost,
-                ..explain(view, slot, member, status, index, now)
             }
         });
         Self {
@@ -181,35 +164,6 @@ impl Explanation {
 
 fn id(view: &View, slot: Slot) -> Option<InstanceId> {
     Some(view.candidates().member(slot)?.instance().id.clone())
-}
-
-fn explain(
-    view: &View,
-    slot: Slot,
-    member: &Member,
-    status: &Status,
-    candidate: Option<usize>,
-    now: Nanos,
-) -> ExplainedInstance {
-    let stats = member.stats();
-    ExplainedInstance {
-        instance: member.instance().clone(),
-        slot,
-        state: status.state,
-        since: now.since(status.since).as_duration(),
-        reason: Arc::clone(&status.reason),
-        excluded: status.excluded,
-        stages: stages::findings(view, member, status, candidate),
-        score: stats.health(),
-        parts: stats.health_parts(),
-        share: candidate.map_or(0.0, |index| view.candidates().share(index).as_f64()),
-        odds: 0.0,
-        lost: None,
-        in_flight: member.load().get(),
-        response_time: stats.response_time().map(|(time, _)| time.as_duration()),
-        counts: (stats.successes(), stats.failures()),
-        reported: stats.reported().get(now),
-    }
 }
 
 /// What the strategy said when it was asked.

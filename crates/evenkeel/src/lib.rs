@@ -129,8 +129,9 @@ pub use selection::Selection;
 pub use evenkeel_core::{
     BreakerState, Candidates, CheckThresholds, Effect, EjectionSettings, Event, EventKind, Exclusion,
     ExplainedInstance, Explanation, Finding, HashKeys, HealthPart, HealthParts, Instance, InstanceError,
-    InstanceId, InstanceState, LoadReport, Member, Mode, Nanos, NoPick, OperationError, OrcaError, Outcome,
-    Panic, Recovery, Regions, ReportError, ReportedLoad, ServiceSettings, SessionKey, SessionTag, Share,
-    Slot, SlowStart, Source, Stats, Status, StrategyName, StrategySettings, Verdict, View, Weight,
+    InstanceId, InstanceSnapshot, InstanceState, LoadReport, Member, Mode, Nanos, NoPick, OperationError,
+    OrcaError, Outcome, Panic, Quantiles, Recovery, Regions, ReportError, ReportedLoad, RequestCounts,
+    ServiceSettings, SessionKey, SessionTag, Share, Slot, SlowStart, Source, Stats, Status, StrategyName,
+    StrategySettings, Verdict, View, Weight,
 };
 pub use evenkeel_runtime::{ApplyError, CheckKind, CheckSettings, Clock, OperateError, SettingsError};

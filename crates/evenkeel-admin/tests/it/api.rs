@@ -157,16 +157,15 @@ fn events_are_listed_oldest_first() {
 
 #[test]
 fn ids_are_read_percent_decoded() {
-    let ids = ["[::1]:80", "a\"b", "ünïcode", "50%", "a?b#c"];
+    let ids = ["[::1]:80", "50%", "a+b=c@d"];
     let instances = ids.iter().zip(9001..).map(|(id, port)| instance(id, port));
     let fleet = Fleet::new(vec![service("web", instances.collect())]);
     for (path, id) in [
         ("[::1]:80", "[::1]:80"),
         ("%5B%3A%3A1%5D%3A80", "[::1]:80"),
-        ("a%22b", "a\"b"),
-        ("%C3%BCn%C3%AFcode", "ünïcode"),
         ("50%25", "50%"),
-        ("a%3Fb%23c", "a?b#c"),
+        ("a%2Bb=c%40d", "a+b=c@d"),
+        ("a+b=c@d", "a+b=c@d"),
     ] {
         let reply = get(
             fleet.address(),

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use evenkeel_core::{
-    Effect, Event, Explanation, InstanceId, LoadReport, Nanos, Operation, Score, StrategySettings, View,
+    Effect, Event, Explanation, InstanceId, InstanceSnapshot, LoadReport, Nanos, Operation, Score,
+    StrategySettings, View,
 };
 use evenkeel_runtime::{Clock, OperateError, check_strategy};
 use tokio::sync::broadcast;
@@ -115,6 +116,12 @@ impl Control {
     #[must_use]
     pub fn explain_for(&self, selection: &Selection<'_>) -> Explanation {
         Explanation::new(&self.view(), &selection.question(), self.now(), context::seed())
+    }
+
+    /// What is known of the instances, in the order of their slots: for metrics and tables.
+    #[must_use]
+    pub fn instances(&self) -> Vec<InstanceSnapshot> {
+        InstanceSnapshot::all(&self.view(), self.now()).collect()
     }
 
     /// What was counted so far.

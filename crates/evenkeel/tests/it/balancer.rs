@@ -79,7 +79,7 @@ async fn leases_end_once_whatever_happens() {
     let seen = |balancer: &LoadBalancer| {
         let explained = balancer.explain("web").unwrap();
         let one = explained.instance("a").unwrap();
-        (one.in_flight, one.counts)
+        (one.in_flight, (one.counts.successes, one.counts.failures))
     };
     let [first, second, third, fourth, fifth] = [(); 5].map(|()| balancer.get_instance("web").unwrap());
     assert_eq!(seen(&balancer), (5, (0, 0)));
@@ -378,7 +378,7 @@ fn picks_need_no_runtime_and_any_runtime_will_do() {
     other.block_on(balancer.drain("web", "a", "")).unwrap();
     let explained = balancer.explain("web").unwrap();
     let (ended, failed) = explained.instances.iter().fold((0, 0), |(ended, failed), one| {
-        (ended + one.counts.0, failed + one.counts.1)
+        (ended + one.counts.successes, failed + one.counts.failures)
     });
     assert_eq!((ended, failed), (2000, 0));
     assert!(explained.instances.iter().all(|one| one.in_flight == 0));

@@ -1,6 +1,11 @@
 //! What an explanation says.
 
-use evenkeel::{Exclusion, InstanceState, LoadReport, NoPick, StrategyName};
+use std::time::Duration;
+
+use evenkeel::{
+    BreakerState, EventKind, Exclusion, InstanceState, LoadReport, NoPick, RequestCounts, Source,
+    StrategyName,
+};
 
 use crate::support::{fleet, instance};
 
@@ -60,7 +65,7 @@ async fn asking_counts_nothing() {
     }
     let explained = balancer.explain("web").unwrap();
     for one in &explained.instances {
-        assert_eq!((one.in_flight, one.counts), (0, (0, 0)));
+        assert_eq!((one.in_flight, one.counts), (0, RequestCounts::default()));
     }
     for id in ["a", "b", "c"] {
         balancer.deregister_instance("web", id).await.unwrap();
@@ -68,4 +73,82 @@ async fn asking_counts_nothing() {
     let nobody = balancer.explain("web").unwrap();
     assert_eq!(nobody.choice, Err(NoPick::Empty));
     assert!(nobody.to_string().contains("would find nobody"), "{nobody}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_known_of_an_instance_without_asking_the_strategy() {
+    let balancer = fleet(2).await;
+    let of = |id: &str| {
+        let known = balancer.instances("web").unwrap();
+        known
+            .into_iter()
+            .find(|one| one.instance.id.as_str() == id)
+            .unwrap()
+    };
+    let fresh = of("a");
+    assert_eq!(
+        (fresh.last_used, fresh.quantiles, fresh.ejected_for),
+        (None, None, None)
+    );
+    assert_eq!(
+        (fresh.breaker, fresh.source),
+        (BreakerState::Closed, Source::Registration)
+    );
+
+    balancer.drain("web", "b", "").await.unwrap();
+    let get = || balancer.get_instance("web").unwrap();
+    let slow = get();
+    tokio::time::advance(Duration::from_millis(20)).await;
+    slow.succeeded();
+    get().answered_with(429);
+    get().cancelled();
+    get().failed();
+    get().failed();
+    let _held = get();
+    tokio::time::advance(Duration::from_secs(3)).await;
+    let used = of("a");
+    let expected = RequestCounts {
+        picks: 6,
+        successes: 1,
+        failures: 2,
+        throttled: 1,
+        cancelled: 1,
+        consecutive_failures: 2,
+    };
+    assert_eq!((used.counts, used.in_flight), (expected, 1));
+    assert_eq!(used.last_used, Some(Duration::from_secs(3)));
+    let quantiles = used.quantiles.unwrap();
+    assert!(
+        quantiles.p50 <= quantiles.p90 && quantiles.p90 <= quantiles.p99,
+        "{quantiles:?}"
+    );
+    assert!(used.success_share < 1.0);
+    let drained = of("b");
+    assert_eq!(
+        (drained.excluded, drained.counts.picks),
+        (Some(Exclusion::Draining), 0)
+    );
+    assert!(balancer.instances("wbe").is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ejection_says_how_long_it_lasts() {
+    let balancer = fleet(3).await;
+    let mut events = balancer.subscribe();
+    while !matches!(events.try_recv(), Ok(event) if event.kind == EventKind::Ejected) {
+        let lease = balancer.get_instance("web").unwrap();
+        match lease.instance().id.as_str() {
+            "a" => lease.failed(),
+            _ => lease.succeeded(),
+        }
+        tokio::task::yield_now().await;
+    }
+    let known = balancer.instances("web").unwrap();
+    assert_eq!(known[0].breaker, BreakerState::Open);
+    let left = known[0].ejected_for.unwrap();
+    assert!(
+        left > Duration::from_secs(4) && left < Duration::from_secs(6),
+        "{left:?}"
+    );
+    assert_eq!(known[1].ejected_for, None);
 }
