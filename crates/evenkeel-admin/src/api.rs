@@ -186,7 +186,9 @@ impl Reader {
 
     fn describe(&self, slot: Slot, member: &Member, status: &Status) -> wire::Instance {
         let known = InstanceSnapshot::of(&self.view, slot, member, status, self.now);
-        let date = |age: Duration| self.calendar.date(self.now.since(age.into()));
+        let then = |age: Duration| self.now.since(age.into());
+        let date = |age| self.calendar.date(then(age));
+        let seconds = |age| self.calendar.seconds_since(then(age));
         let quantile =
             |q: fn(Quantiles) -> Duration| known.quantiles.map(|quantiles| q(quantiles).as_secs_f64());
         let instance = known.instance;
@@ -195,7 +197,7 @@ impl Reader {
             address: instance.address.to_string(),
             state: known.state.as_str().to_owned(),
             since: date(known.since),
-            since_seconds: known.since.as_secs_f64(),
+            since_seconds: seconds(known.since),
             reason: known.reason.to_string(),
             ejected_until: known
                 .ejected_for
@@ -228,7 +230,7 @@ impl Reader {
             },
             share: self.shares.of(slot),
             last_used: known.last_used.map(date),
-            last_used_seconds: known.last_used.map(|age| age.as_secs_f64()),
+            last_used_seconds: known.last_used.map(seconds),
         }
     }
 }

@@ -51,8 +51,7 @@ pub(crate) async fn put_health(call: OnInstance) -> Result<Response, Problem> {
 pub(crate) async fn put_load(call: OnInstance) -> Result<Response, Problem> {
     call.operate(|app, id, body| {
         let request: LoadRequest = body.parse()?;
-        let report = request.report();
-        let report = report.map_err(|error| Problem::field(error.field, error))?;
+        let report = request.report()?;
         if report.is_empty() {
             return Err(Problem::new(
                 StatusCode::BAD_REQUEST,

@@ -60,6 +60,7 @@ impl de::Error for Fault {
             "a string" => "text".to_owned(),
             "a sequence" => "a list".to_owned(),
             "a map" => "a mapping".to_owned(),
+            "f64" => "a number".to_owned(),
             // YAML has done away with `on` and `off`.
             "a boolean" => "`true` or `false`".to_owned(),
             other => other.to_owned(),

@@ -178,25 +178,36 @@ impl LoadRequest {
     /// What is reported; empty when nothing is.
     ///
     /// # Errors
-    /// Names the number that is out of its range.
-    pub fn report(&self) -> Result<LoadReport, ReportError> {
+    /// Names every number that is out of its range.
+    pub fn report(&self) -> Result<LoadReport, BadRequest> {
+        type With = fn(LoadReport, f64) -> Result<LoadReport, ReportError>;
+        let numbers: [(_, With); 5] = [
+            (self.cpu_utilization, LoadReport::with_cpu),
+            (self.mem_utilization, LoadReport::with_memory),
+            (self.application_utilization, LoadReport::with_application),
+            (self.rps_fractional, LoadReport::with_requests_per_second),
+            (self.eps, LoadReport::with_errors_per_second),
+        ];
         let mut report = LoadReport::default();
-        if let Some(value) = self.cpu_utilization {
-            report = report.with_cpu(value)?;
+        let mut faults = Vec::new();
+        for (value, with) in numbers {
+            let Some(value) = value else { continue };
+            match with(report, value) {
+                Ok(more) => report = more,
+                Err(error) => {
+                    let text = error.to_string();
+                    let message = text.trim_start_matches(error.field).trim_start_matches(": ");
+                    faults.push(BodyFault::new(
+                        Some(error.field.to_owned()),
+                        Problem::new(message, None),
+                    ));
+                }
+            }
         }
-        if let Some(value) = self.mem_utilization {
-            report = report.with_memory(value)?;
+        match faults.is_empty() {
+            true => Ok(report),
+            false => Err(BadRequest { faults }),
         }
-        if let Some(value) = self.application_utilization {
-            report = report.with_application(value)?;
-        }
-        if let Some(value) = self.rps_fractional {
-            report = report.with_requests_per_second(value)?;
-        }
-        if let Some(value) = self.eps {
-            report = report.with_errors_per_second(value)?;
-        }
-        Ok(report)
     }
 }
 

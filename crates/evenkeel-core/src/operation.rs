@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::report::Written;
 use crate::{Evidence, Instance, InstanceId, LoadReport, Nanos, StrategySettings, Weight};
 
 /// A change of a service from outside its configuration. All of them travel the same way as evidence does:
@@ -84,7 +85,7 @@ pub enum OperationError {
         address: SocketAddr,
     },
     /// A score is not a number from 0 to 1.
-    #[error("score: {0} is not a number from 0 (out of order) to 1 (well)")]
+    #[error("score: {} is not a number from 0 (out of order) to 1 (well)", Written(*.0))]
     Score(f64),
 }
 
@@ -165,6 +166,7 @@ mod tests {
             let error = Score::new(bad).unwrap_err();
             assert!(error.to_string().starts_with("score: "), "{error}");
         }
+        assert!(Score::new(1e308).unwrap_err().to_string().starts_with("score: 1e308 is not"));
         assert_eq!(Score::new(0.25).map(Score::get), Ok(0.25));
         assert!(Score::new(0.0).is_ok() && Score::new(1.0).is_ok() && Score::new(-0.0).is_ok());
     }

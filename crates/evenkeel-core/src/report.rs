@@ -6,6 +6,8 @@
 
 mod orca;
 
+use std::fmt;
+
 pub use orca::OrcaError;
 
 use crate::Nanos;
@@ -28,7 +30,7 @@ pub struct LoadReport {
 
 /// A number in a report is not acceptable. The text names the field.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
-#[error("{field}: {value} is not {range}")]
+#[error("{field}: {} is not {range}", Written(*.value))]
 pub struct ReportError {
     /// Which number.
     pub field: &'static str,
@@ -36,6 +38,19 @@ pub struct ReportError {
     pub value: f64,
     /// What it may be, in words.
     pub range: &'static str,
+}
+
+/// A number in a message, in a length that can be read.
+pub(crate) struct Written(pub(crate) f64);
+
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(value) = self;
+        match value.abs() {
+            short if short == 0.0 || !short.is_finite() || (1e-6..1e12).contains(&short) => value.fmt(f),
+            _ => write!(f, "{value:e}"),
+        }
+    }
 }
 
 /// A number that is not negative; above 1 for an instance that does more than it was made for.
@@ -234,6 +249,15 @@ mod tests {
             let error = LoadReport::default().with_cpu(bad).unwrap_err();
             assert_eq!(error.field, "cpu_utilization");
             assert!(error.to_string().contains("from 0 to 100"), "{error}");
+        }
+        for (bad, words) in [
+            (1e308, "cpu_utilization: 1e308 is not"),
+            (-1e-300, "cpu_utilization: -1e-300 is not"),
+            (250.5, "cpu_utilization: 250.5 is not"),
+            (f64::NAN, "cpu_utilization: NaN is not"),
+        ] {
+            let error = LoadReport::default().with_cpu(bad).unwrap_err().to_string();
+            assert!(error.starts_with(words), "{error}");
         }
         assert!(LoadReport::default().with_memory(1.01).is_err());
         assert!(LoadReport::default().with_requests_per_second(f64::MAX).is_err());

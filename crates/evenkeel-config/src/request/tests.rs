@@ -92,7 +92,7 @@ fn scores_and_loads_are_numbers() {
     assert_eq!(health.observed_at(), Some(SystemTime::UNIX_EPOCH));
     each::<HealthRequest>(&[
         ("{}", "`score` is missing"),
-        (r#"{"score":"0.5"}"#, "score: "),
+        (r#"{"score":"0.5"}"#, "score: wrong kind of value; write a number"),
         (r#"{"score":null}"#, "score: "),
         (r#"{"score":true}"#, "score: "),
         (
@@ -117,8 +117,32 @@ fn scores_and_loads_are_numbers() {
         (r#"{"eps":-1}"#, "eps"),
     ] {
         let load: LoadRequest = read_body(body).unwrap();
-        assert_eq!(load.report().unwrap_err().field, field);
+        let error = load.report().unwrap_err();
+        assert_eq!(error.faults.len(), 1);
+        assert_eq!(error.faults[0].field.as_deref(), Some(field));
+        let text = error.to_string();
+        assert!(
+            text.starts_with(&format!("{field}: ")) && text.len() < 100,
+            "{text}"
+        );
     }
+    let load = r#"{"cpu_utilization":1e308,"mem_utilization":2,"application_utilization":0.5,"eps":-1}"#;
+    let load: LoadRequest = read_body(load).unwrap();
+    let all = load.report().unwrap_err();
+    let fields: Vec<_> = all
+        .faults
+        .iter()
+        .filter_map(|fault| fault.field.as_deref())
+        .collect();
+    assert_eq!(
+        fields,
+        ["cpu_utilization", "mem_utilization", "eps"],
+        "all are told"
+    );
+    assert_eq!(
+        all.faults[0].message,
+        "1e308 is not a utilization from 0 to 100 (1 is all it has)"
+    );
     each::<LoadRequest>(&[
         (r#"{"cpu":0.5}"#, "unknown key `cpu`"),
         (r#"{"eps":"many"}"#, "eps: "),
