@@ -32,7 +32,8 @@
 //! A **service** is a name under which **instances** do the same work. An [`Instance`] has an id that is unique in its
 //! service, an address, a [`Weight`], a priority and labels. A **strategy** chooses among the **candidates**: the instances
 //! that pass all stages before it ([`Exclusion`] lists them). The strategy never decides who may be chosen,
-//! and health never decides who of them is: see [`strategies`] for one page about each.
+//! and health never decides who of them is: see [`strategies`] for one page about each, and [`health`] for who is
+//! eligible.
 //!
 //! A pick returns a [`Lease`], the right to send one request. It counts as in flight until it ends, exactly once, with
 //! what the request came to; dropping it ends it too, as cancelled. What leases say is all that most strategies and the
@@ -112,6 +113,7 @@ mod checks;
 mod context;
 mod counts;
 mod error;
+pub mod health;
 mod lease;
 mod selection;
 mod specs;
