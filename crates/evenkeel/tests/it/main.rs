@@ -7,6 +7,7 @@ mod checks;
 mod dropped;
 mod example;
 mod explain;
+mod pages;
 mod support;
 mod surface;
 mod tower;
