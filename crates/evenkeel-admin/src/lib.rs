@@ -37,7 +37,7 @@ pub use process::ProcessCounters;
 pub use readiness::Readiness;
 pub use start::{AdminHandle, AdminSettings, Shared, StartError, spawn};
 pub use text::{MetricKind, MetricValue, MetricsSource, MetricsText};
-pub use token::{Token, TokenError};
+pub use token::{Token, TokenError, secret_file};
 
 use std::net::SocketAddr;
 

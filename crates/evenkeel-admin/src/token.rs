@@ -87,25 +87,37 @@ impl Token {
     /// # Errors
     /// When it can be neither read nor made.
     pub fn find_or_make(directory: &Path) -> Result<(Self, PathBuf), TokenError> {
-        let path = directory.join(FILE);
-        match fs::exists(&path) {
-            Ok(true) => {}
-            _ => make(directory, &path).map_err(|error| TokenError {
-                what: format!(
-                    "cannot be made: {error}; set `state_dir` to a directory that this user can write, or \
-                     `admin: {{ token_file: FILE }}`"
-                ),
-                path: path.clone(),
-            })?,
-        }
+        let path = secret_file(directory, FILE).map_err(|error| TokenError {
+            what: format!(
+                "cannot be made: {error}; set `state_dir` to a directory that this user can write, or \
+                 `admin: {{ token_file: FILE }}`"
+            ),
+            path: directory.join(FILE),
+        })?;
         Ok((Self::read(&path)?, path))
     }
 }
 
-/// Writes a new token beside `path`, whole, and gives it that name unless somebody else was faster.
+/// The file `name` in `directory`; where it is missing, one with a line of random digits that this user alone can read.
+/// The directory is made too, for this user alone. Processes that start at once agree on one.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn secret_file(directory: &Path, name: &str) -> io::Result<PathBuf> {
+    let path = directory.join(name);
+    match fs::exists(&path) {
+        Ok(true) => {}
+        _ => make(directory, &path)?,
+    }
+    Ok(path)
+}
+
+/// Writes a new secret beside `path`, whole, and gives it that name unless somebody else was faster.
 fn make(directory: &Path, path: &Path) -> io::Result<()> {
     make_directory(directory)?;
-    let draft = directory.join(format!("{FILE}.{}", random::<8>()?));
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(format!(".{}", random::<8>()?));
+    let draft = PathBuf::from(draft);
     let text = format!("{}\n", random::<RANDOM>()?);
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);

@@ -1,21 +1,30 @@
-//! Secrets that key the hashes and the sessions of services, from their files, at start and on every reload.
+//! Secrets that key the hashes and the sessions of services, from their files, at start and on every reload. That of
+//! sessions is made in the state directory where the configuration names none.
 
+use std::cell::OnceCell;
 use std::fs::File;
 use std::io::Read as _;
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
+use evenkeel_admin::secret_file;
 use evenkeel_config::{Config, Service};
 use evenkeel_core::{HashKeys, HashSecret, Nanos, Rotation};
 
 use crate::exit::Failed;
+use crate::token::state_dir;
 
 /// The shortest secret, in bytes: what the key of the hash is made of should not be less than the key.
 const SHORTEST: usize = 16;
 /// The longest: a larger file was not meant.
 const LONGEST: u64 = 4096;
 
+/// That of sessions in the state directory.
+const FILE: &str = "session-secret";
+
 /// A secret. Not shown anywhere.
+#[derive(Clone)]
 pub(crate) struct Secret(Vec<u8>);
 
 impl Secret {
@@ -30,6 +39,8 @@ pub(crate) struct Secrets {
     pub(crate) hash: Option<HashKeys>,
     /// Keys the cookies of its sessions; `None` when they do not stick.
     pub(crate) session: Option<Secret>,
+    /// Why its sessions end with this process, if they do.
+    pub(crate) short: Option<String>,
 }
 
 /// The time, by the clock of the balancer and by that of files.
@@ -41,20 +52,54 @@ pub(crate) struct Now {
 
 /// The secrets of each service, in the order of the configuration.
 pub(crate) fn read(config: &Config, now: Now) -> Result<Vec<Secrets>, Failed> {
+    let own = OnceCell::new();
     let services = config.services.iter();
-    services.map(|service| of_service(service, now)).collect()
+    services
+        .map(|service| {
+            let hash = service.strategy.hash_secret_file.as_deref();
+            let hash = hash.map(|path| hash_keys(service, path, now)).transpose()?;
+            let (session, short) = match &service.sticky {
+                None => (None, None),
+                Some(sticky) => match &sticky.secret_file {
+                    Some(path) => (
+                        Some(Secret(of_file(service, "sticky.secret_file", path)?.0)),
+                        None,
+                    ),
+                    None => {
+                        // Once for all services that need it, and not at all when none does.
+                        if own.get().is_none() {
+                            let _ = own.set(of_state(config)?);
+                        }
+                        own.get()
+                            .cloned()
+                            .map_or((None, None), |(secret, short)| (Some(secret), short))
+                    }
+                },
+            };
+            Ok(Secrets { hash, session, short })
+        })
+        .collect()
 }
 
-fn of_service(service: &Service, now: Now) -> Result<Secrets, Failed> {
-    let hash = service.strategy.hash_secret_file.as_deref();
-    let session = service.sticky.as_ref().map(|sticky| match &sticky.secret_file {
-        Some(path) => Ok(Secret(of_file(service, "sticky.secret_file", path)?.0)),
-        None => of_process(),
-    });
-    Ok(Secrets {
-        hash: hash.map(|path| hash_keys(service, path, now)).transpose()?,
-        session: session.transpose()?,
-    })
+/// The secret in the state directory, made there if there is none; else one that this process alone has, and why.
+fn of_state(config: &Config) -> Result<(Secret, Option<String>), Failed> {
+    let Some(directory) = state_dir(config) else {
+        let why = "there is no directory to keep their secret in".to_owned();
+        return Ok((of_process()?, Some(why)));
+    };
+    let made = secret_file(&directory, FILE).map_err(|error| format!("cannot be made: {error}"));
+    match made.and_then(|path| content(&path)) {
+        Ok((bytes, _)) => Ok((Secret(bytes), None)),
+        Err(what) => {
+            let why = format!("{}: {what}", directory.join(FILE).display());
+            // Who set the directory wants it; the default is only a guess.
+            if config.state_dir.is_some() {
+                let remedy = "set `state_dir` to a directory that this user can write, or `sticky: { secret_file: FILE }`";
+                return Err(Failed::start(format!("session secret {why}; {remedy}")));
+            }
+            Ok((of_process()?, Some(why)))
+        }
+    }
 }
 
 /// What the first line keys, and how it takes over from the second if there is one.
@@ -109,23 +154,26 @@ fn long_enough(secret: &[u8]) -> Result<(), String> {
     }
 }
 
-/// What is in a file, and when it was written.
+/// What is in a file that a service names, and when it was written.
 fn of_file(service: &Service, key: &str, path: &str) -> Result<(Vec<u8>, SystemTime), Failed> {
-    let wrong = |what: String| wrong(service, key, path, &what);
+    content(Path::new(path)).map_err(|what| wrong(service, key, path, &what))
+}
+
+/// What is in a file of a secret, and when it was written.
+fn content(path: &Path) -> Result<(Vec<u8>, SystemTime), String> {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| {
         let written = file.metadata()?.modified()?;
         file.take(LONGEST + 1).read_to_end(&mut bytes)?;
         Ok(written)
     });
-    let written =
-        read.map_err(|error| wrong(format!("{error}; put a secret there that this user can read")))?;
+    let written = read.map_err(|error| format!("{error}; put a secret there that this user can read"))?;
     if bytes.len() as u64 > LONGEST {
-        return Err(wrong(format!("more than {LONGEST} bytes; a secret is shorter")));
+        return Err(format!("more than {LONGEST} bytes; a secret is shorter"));
     }
     // White space at the end, such as an editor's line end, is not part of it.
     bytes.truncate(bytes.trim_ascii_end().len());
-    long_enough(&bytes).map_err(wrong)?;
+    long_enough(&bytes)?;
     Ok((bytes, written))
 }
 

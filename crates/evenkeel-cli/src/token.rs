@@ -1,4 +1,4 @@
-//! The admin token: read from the file that the configuration names, or made in the state directory.
+//! The admin token: read from the file that the configuration names, or made in the state directory. And where that is.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ pub(crate) fn of(config: &Config) -> Result<Option<Token>, Failed> {
 }
 
 /// Where the configuration says, else where the XDG base directories say.
-fn state_dir(config: &Config) -> Option<PathBuf> {
+pub(crate) fn state_dir(config: &Config) -> Option<PathBuf> {
     if let Some(directory) = &config.state_dir {
         return Some(directory.into());
     }

@@ -8,15 +8,18 @@ use evenkeel_config::{Config, Service};
 use evenkeel_core::Regions;
 use evenkeel_core::strategy::Level;
 
+use crate::secrets::Secrets;
+
 /// Service and text.
 type Warning = (String, String);
 
 /// What was said of the configuration in force.
 static SAID: Mutex<BTreeSet<Warning>> = Mutex::new(BTreeSet::new());
 
-/// Says what is new.
-pub(crate) fn say(config: &Config) {
-    let now: BTreeSet<Warning> = config.services.iter().flat_map(of).collect();
+/// Says what is new; `secrets` are those of the services.
+pub(crate) fn say(config: &Config, secrets: &[Secrets]) {
+    let short = config.services.iter().zip(secrets).filter_map(short_sessions);
+    let now: BTreeSet<Warning> = config.services.iter().flat_map(of).chain(short).collect();
     let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
     for (service, text) in now.difference(&said) {
         tracing::warn!(%service, "{text}");
@@ -25,21 +28,18 @@ pub(crate) fn say(config: &Config) {
 }
 
 fn of(service: &Service) -> Vec<Warning> {
-    let texts = [
-        short_sessions(service),
-        known_hash(service),
-        nobody_home(service),
-        nobody_allowed(service),
-    ];
+    let texts = [known_hash(service), nobody_home(service), nobody_allowed(service)];
     let texts = texts.into_iter().flatten();
     texts.map(|text| (service.name.clone(), text)).collect()
 }
 
-fn short_sessions(service: &Service) -> Option<String> {
-    let short = service.sticky.as_ref()?.secret_file.is_none();
-    let text = "sessions end when this process does, and other processes do not know them; name a file in \
-                `sticky.secret_file` to keep them";
-    short.then(|| text.to_owned())
+fn short_sessions((service, secrets): (&Service, &Secrets)) -> Option<Warning> {
+    let why = secrets.short.as_ref()?;
+    let text = format!(
+        "sessions end when this process does, and other processes do not know them: {why}; set `state_dir`, or name a \
+         file in `sticky.secret_file`, to keep them"
+    );
+    Some((service.name.clone(), text))
 }
 
 fn known_hash(service: &Service) -> Option<String> {

@@ -40,7 +40,7 @@ pub(crate) async fn put_in_force(
     let settings = settings(config, balancer)
         .ok_or_else(|| Failed::start("a service vanished while the configuration was put in force"))?;
     proxy.configure(settings, sockets).await;
-    warnings::say(config);
+    warnings::say(config, &secrets);
     Ok(())
 }
 

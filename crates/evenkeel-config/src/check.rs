@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Duration;
 
+use crate::cookies;
 use crate::file::{ConfigFile, DefaultsFile, ServiceFile};
 use crate::health_check::HealthCheckFile;
 use crate::path::{Path, at};
@@ -53,6 +54,7 @@ pub(crate) fn check(file: &ConfigFile) -> Vec<Finding> {
     limits(file, &mut found);
     listeners(file, &mut found);
     services(file, &mut found);
+    cookies::check(file, &mut found);
     found
 }
 

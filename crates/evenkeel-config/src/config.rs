@@ -244,6 +244,7 @@ impl From<&Listener> for ListenerFile {
 impl From<ServiceFile> for Service {
     fn from(file: ServiceFile) -> Self {
         let (health, circuit_breaker) = with_preset(file.health, file.circuit_breaker);
+        let sticky = file.sticky.map(|sticky| sticky.resolved(&file.name));
         Self {
             name: file.name,
             strategy: file.strategy.unwrap_or_default().0.resolved(),
@@ -253,7 +254,7 @@ impl From<ServiceFile> for Service {
             slow_start: file.slow_start.unwrap_or_default().into(),
             circuit_breaker: circuit_breaker.into(),
             retry: file.retry.unwrap_or_default().into(),
-            sticky: file.sticky.map(Into::into),
+            sticky,
             orca: file.orca.unwrap_or_default().into(),
             timeouts: file.timeouts.unwrap_or_default().into(),
             pool: file.pool.unwrap_or_default().into(),

@@ -7,6 +7,7 @@ mod address;
 mod check;
 mod config;
 mod convert;
+mod cookies;
 mod decimal;
 mod docs;
 mod error;

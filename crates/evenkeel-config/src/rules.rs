@@ -2,6 +2,7 @@
 
 use evenkeel_core::InstanceId;
 
+use crate::sticky::Sticky;
 use crate::text::DurationText;
 
 /// Names of listeners and services stand in URLs, labels and logs, like instance ids.
@@ -164,7 +165,7 @@ pub(crate) fn check_host(host: &Option<String>, (): &()) -> garde::Result {
 pub(crate) fn cookie_name(name: &Option<String>, (): &()) -> garde::Result {
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     match name.as_deref() {
-        Some(name) if !(1..=64).contains(&name.len()) || !name.bytes().all(token) => {
+        Some(name) if !(1..=Sticky::LONGEST).contains(&name.len()) || !name.bytes().all(token) => {
             Err(garde::Error::new(format!(
                 "{name:?} cannot be the name of a cookie: write 1 to 64 letters, digits, `-`, `_` or `.`"
             )))

@@ -17,14 +17,14 @@ use crate::tolerated;
 #[serde(deny_unknown_fields)]
 #[garde(allow_unvalidated)]
 pub struct StickyFile {
-    /// Name of the cookie. It holds neither the id nor the address of an instance, and nobody can make one up.
+    /// Name of the cookie. Default `evenkeel-` and the name of the service, so that clients of several services keep a
+    /// session with each. It holds neither the id nor the address of an instance, and nobody can make one up.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
         deserialize_with = "tolerated::key"
     )]
     #[garde(custom(rules::cookie_name))]
-    #[schemars(extend("default" = StickyFile::COOKIE))]
     pub cookie: Option<String>,
     /// How long clients keep the cookie after it was set. Without it, until the browser ends. At least `1s`.
     #[serde(
@@ -61,7 +61,8 @@ pub struct StickyFile {
     #[schemars(extend("default" = SameSite::Lax))]
     pub same_site: Option<SameSite>,
     /// File with a secret of at least 16 bytes that cookies are made with. The same in all proxies of a service. Without
-    /// it every process makes up its own, and sessions end with it.
+    /// it, the one in `session-secret` of `state_dir`, which is made there at the first start: sessions outlast restarts,
+    /// and other machines do not know them.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -97,13 +98,24 @@ pub struct Sticky {
     pub secure: bool,
     /// Whether clients send it with requests that other sites cause.
     pub same_site: SameSite,
-    /// The file with the secret; `None`: one per process.
+    /// The file with the secret; `None`: that of the state directory.
     pub secret_file: Option<String>,
 }
 
 impl StickyFile {
-    const COOKIE: &'static str = "evenkeel";
     const PATH: &'static str = "/";
+
+    /// What is left out here is that of `service`.
+    pub(crate) fn resolved(self, service: &str) -> Sticky {
+        Sticky {
+            cookie: self.cookie.unwrap_or_else(|| Sticky::cookie_of(service)),
+            ttl: self.ttl.map(Into::into),
+            path: self.path.unwrap_or_else(|| Self::PATH.to_owned()),
+            secure: self.secure.unwrap_or_default(),
+            same_site: self.same_site.unwrap_or_default(),
+            secret_file: self.secret_file,
+        }
+    }
 
     /// Keys that do not go together, with what to do, and whether that is to add a key.
     pub(crate) fn misplaced(&self) -> Vec<(&'static str, &'static str, bool)> {
@@ -149,16 +161,16 @@ impl Overlay for StickyFile {
     }
 }
 
-impl From<StickyFile> for Sticky {
-    fn from(file: StickyFile) -> Self {
-        Self {
-            cookie: file.cookie.unwrap_or_else(|| StickyFile::COOKIE.to_owned()),
-            ttl: file.ttl.map(Into::into),
-            path: file.path.unwrap_or_else(|| StickyFile::PATH.to_owned()),
-            secure: file.secure.unwrap_or_default(),
-            same_site: file.same_site.unwrap_or_default(),
-            secret_file: file.secret_file,
-        }
+impl Sticky {
+    /// Longest name of a cookie.
+    pub(crate) const LONGEST: usize = 64;
+
+    /// The name of the cookie of `service` unless the file has one. Browsers keep a cookie per name, not per service.
+    fn cookie_of(service: &str) -> String {
+        let service = service.chars();
+        // A service may be called what a cookie cannot.
+        let name = service.map(|c| if ":@=[]".contains(c) { '_' } else { c });
+        "evenkeel-".chars().chain(name).take(Self::LONGEST).collect()
     }
 }
 

@@ -401,3 +401,26 @@ services:
         (Recovery::Backoff, 0.25, 9.0)
     );
 }
+
+#[test]
+fn a_cookie_is_called_after_its_service() {
+    let long = "x".repeat(255);
+    for (service, expected) in [
+        ("web", "evenkeel-web"),
+        ("a.b-c_d~e%f+g", "evenkeel-a.b-c_d~e%f+g"),
+        ("[a:b]=c@d", "evenkeel-_a_b__c_d"),
+        (&long, &format!("evenkeel-{}", "x".repeat(55))),
+    ] {
+        let config = Config::from_str(
+            "test.yaml",
+            &format!(
+                "listeners: [{{ name: web, bind: '127.0.0.1:0' }}]\nservices: [{{ name: '{service}', sticky: {{}}, \
+                 instances: [{{ address: '127.0.0.1:1' }}] }}]"
+            ),
+        )
+        .unwrap();
+        assert_eq!(config.services[0].sticky.as_ref().unwrap().cookie, expected);
+        // What a cookie's name holds, and how long it is: the effective file says it, and is read.
+        assert_eq!(Config::from_str("again.yaml", &config.to_yaml()).unwrap(), config);
+    }
+}

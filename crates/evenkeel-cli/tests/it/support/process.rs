@@ -40,6 +40,16 @@ impl Server {
         server
     }
 
+    /// Starts with this configuration, and with a file where its state would go.
+    pub(crate) async fn without_state(config: &str) -> Self {
+        let folder = Folder::new();
+        folder.write("evenkeel", "no directory");
+        let path = folder.write("evenkeel.yaml", config);
+        let server = Self::spawn(folder, &["--config", path.to_str().unwrap()]);
+        server.line("evenkeel is ready").await;
+        server
+    }
+
     /// Starts with flags and waits until it is ready.
     pub(crate) async fn with_flags(flags: &[&str]) -> Self {
         let server = Self::spawn(Folder::new(), flags);

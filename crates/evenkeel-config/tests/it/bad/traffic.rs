@@ -110,6 +110,32 @@ error: browsers refuse a cookie whose name begins with `__Host-` for some paths 
 "#,
     },
     Case {
+        name: "services that take each other's sessions",
+        input: r#"
+listeners:
+  - { name: web, bind: 127.0.0.1:8080, routes: [{ path_prefix: /api, service: api }, { service: web }] }
+defaults: { sticky: { ttl: 1h } }
+services:
+  - name: web
+    sticky: { cookie: sid }
+    instances: [{ address: 127.0.0.1:9001 }]
+  - name: api
+    sticky: { cookie: sid }
+    instances: [{ address: 127.0.0.1:9002 }]
+"#,
+        shown: r#"
+error: `web` and `api` set the same cookie `sid` to the same clients, so neither keeps its sessions
+ --> bad.yaml:9:23
+  |
+9 |     sticky: { cookie: sid }
+  |                       ^^^
+  = leave `cookie` out, or give each service its own
+  = the other is at bad.yaml:6:23
+
+1 error in bad.yaml
+"#,
+    },
+    Case {
         name: "cookies that browsers refuse",
         input: r#"
 listeners: [{ name: web, bind: 127.0.0.1:8080, routes: [{ service: web }] }]
