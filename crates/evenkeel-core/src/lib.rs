@@ -5,6 +5,7 @@
 //! a [`Nanos`] argument, randomness a seeded [`Rng`]. The same events in the same order with the same
 //! seed give the same picks on every platform.
 
+mod budget;
 mod candidates;
 mod draw;
 mod event;
@@ -33,6 +34,7 @@ pub mod testing;
 mod time;
 mod view;
 
+pub use budget::RetryBudget;
 pub use candidates::{Exclusion, Panic, Regions, SlowStart};
 pub use event::{Event, EventKind};
 pub use explain::{ExplainedInstance, Explanation, Finding, Question};

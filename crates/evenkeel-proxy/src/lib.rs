@@ -11,7 +11,6 @@
 
 mod attempt;
 mod bind;
-mod budget;
 mod buffer;
 mod client;
 mod counters;

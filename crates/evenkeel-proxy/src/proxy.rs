@@ -7,12 +7,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use evenkeel_core::Rng;
+use evenkeel_core::{RetryBudget, Rng};
 use evenkeel_runtime::Clock;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::bind::{self, BindError};
-use crate::budget::RetryBudget;
 use crate::counters::Counters;
 use crate::rewrite::Via;
 use crate::settings::{ListenerSettings, Place, ProxySettings};

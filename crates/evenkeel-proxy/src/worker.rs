@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_core::{Nanos, PickContext};
+use evenkeel_core::{Nanos, PickContext, RetryBudget};
 use evenkeel_h1::{RequestHead, ResponseHead};
 use evenkeel_runtime::{Clock, ViewReader};
 use socket2::SockRef;
@@ -15,7 +15,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::budget::RetryBudget;
 use crate::buffer::Buffers;
 use crate::client;
 use crate::counters::Counters;

@@ -1,8 +1,8 @@
 //! The retry budget of a service: retries may add a share to the load, never multiply it.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::sync::{AtomicU64, Ordering::Relaxed};
 
-use evenkeel_core::Nanos;
+use crate::Nanos;
 
 /// Length of the window in which retries are compared with requests.
 const WINDOW: Nanos = Nanos::from_secs(10);
@@ -12,7 +12,7 @@ const RESERVE: u64 = 200;
 
 /// Shared by all workers; touched only when something has to be retried, so requests pay nothing.
 #[derive(Debug, Default)]
-pub(crate) struct RetryBudget {
+pub struct RetryBudget {
     window_began: AtomicU64,
     requests_at_begin: AtomicU64,
     /// Requests in a window like those up to its begin: failures come all at once, before the window has
@@ -27,7 +27,7 @@ impl RetryBudget {
     /// cumulative count, which is asked for only when it can matter.
     ///
     /// Two workers that ask at the same moment may both get the last retry; the budget is then off by one.
-    pub(crate) fn withdraw(&self, now: Nanos, share: f64, requests: impl Fn() -> u64) -> bool {
+    pub fn withdraw(&self, now: Nanos, share: f64, requests: impl Fn() -> u64) -> bool {
         if share <= 0.0 {
             return false;
         }
