@@ -26,6 +26,7 @@ mod request;
 mod retry_on;
 mod routes;
 mod rules;
+mod scenario;
 mod schema;
 mod settings;
 mod sticky;
@@ -47,11 +48,17 @@ pub use health_check::{HealthCheckFile, HttpCheckFile, TcpCheckFile};
 pub use keys::{Key, LoadFactorText, Parameter, TableSizeText, Token};
 pub use policy::{PanicText, RegionList};
 pub use preset::{ModeText, Preset, RecoveryText};
+pub use read::read_text;
 pub use request::{
     BadRequest, BodyFault, DrainRequest, HealthRequest, InstanceRequest, LoadRequest, PickBody,
     RecordRequest, ServicePatch, TimeText, read_body,
 };
 pub use retry_on::RetryOn;
+pub use scenario::{
+    Amount, ArrivalsFile, BetweenFile, BudgetText, CacheFile, ClientsFile, ColdStartFile, DrawnFile,
+    FaultFile, FaultKindFile, HotKeyFile, KeysFile, MachineFile, MixtureFile, NetworkFile, NormalFile,
+    ParetoFile, ReportsFile, ScenarioFile, ServerSet, ServersFile, Span, SquareFile, TenantsFile, WorkFile,
+};
 pub use schema::json_schema;
 pub use settings::{
     Admin, AdminFile, CircuitBreaker, CircuitBreakerFile, Health, HealthFile, Limits, LimitsFile,

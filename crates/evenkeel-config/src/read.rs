@@ -7,6 +7,7 @@ use std::path::Path as FilePath;
 
 use garde::Validate;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_saphyr::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
 use serde_saphyr::{Error, Options};
 
@@ -46,45 +47,50 @@ fn options() -> Options {
     }
 }
 
+/// The text of a file that is no larger than a configuration may be.
+///
+/// # Errors
+/// When the file cannot be read, is larger than 64 MiB or is not UTF-8.
+pub fn read_text(path: &FilePath) -> Result<String, ConfigError> {
+    let file = path.display().to_string();
+    let unreadable = |reason: String| ConfigError::Unreadable {
+        file: file.clone(),
+        reason,
+    };
+    let io = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => unreadable("no such file".to_owned()),
+        std::io::ErrorKind::PermissionDenied => {
+            unreadable("permission denied: make it readable for the user that runs evenkeel".to_owned())
+        }
+        std::io::ErrorKind::IsADirectory => unreadable("it is a directory: name a file in it".to_owned()),
+        _ => unreadable(error.to_string()),
+    };
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|f| f.take(MAX_FILE + 1).read_to_end(&mut bytes))
+        .map_err(io)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(unreadable(format!(
+            "it is larger than {} MiB, too large for a configuration",
+            MAX_FILE >> 20
+        )));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + valid.iter().filter(|b| **b == b'\n').count();
+        unreadable(format!(
+            "line {line} is not UTF-8: save the file in that encoding"
+        ))
+    })
+}
+
 impl Config {
     /// Reads and checks a file.
     ///
     /// # Errors
     /// When the file cannot be read, is larger than 64 MiB or is not a valid configuration.
     pub fn from_path(path: &FilePath) -> Result<Self, ConfigError> {
-        let file = path.display().to_string();
-        let unreadable = |reason: String| ConfigError::Unreadable {
-            file: file.clone(),
-            reason,
-        };
-        let io = |error: std::io::Error| match error.kind() {
-            std::io::ErrorKind::NotFound => unreadable("no such file".to_owned()),
-            std::io::ErrorKind::PermissionDenied => {
-                unreadable("permission denied: make it readable for the user that runs evenkeel".to_owned())
-            }
-            std::io::ErrorKind::IsADirectory => unreadable("it is a directory: name a file in it".to_owned()),
-            _ => unreadable(error.to_string()),
-        };
-        let mut bytes = Vec::new();
-        File::open(path)
-            .and_then(|f| f.take(MAX_FILE + 1).read_to_end(&mut bytes))
-            .map_err(io)?;
-        if bytes.len() as u64 > MAX_FILE {
-            return Err(unreadable(format!(
-                "it is larger than {} MiB, too large for a configuration",
-                MAX_FILE >> 20
-            )));
-        }
-        match std::str::from_utf8(&bytes) {
-            Ok(text) => Self::from_str(&file, text),
-            Err(error) => {
-                let valid = &bytes[..error.valid_up_to()];
-                let line = 1 + valid.iter().filter(|b| **b == b'\n').count();
-                Err(unreadable(format!(
-                    "line {line} is not UTF-8: save the file in that encoding"
-                )))
-            }
-        }
+        Self::from_str(&path.display().to_string(), &read_text(path)?)
     }
 
     /// Reads and checks a text; `name` stands for the file in errors.
@@ -96,8 +102,21 @@ impl Config {
     }
 }
 
-/// Parses once, reads the model from the tree, and checks what could be read.
+/// A valid configuration, or what is wrong.
 fn read(text: &str) -> Result<Config, Vec<Problem>> {
+    let found = |file: Option<&ConfigFile>, complete| match file {
+        Some(file) => findings(file, complete),
+        None => findings(&ConfigFile::default(), complete),
+    };
+    Ok(document(text, found)?.unwrap_or_default().into())
+}
+
+/// Parses once, reads the model from the tree, and checks what could be read by `findings`, which is told whether
+/// nothing lacks: otherwise what is absent may just have been wrong. `None` for an empty document.
+pub(crate) fn document<T: DeserializeOwned>(
+    text: &str,
+    findings: impl FnOnce(Option<&T>, bool) -> Vec<Finding>,
+) -> Result<Option<T>, Vec<Problem>> {
     let mut problems = Vec::new();
     let Some(root) = parse(text, &mut problems) else {
         return Err(problems);
@@ -108,7 +127,7 @@ fn read(text: &str) -> Result<Config, Vec<Problem>> {
         text,
         sink: &sink,
     };
-    let file = Option::<ConfigFile>::deserialize(reader);
+    let file = Option::<T>::deserialize(reader);
     let sink = sink.into_inner();
     problems.extend(
         sink.found
@@ -119,11 +138,19 @@ fn read(text: &str) -> Result<Config, Vec<Problem>> {
     let Ok(file) = file else {
         return Err(problems);
     };
-    let file = file.unwrap_or_default();
+    let mut finder = Finder::new(&root, &sink.failed);
+    let mut place = |path: &Path| finder.find(path).map(Place::from);
     let complete = problems.is_empty();
-    problems.extend(findings(&file, Finder::new(&root, &sink.failed), complete));
+    let found = findings(file.as_ref(), complete).into_iter();
+    problems.extend(found.map(|finding| {
+        let mut problem = Problem::new(finding.message, place(&finding.path));
+        problem.related = finding
+            .related
+            .and_then(|(what, path)| Some((what, place(&path)?)));
+        problem
+    }));
     if problems.is_empty() {
-        Ok(file.into())
+        Ok(file)
     } else {
         Err(problems)
     }
@@ -155,30 +182,24 @@ pub(crate) fn parse(text: &str, problems: &mut Vec<Problem>) -> Option<Node> {
         .ok()
 }
 
-/// What the rules and the checks across fields find in a document that may lack what could not be read. `complete` says
-/// that nothing lacks: otherwise what is absent may just have been wrong.
-fn findings(file: &ConfigFile, mut finder: Finder<'_>, complete: bool) -> Vec<Problem> {
-    let mut found: Vec<Finding> = match file.validate() {
-        Ok(()) => Vec::new(),
-        Err(report) => report
-            .iter()
-            .map(|(path, error)| Finding::new(Path::parse(&path.to_string()), error.message()))
-            .collect(),
-    };
+/// What the rules and the checks across fields find in a document that may lack what could not be read.
+fn findings(file: &ConfigFile, complete: bool) -> Vec<Finding> {
+    let mut found = by_rules(file);
     found.extend(
         check(file)
             .into_iter()
             .filter(|finding| complete || !finding.absence),
     );
-    let mut place = |path: &Path| finder.find(path).map(Place::from);
     found
-        .into_iter()
-        .map(|finding| {
-            let mut problem = Problem::new(finding.message, place(&finding.path));
-            problem.related = finding
-                .related
-                .and_then(|(what, path)| Some((what, place(&path)?)));
-            problem
-        })
-        .collect()
+}
+
+/// What the rules for single values find.
+pub(crate) fn by_rules(file: &impl Validate<Context = ()>) -> Vec<Finding> {
+    match file.validate() {
+        Ok(()) => Vec::new(),
+        Err(report) => report
+            .iter()
+            .map(|(path, error)| Finding::new(Path::parse(&path.to_string()), error.message()))
+            .collect(),
+    }
 }

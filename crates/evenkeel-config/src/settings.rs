@@ -95,6 +95,9 @@ settings! {
         /// reading from another machine. With `none` it is the file `admin-token` in `state_dir`, which is made at the start
         /// when it is not there.
         token_file: TokenFile => Option<String> = TokenFile(None),
+        /// The greatest weight that an instance may be registered with through the API, so that whoever may register
+        /// cannot take nearly all requests. Weights in this file are not bounded by it.
+        max_weight: Whole<1, 65535> => u32 = Whole::clamped(65535),
         /// Whether there are metrics at `/metrics`. With `false` nothing is counted for them, in no service; what health,
         /// strategies and the API go by is.
         metrics: bool => bool = true,

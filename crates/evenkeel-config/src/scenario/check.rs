@@ -1,0 +1,194 @@
+//! What only together is wrong in a scenario.
+
+use evenkeel_core::Nanos;
+
+use super::{FaultFile, FaultKindFile, ScenarioFile, ServersFile, Span, WorkFile};
+use crate::check::Finding;
+use crate::path::{Path, at};
+use crate::read::by_rules;
+
+/// All findings. `complete` says that nothing lacks because it could not be read.
+pub(super) fn check(file: Option<&ScenarioFile>, complete: bool) -> Vec<Finding> {
+    let Some(file) = file else {
+        return vec![Finding::new(
+            at![],
+            "the file is empty\nwrite at least `about`, `duration`, `arrivals` and `servers`",
+        )];
+    };
+    let mut found = Vec::new();
+    if let Some(service) = &file.service {
+        let inside = |finding: Finding| Finding {
+            path: Path([vec!["service".into()], finding.path.0].concat()),
+            ..finding
+        };
+        found.extend(by_rules(service).into_iter().map(inside));
+    }
+    time(file, &mut found);
+    arrivals(file, &mut found);
+    work(file, &mut found);
+    if complete {
+        servers(file, &mut found);
+    }
+    found
+}
+
+fn time(file: &ScenarioFile, found: &mut Vec<Finding>) {
+    if file.duration.0 == Nanos::ZERO {
+        found.push(Finding::new(
+            at!["duration"],
+            "a run without time shows nothing\nwrite `60s`, for example",
+        ));
+    }
+    if let Some(warm_up) = file.warm_up.filter(|warm_up| *warm_up >= file.duration) {
+        let text = format!(
+            "the warm-up of {} takes the whole run, and nothing would be counted\nmake it shorter than `duration`",
+            warm_up.0
+        );
+        found.push(Finding::new(at!["warm_up"], text).with("the duration is", at!["duration"]));
+    }
+}
+
+fn arrivals(file: &ScenarioFile, found: &mut Vec<Finding>) {
+    let arrivals = &file.arrivals;
+    let given = [
+        arrivals.rate.is_some(),
+        arrivals.load.is_some(),
+        arrivals.steps.is_some(),
+        arrivals.concurrency.is_some(),
+    ];
+    if given.iter().filter(|given| **given).count() != 1 {
+        found.push(Finding::new(
+            at!["arrivals"],
+            "how many requests come?\nwrite one of `rate: 1000`, `load: 0.7`, `steps: [0.5, 0.9]` and `concurrency: 50`",
+        ));
+    }
+    let Some(clients) = &file.clients else { return };
+    if let Some(regions) = &clients.regions {
+        let sum: f64 = regions.values().map(|part| part.0).sum();
+        if (sum - 1.0).abs() > 1e-6 {
+            let text = format!(
+                "the parts of the regions add up to {sum:.3}\nthey are parts of all clients: make them 1 together"
+            );
+            found.push(Finding::new(at!["clients", "regions"], text));
+        }
+    }
+    if let Some(hot) = clients.keys.as_ref().and_then(|keys| keys.hot.as_ref()) {
+        order(hot.from, hot.until, &at!["clients", "keys", "hot"], found);
+    }
+}
+
+fn order(from: Span, until: Span, at: &Path, found: &mut Vec<Finding>) {
+    if from >= until {
+        let text = format!(
+            "it ends at {} and begins at {}\nlet it end after it began",
+            until.0, from.0
+        );
+        found.push(Finding::new(at.then("until"), text).with("it begins", at.then("from")));
+    }
+}
+
+fn work(file: &ScenarioFile, found: &mut Vec<Finding>) {
+    let at = at!["work"];
+    let none = |span: Span| span.0 == Nanos::ZERO;
+    let nothing = match file.work {
+        None => false,
+        Some(WorkFile::Fixed(mean) | WorkFile::Exponential(mean)) => none(mean),
+        Some(WorkFile::Normal(normal) | WorkFile::PositiveNormal(normal)) => none(normal.mean),
+        Some(WorkFile::Mixture(mixture)) => none(mixture.usual),
+        Some(WorkFile::Pareto(pareto)) => {
+            if pareto.min >= pareto.max {
+                found.push(Finding::new(at.then("pareto"), "`min` is not below `max`"));
+            }
+            none(pareto.min)
+        }
+    };
+    if nothing {
+        found.push(Finding::new(
+            at,
+            "requests without work make no queue\nwrite a time above 0",
+        ));
+    }
+}
+
+fn servers(file: &ScenarioFile, found: &mut Vec<Finding>) {
+    if file.servers.is_empty() {
+        found.push(Finding::absent(
+            at!["servers"],
+            "there are no servers\nadd `servers: [{ count: 10 }]`",
+        ));
+        return;
+    }
+    let count = |group: &ServersFile| group.count.map_or(1, usize::from);
+    let n: usize = file.servers.iter().map(count).sum();
+    for (i, group) in file.servers.iter().enumerate() {
+        let at = at!["servers", i];
+        if let (Some(joins), Some(leaves)) = (group.joins, group.leaves)
+            && joins >= leaves
+        {
+            let text = format!(
+                "they leave at {} and join at {}\nlet them leave after they joined",
+                leaves.0, joins.0
+            );
+            found.push(Finding::new(at.then("leaves"), text).with("they join", at.then("joins")));
+        }
+        let cores = group.cores.map_or(1.0, |cores| cores.0);
+        if let Some(machine) = group.machine
+            && machine.cores.0 < cores
+        {
+            let text = format!(
+                "the machine has {} cores, and the server is promised {cores}\ngive it as many at least",
+                machine.cores.0
+            );
+            found.push(Finding::new(at.then("machine").then("cores"), text));
+        }
+        let keys = file
+            .clients
+            .as_ref()
+            .is_some_and(|clients| clients.keys.is_some());
+        if group.cache.is_some() && !keys {
+            found.push(Finding::new(
+                at.then("cache"),
+                "requests have no keys, so there is nothing to remember\nadd `keys: { count: 100000, zipf: 1.1 }` to `clients`",
+            ));
+        }
+    }
+    if file
+        .servers
+        .iter()
+        .all(|group| group.joins.is_some_and(|joins| joins.0 > Nanos::ZERO))
+    {
+        found.push(Finding::new(
+            at!["servers"],
+            "no server is there when the run begins\nleave `joins` out in one group at least",
+        ));
+    }
+    for (i, fault) in file.faults.iter().enumerate() {
+        check_fault(fault, n, &at!["faults", i], found);
+    }
+}
+
+fn check_fault(fault: &FaultFile, n: usize, at: &Path, found: &mut Vec<Finding>) {
+    if let Some(last) = fault.servers.greatest().filter(|last| *last >= n) {
+        let text = format!(
+            "there is no server {last}: the {n} servers are numbered from 0 to {}",
+            n - 1
+        );
+        found.push(Finding::new(at.then("servers"), text));
+    }
+    if let (from, Some(until)) = (fault.from.unwrap_or(Span(Nanos::ZERO)), fault.until) {
+        order(from, until, at, found);
+    }
+    let grows = matches!(fault.fault, FaultKindFile::Slow(_) | FaultKindFile::Errors(_));
+    if fault.over.is_some() && !grows {
+        found.push(Finding::new(
+            at.then("over"),
+            "only `slow` and `errors` can grow\nleave `over` out",
+        ));
+    }
+    if fault
+        .period
+        .is_some_and(|period| period.0 < Nanos::from_millis(2))
+    {
+        found.push(Finding::new(at.then("period"), "a period is at least `2ms`"));
+    }
+}
