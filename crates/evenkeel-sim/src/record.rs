@@ -1,0 +1,377 @@
+//! What is written down of a run.
+
+use evenkeel_core::{Event, EventKind, Nanos};
+use hdrhistogram::Histogram;
+
+use crate::scenario::Scenario;
+
+/// Shares of servers are looked at in pieces of this length.
+const PIECE: Nanos = Nanos::from_millis(250);
+/// Time lines have so many points.
+const POINTS: u64 = 240;
+/// The longest time told apart.
+const LONGEST: u64 = 3_600_000_000;
+/// Below this part of the fair share a server counts as avoided…
+const AVOIDED: f64 = 0.2;
+/// …and from this part on as back.
+const BACK: f64 = 0.8;
+
+/// Microseconds of what was answered, and how much was not.
+#[derive(Debug, Clone)]
+pub struct Latencies {
+    histogram: Histogram<u64>,
+    errors: u64,
+}
+
+impl Latencies {
+    fn new(digits: u8) -> Self {
+        Self {
+            histogram: Histogram::new_with_bounds(1, LONGEST, digits)
+                .expect("the bounds are valid constants"),
+            errors: 0,
+        }
+    }
+
+    fn record(&mut self, latency: Nanos, failed: bool) {
+        if failed {
+            self.errors += 1;
+        } else {
+            self.histogram.saturating_record((latency.0 / 1000).max(1));
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        // Both have the same bounds and digits.
+        let _ = self.histogram.add(&other.histogram);
+        self.errors += other.errors;
+    }
+
+    /// Answered or not.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.histogram.len() + self.errors
+    }
+
+    /// Not answered, or by an error.
+    #[must_use]
+    pub fn errors(&self) -> u64 {
+        self.errors
+    }
+
+    /// Milliseconds within which this part of all requests was answered well; `None` when errors are more than the
+    /// rest: an error is slower than any answer.
+    #[must_use]
+    pub fn quantile(&self, part: f64) -> Option<f64> {
+        let all = self.requests();
+        let place = (libm::ceil(all as f64 * part) as u64).max(1);
+        if all == 0 || place > self.histogram.len() {
+            return None;
+        }
+        let of_answered = place as f64 / self.histogram.len() as f64;
+        Some(self.histogram.value_at_quantile(of_answered.min(1.0)) as f64 / 1000.0)
+    }
+
+    /// Part of requests that were not answered well within `limit`.
+    #[must_use]
+    pub fn beyond(&self, limit: Nanos) -> f64 {
+        let within = self.histogram.count_between(0, limit.0 / 1000);
+        1.0 - within as f64 / self.requests().max(1) as f64
+    }
+}
+
+/// One point of a time line.
+#[derive(Debug, Clone)]
+pub struct Point {
+    /// Of what arrived since the point before.
+    pub latencies: Latencies,
+    /// Attempts by server.
+    pub picks: Vec<u32>,
+    /// The score of each server, as the first client has it; NaN when unknown.
+    pub scores: Vec<f32>,
+}
+
+/// One ejection or the like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// When.
+    pub at: Nanos,
+    /// By which client.
+    pub balancer: usize,
+    /// What, in words and numbers.
+    pub text: String,
+}
+
+/// What a run came to.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// Of each step of the load.
+    pub steps: Vec<Latencies>,
+    /// All steps.
+    pub all: Latencies,
+    /// While a fault was on somewhere.
+    pub during: Latencies,
+    /// The time line, warm-up included.
+    pub points: Vec<Point>,
+    /// The time between two points.
+    pub interval: Nanos,
+    /// Attempts for each request.
+    pub attempts: f64,
+    /// Attempts at the busiest server, as a multiple of the mean.
+    pub max_over_mean: f64,
+    /// The 99th percentile of requests in flight, over servers and time.
+    pub in_flight_p99: u32,
+    /// Ejections of servers that had no fault.
+    pub false_ejections: u64,
+    /// Ejections of servers that had one.
+    pub true_ejections: u64,
+    /// From the begin of a fault until its servers are avoided, the longest; `None` when one never was.
+    pub detected_after: Option<Nanos>,
+    /// From the end of a fault until its servers are back, the longest; `None` when one never was.
+    pub recovered_after: Option<Nanos>,
+    /// Whether the two say anything: there is a fault with a begin, or with an end.
+    pub has_faults: (bool, bool),
+    /// From the end of the last fault until as much is answered well as comes; `None` when that never was.
+    pub goodput_after: Option<Nanos>,
+    /// What the writers told, the first of them.
+    pub told: Vec<Told>,
+    /// A hash of all requests, in order, with their times and servers: the same for the same run.
+    pub trace: u64,
+}
+
+/// Most transitions kept for a report.
+const TOLD: usize = 400;
+
+#[derive(Debug)]
+pub(crate) struct Record {
+    steps: Vec<Latencies>,
+    during: Latencies,
+    fault_times: Option<(Nanos, Nanos)>,
+    points: Vec<Point>,
+    interval: Nanos,
+    /// Attempts by piece and server.
+    pieces: Vec<Vec<u32>>,
+    servers: usize,
+    requests: u64,
+    attempts: u64,
+    in_flight: Histogram<u64>,
+    false_ejections: u64,
+    true_ejections: u64,
+    told: Vec<Told>,
+    trace: u64,
+    warm_up: Nanos,
+    step: StepOf,
+}
+
+/// Which step a time is in.
+#[derive(Debug)]
+struct StepOf {
+    begin: Nanos,
+    length: u64,
+    steps: usize,
+}
+
+impl Record {
+    pub(crate) fn new(scenario: &Scenario) -> Self {
+        Self {
+            steps: vec![Latencies::new(3); scenario.steps()],
+            during: Latencies::new(3),
+            fault_times: scenario.fault_times(),
+            points: Vec::new(),
+            interval: Nanos((scenario.duration.0 / POINTS).max(50_000_000)),
+            pieces: Vec::new(),
+            servers: scenario.servers.len(),
+            requests: 0,
+            attempts: 0,
+            in_flight: Histogram::new_with_bounds(1, 10_000_000, 3).expect("the bounds are valid constants"),
+            false_ejections: 0,
+            true_ejections: 0,
+            told: Vec::new(),
+            trace: 0xCBF2_9CE4_8422_2325,
+            warm_up: scenario.warm_up,
+            step: StepOf {
+                begin: scenario.warm_up,
+                length: scenario.duration.since(scenario.warm_up).0.max(1),
+                steps: scenario.steps(),
+            },
+        }
+    }
+
+    fn point(&mut self, at: Nanos) -> &mut Point {
+        let place = (at.0 / self.interval.0) as usize;
+        while self.points.len() <= place {
+            self.points.push(Point {
+                latencies: Latencies::new(2),
+                picks: vec![0; self.servers],
+                scores: vec![f32::NAN; self.servers],
+            });
+        }
+        &mut self.points[place]
+    }
+
+    pub(crate) fn picked(&mut self, server: u32, now: Nanos) {
+        let server = server as usize;
+        self.point(now).picks[server] += 1;
+        let piece = (now.0 / PIECE.0) as usize;
+        while self.pieces.len() <= piece {
+            self.pieces.push(vec![0; self.servers]);
+        }
+        self.pieces[piece][server] += 1;
+    }
+
+    pub(crate) fn ended(&mut self, arrived: Nanos, now: Nanos, server: u32, tries: u32, failed: bool) {
+        let latency = now.since(arrived);
+        for word in [
+            arrived.0,
+            latency.0,
+            u64::from(server) << 32 | u64::from(tries) << 1 | u64::from(failed),
+        ] {
+            self.trace = (self.trace ^ word)
+                .wrapping_mul(0x0000_0100_0000_01B3)
+                .rotate_left(23);
+        }
+        self.point(arrived).latencies.record(latency, failed);
+        if arrived < self.warm_up {
+            return;
+        }
+        self.requests += 1;
+        self.attempts += u64::from(tries);
+        let since = arrived.since(self.step.begin).0.min(self.step.length - 1);
+        let step = (u128::from(since) * self.step.steps as u128 / u128::from(self.step.length)) as usize;
+        self.steps[step].record(latency, failed);
+        if self
+            .fault_times
+            .is_some_and(|(from, until)| (from..until).contains(&arrived))
+        {
+            self.during.record(latency, failed);
+        }
+    }
+
+    pub(crate) fn in_flight(&mut self, server: usize, requests: u32, now: Nanos) {
+        let _ = server;
+        if now >= self.warm_up {
+            // 0 cannot be recorded; 1 more than there are.
+            self.in_flight.saturating_record(u64::from(requests) + 1);
+        }
+    }
+
+    pub(crate) fn score(&mut self, server: usize, score: f32, now: Nanos) {
+        self.point(now).scores[server] = score;
+    }
+
+    pub(crate) fn event(&mut self, balancer: usize, event: &Event, is_faulty: impl Fn(usize) -> bool) {
+        let server = event
+            .instance
+            .as_ref()
+            .and_then(|id| id.as_str().strip_prefix("server-")?.parse().ok());
+        if event.kind == EventKind::Ejected
+            && let Some(server) = server
+        {
+            if is_faulty(server) {
+                self.true_ejections += 1;
+            } else {
+                self.false_ejections += 1;
+            }
+        }
+        if self.told.len() < TOLD {
+            self.told.push(Told {
+                at: event.at,
+                balancer,
+                text: event.to_string(),
+            });
+        }
+    }
+
+    pub(crate) fn finish(self, scenario: &Scenario) -> Run {
+        let mut all = Latencies::new(3);
+        self.steps.iter().for_each(|step| all.add(step));
+        let mut by_server = vec![0u64; self.servers];
+        let first = (self.warm_up.0 / PIECE.0) as usize;
+        for piece in self.pieces.iter().skip(first) {
+            by_server
+                .iter_mut()
+                .zip(piece)
+                .for_each(|(sum, picks)| *sum += u64::from(*picks));
+        }
+        let total: u64 = by_server.iter().sum();
+        let mean = total as f64 / self.servers as f64;
+        let max = by_server.iter().max().copied().unwrap_or(0) as f64;
+        let (detected_after, recovered_after, has_faults) = self.detection(scenario);
+        Run {
+            all,
+            during: self.during.clone(),
+            interval: self.interval,
+            attempts: self.attempts as f64 / self.requests.max(1) as f64,
+            max_over_mean: if total == 0 { 0.0 } else { max / mean },
+            in_flight_p99: self.in_flight.value_at_quantile(0.99).saturating_sub(1) as u32,
+            false_ejections: self.false_ejections,
+            true_ejections: self.true_ejections,
+            detected_after,
+            recovered_after,
+            has_faults,
+            goodput_after: self.goodput(scenario),
+            steps: self.steps,
+            points: self.points,
+            told: self.told,
+            trace: self.trace,
+        }
+    }
+
+    /// How long it took until the servers of faults were avoided, and until they were back.
+    fn detection(&self, scenario: &Scenario) -> (Option<Nanos>, Option<Nanos>, (bool, bool)) {
+        let end = scenario.duration;
+        let mut worst = [Some(Nanos::ZERO), Some(Nanos::ZERO)];
+        let mut any = [false, false];
+        for (server, faults) in scenario.faults.iter().enumerate() {
+            for fault in faults {
+                if fault.from > Nanos::ZERO && fault.from < end {
+                    any[0] = true;
+                    let until = fault.until.min(end);
+                    let after = self.first(server, fault.from, until, 1, |part| part < AVOIDED);
+                    worst[0] = worst[0].zip(after).map(|(worst, after)| worst.max(after));
+                }
+                if fault.until < end {
+                    any[1] = true;
+                    let after = self.first(server, fault.until, end, 4, |part| part >= BACK);
+                    worst[1] = worst[1].zip(after).map(|(worst, after)| worst.max(after));
+                }
+            }
+        }
+        (worst[0], worst[1], (any[0], any[1]))
+    }
+
+    /// How long after `from` the part of the fair share of `server`, over `length` pieces, first `is` so.
+    fn first(
+        &self,
+        server: usize,
+        from: Nanos,
+        until: Nanos,
+        length: usize,
+        is: impl Fn(f64) -> bool,
+    ) -> Option<Nanos> {
+        let first = from.0.div_ceil(PIECE.0) as usize;
+        let last = (until.0 / PIECE.0) as usize;
+        (first..last.saturating_sub(length - 1)).find_map(|piece| {
+            let window = self.pieces.get(piece..piece + length)?;
+            let own: u64 = window.iter().map(|piece| u64::from(piece[server])).sum();
+            let all: u64 = window.iter().flatten().map(|picks| u64::from(*picks)).sum();
+            let fair = all as f64 / self.servers as f64;
+            let end = Nanos((piece + length) as u64 * PIECE.0);
+            (fair >= 1.0 && is(own as f64 / fair)).then(|| end.since(from))
+        })
+    }
+
+    /// How long after the last fault as much was answered well as came.
+    fn goodput(&self, scenario: &Scenario) -> Option<Nanos> {
+        let (_, until) = self.fault_times?;
+        let first = until.0.div_ceil(self.interval.0) as usize;
+        let last = (scenario.duration.0 / self.interval.0) as usize;
+        // Of three points in a row at least 99 %.
+        (first..last.saturating_sub(2)).find_map(|place| {
+            let window = self.points.get(place..place + 3)?;
+            let requests: u64 = window.iter().map(|point| point.latencies.requests()).sum();
+            let errors: u64 = window.iter().map(|point| point.latencies.errors()).sum();
+            (requests > 0 && errors * 100 <= requests)
+                .then(|| Nanos(place as u64 * self.interval.0).since(until))
+        })
+    }
+}

@@ -1,0 +1,23 @@
+//! Reports of runs: a table to read, JSON to work with, a page to look at.
+
+mod chart;
+mod html;
+mod json;
+mod table;
+
+pub use html::html;
+pub use json::json;
+pub use table::table;
+
+use crate::{Scenario, Summary};
+
+/// The runs of a scenario.
+#[derive(Debug, Clone)]
+pub struct Comparison {
+    /// What was run.
+    pub scenario: Scenario,
+    /// The first seed; each further run has the next.
+    pub seed: u64,
+    /// One for each policy.
+    pub summaries: Vec<Summary>,
+}

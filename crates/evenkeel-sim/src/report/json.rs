@@ -1,0 +1,55 @@
+//! All figures, for programs.
+
+use serde_json::{Value, json};
+
+use super::Comparison;
+use crate::record::{Latencies, Run};
+
+/// Several comparisons as JSON: quantiles in milliseconds, `null` where errors reach them.
+#[must_use]
+pub fn json(comparisons: &[Comparison]) -> String {
+    let all: Vec<Value> = comparisons.iter().map(comparison).collect();
+    format!("{:#}", Value::Array(all))
+}
+
+fn comparison(comparison: &Comparison) -> Value {
+    let summaries = comparison.summaries.iter().map(|summary| {
+        let runs: Vec<Value> = summary.runs.iter().map(run).collect();
+        json!({ "strategy": summary.policy, "runs": runs })
+    });
+    json!({
+        "scenario": comparison.scenario.name(),
+        "about": comparison.scenario.about(),
+        "seed": comparison.seed,
+        "strategies": summaries.collect::<Vec<_>>(),
+    })
+}
+
+fn run(run: &Run) -> Value {
+    let seconds = |time: Option<evenkeel_core::Nanos>| time.map(evenkeel_core::Nanos::as_secs_f64);
+    let steps: Vec<Value> = run.steps.iter().map(latencies).collect();
+    json!({
+        "all": latencies(&run.all),
+        "during_faults": latencies(&run.during),
+        "steps": steps,
+        "attempts_per_request": run.attempts,
+        "max_over_mean": run.max_over_mean,
+        "in_flight_p99": run.in_flight_p99,
+        "ejections": { "of_faulty": run.true_ejections, "of_sound": run.false_ejections },
+        "avoided_after_seconds": seconds(run.detected_after),
+        "back_after_seconds": seconds(run.recovered_after),
+        "good_again_after_seconds": seconds(run.goodput_after),
+        "trace": format!("{:016x}", run.trace),
+    })
+}
+
+fn latencies(latencies: &Latencies) -> Value {
+    json!({
+        "requests": latencies.requests(),
+        "errors": latencies.errors(),
+        "p50": latencies.quantile(0.5),
+        "p90": latencies.quantile(0.9),
+        "p99": latencies.quantile(0.99),
+        "p99_9": latencies.quantile(0.999),
+    })
+}

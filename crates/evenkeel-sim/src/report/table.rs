@@ -1,0 +1,167 @@
+//! Lines for a terminal.
+
+use std::fmt::Write as _;
+
+use evenkeel_core::Nanos;
+
+use super::Comparison;
+use crate::summary::Figure;
+
+/// What the columns mean.
+pub(super) const LEGEND: &str = "Times are milliseconds within which that part of all requests was answered well; - where errors \
+reach it. attempts: per request. max/mean: attempts at the busiest server. in flight: 99th percentile over servers and time. \
+ejected, wrongly: ejections of servers with and without a fault, by all clients. avoided: until servers with a fault had less \
+than a fifth of the fair share; back: until they had 80 % of it again; the slowest of them, - where one never was.";
+
+/// The comparison as a table. Times are in milliseconds, after them half of the 95 % interval where there are
+/// several runs.
+#[must_use]
+pub fn table(comparison: &Comparison) -> String {
+    let mut text = String::new();
+    let scenario = &comparison.scenario;
+    let runs = comparison
+        .summaries
+        .first()
+        .map_or(0, |summary| summary.runs.len());
+    let _ = writeln!(text, "{}: {}", scenario.name(), scenario.about());
+    let requests = comparison
+        .summaries
+        .first()
+        .and_then(|summary| summary.runs.first())
+        .map_or(0, |run| run.all.requests());
+    let seeds = match runs {
+        1 => format!("seed {}", comparison.seed),
+        n => format!(
+            "{n} runs, seeds {} to {}",
+            comparison.seed,
+            comparison.seed + n as u64 - 1
+        ),
+    };
+    let _ = writeln!(text, "{requests} requests counted in the first run; {seeds}\n");
+    align(&rows(comparison), &mut text);
+    let steps = comparison.summaries.first().map_or(0, crate::Summary::steps);
+    if steps > 1 {
+        for part in [0.5, 0.9, 0.99, 0.999] {
+            let _ = writeln!(text, "\np{} at each step of the load, ms", part * 100.0);
+            let mut rows = vec![vec!["strategy".to_owned()]];
+            rows[0].extend((1..=steps).map(|step| step.to_string()));
+            for summary in &comparison.summaries {
+                let mut row = vec![summary.policy.clone()];
+                row.extend((0..steps).map(|step| plain(summary.step_quantile(step, part), 0)));
+                rows.push(row);
+            }
+            align(&rows, &mut text);
+        }
+    }
+    text
+}
+
+/// The header and a row for each policy.
+pub(super) fn rows(comparison: &Comparison) -> Vec<Vec<String>> {
+    let (begins, ends) = comparison
+        .summaries
+        .first()
+        .and_then(|summary| summary.runs.first())
+        .map_or((false, false), |run| run.has_faults);
+    let mut rows = vec![header(begins, ends)];
+    for summary in &comparison.summaries {
+        let mut row = vec![
+            summary.policy.clone(),
+            plain(summary.quantile(0.5), 1),
+            plain(summary.quantile(0.9), 1),
+            spread(summary.quantile(0.99)),
+            spread(summary.quantile(0.999)),
+            percent(summary.errors()),
+            plain(summary.figure(|run| Some(run.attempts)), 3),
+            plain(summary.figure(|run| Some(run.max_over_mean)), 2),
+            plain(summary.figure(|run| Some(f64::from(run.in_flight_p99))), 0),
+            plain(summary.figure(|run| Some(run.true_ejections as f64)), 0),
+            plain(summary.figure(|run| Some(run.false_ejections as f64)), 0),
+        ];
+        if begins {
+            row.push(plain(
+                summary.figure(|run| run.detected_after.map(Nanos::as_secs_f64)),
+                1,
+            ));
+        }
+        if ends {
+            row.push(plain(
+                summary.figure(|run| run.recovered_after.map(Nanos::as_secs_f64)),
+                1,
+            ));
+        }
+        rows.push(row);
+    }
+    rows
+}
+
+fn header(begins: bool, ends: bool) -> Vec<String> {
+    let mut header = vec![
+        "strategy",
+        "p50 ms",
+        "p90",
+        "p99",
+        "p99.9",
+        "errors %",
+        "attempts",
+        "max/mean",
+        "in flight",
+        "ejected",
+        "wrongly",
+    ];
+    if begins {
+        header.push("avoided s");
+    }
+    if ends {
+        header.push("back s");
+    }
+    header.into_iter().map(str::to_owned).collect()
+}
+
+/// A quantile that errors reach has no value.
+fn plain(figure: Figure, digits: usize) -> String {
+    if figure.missing > 0 || figure.mean.is_nan() {
+        "-".to_owned()
+    } else {
+        format!("{:.digits$}", figure.mean)
+    }
+}
+
+fn spread(figure: Figure) -> String {
+    let text = plain(figure, 1);
+    if figure.half_width > 0.0 && text != "-" {
+        format!("{text} ±{:.1}", figure.half_width)
+    } else {
+        text
+    }
+}
+
+fn percent(figure: Figure) -> String {
+    if figure.mean == 0.0 {
+        "0".to_owned()
+    } else {
+        format!("{:.3}", figure.mean)
+    }
+}
+
+/// The first column to the left, the others to the right.
+fn align(rows: &[Vec<String>], text: &mut String) {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+    };
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    for row in rows {
+        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            let _ = if column == 0 {
+                write!(text, "{cell:<width$}")
+            } else {
+                write!(text, "  {cell:>width$}")
+            };
+        }
+        text.push('\n');
+    }
+}

@@ -1,0 +1,168 @@
+//! Runs as a whole.
+
+use evenkeel_core::Nanos;
+use evenkeel_sim::{Policy, RuleName, Run, Scenario, built_in, read_trace, run};
+
+fn policy(name: &str) -> Policy {
+    name.parse().unwrap()
+}
+
+pub(crate) fn ran(scenario: &Scenario, policy: &Policy, seed: u64) -> Run {
+    run(scenario, policy, seed, &mut |_| true).unwrap().unwrap()
+}
+
+fn small(more: &str) -> Scenario {
+    let text = format!(
+        "about: x\nduration: 20s\nwarm_up: 2s\narrivals: {{ load: 0.35 }}\nservers: [{{ count: 10, cores: 2, workers: 2 }}]\n{more}"
+    );
+    Scenario::from_str("small", &text).unwrap()
+}
+
+const FAULTS: &str = "
+clients: { count: 3, deadline: 500ms }
+faults:
+  - { servers: 0, from: 5s, until: 15s, fault: { slow: 20 } }
+  - { servers: 1, from: 5s, until: 15s, fault: { errors: 0.3 } }
+  - { servers: 2, from: 5s, until: 15s, fault: crash }
+  - { servers: 3, from: 5s, until: 15s, fault: hang }
+  - { servers: 4, from: 5s, until: 8s, fault: restart }
+";
+
+#[test]
+fn the_same_seed_gives_the_same_run_on_every_platform() {
+    let sick = small(FAULTS);
+    for name in ["adaptive", "hot_cold", "consistent_hash", "prequal"] {
+        let traces = [7, 7, 8].map(|seed| ran(&sick, &policy(name), seed).trace);
+        assert!(traces[0] == traces[1] && traces[0] != traces[2], "{name}");
+    }
+    // Whoever changes what the simulator does changes these; nothing else may, on any platform.
+    let well = small("clients: { count: 2 }\n");
+    let traces =
+        ["random", "least_connections", "prequal", "c3"].map(|name| ran(&well, &policy(name), 7).trace);
+    assert_eq!(traces.map(|trace| format!("{trace:016x}")), GOLDEN);
+}
+
+const GOLDEN: [&str; 4] = [
+    "c42c016d59fcfab7",
+    "e01c39e13b952a28",
+    "4f81b1afb1d75f3f",
+    "ff3b4b3664877b14",
+];
+
+#[test]
+fn every_policy_answers_every_request_once() {
+    let scenario = small(FAULTS);
+    let strategies = evenkeel_core::StrategyName::ALL.iter().map(|name| name.as_str());
+    let rules = RuleName::ALL.iter().map(|rule| rule.as_str());
+    let counts: Vec<(u64, &str)> = strategies
+        .chain(rules)
+        .map(|name| {
+            let run = ran(&scenario, &policy(name), 3);
+            assert!(run.attempts >= 1.0, "{name}");
+            // Rules know no health, and whoever fails at once has nothing to do.
+            let errors = run.all.errors() as f64 / run.all.requests() as f64;
+            let blind = RuleName::ALL.iter().any(|rule| rule.as_str() == name);
+            assert!(blind || errors < 0.02, "{name}: {errors}");
+            (run.all.requests(), name)
+        })
+        .collect();
+    // All meet the same arrivals.
+    assert!(
+        counts.iter().all(|(count, _)| *count == counts[0].0),
+        "{counts:?}"
+    );
+    // 18 s of 0.35 × 20 cores / 8 ms: 15 750, within six standard deviations.
+    assert!((15_000..16_500).contains(&counts[0].0), "{counts:?}");
+}
+
+#[test]
+fn queues_are_those_of_theory() {
+    // M/M/1 at 0.5 by random choice: the time in the system is exponential with mean 8 / (1 − 0.5) = 16 ms, and its
+    // 99th percentile 16 ln 100 = 73.7 ms; the network adds half a millisecond.
+    let text = "about: x\nduration: 400s\nwarm_up: 10s\narrivals: { load: 0.5 }\nservers: [{ count: 4, workers: 1 }]\nclients: { retries: 0 }";
+    for (discipline, p50, p99) in [("workers: 1", 11.6, 74.2), ("cores: 1", 0.0, 0.0)] {
+        let scenario = Scenario::from_str("queue", &text.replace("workers: 1", discipline)).unwrap();
+        let run = ran(&scenario, &policy("random"), 1);
+        if p50 > 0.0 {
+            let near = |part, expected: f64| {
+                let found = run.all.quantile(part).unwrap();
+                assert!(
+                    (found / expected - 1.0).abs() < 0.05,
+                    "{discipline} {part}: {found} and {expected}"
+                );
+            };
+            near(0.5, p50);
+            near(0.99, p99);
+        }
+    }
+}
+
+#[test]
+fn a_slow_server_is_avoided_and_comes_back() {
+    let scenario = small("faults: [{ servers: 2, from: 5s, until: 10s, fault: { slow: 20 } }]\n");
+    let run = ran(&scenario, &policy("adaptive"), 1);
+    assert_eq!(run.has_faults, (true, true));
+    assert!(
+        run.detected_after.unwrap() <= Nanos::from_secs(2),
+        "{:?}",
+        run.detected_after
+    );
+    assert!(
+        run.recovered_after.unwrap() <= Nanos::from_secs(10),
+        "{:?}",
+        run.recovered_after
+    );
+}
+
+#[test]
+fn joining_and_leaving_loses_no_request() {
+    let text = "about: x\nduration: 20s\narrivals: { rate: 500 }\nservers: [{ count: 5, cores: 2 }, { count: 5, cores: 2, joins: 5s }, { count: 5, cores: 2, leaves: 10s }]";
+    let scenario = Scenario::from_str("members", text).unwrap();
+    for name in ["adaptive", "least_connections", "consistent_hash", "yarp"] {
+        let run = ran(&scenario, &policy(name), 1);
+        assert_eq!(
+            (run.all.errors(), run.attempts),
+            (0, 1.0),
+            "{name}: {} left",
+            run.points.len()
+        );
+        // Of the last three seconds, when whoever was to go has gone.
+        let mut picks = [0; 15];
+        for point in run.points.iter().rev().take(36) {
+            picks
+                .iter_mut()
+                .zip(&point.picks)
+                .for_each(|(sum, picks)| *sum += picks);
+        }
+        assert!(picks[..10].iter().all(|picks| *picks > 20), "{name}: {picks:?}");
+        assert!(picks[10..].iter().all(|picks| *picks == 0), "{name}: {picks:?}");
+    }
+}
+
+#[test]
+fn recorded_requests_come_as_they_were_recorded() {
+    let text = "time,work_ms\n".to_owned()
+        + &(0..1000)
+            .map(|i| format!("{},5\n", f64::from(i) / 100.0))
+            .collect::<String>();
+    let scenario = built_in("healthy")
+        .unwrap()
+        .unwrap()
+        .with_trace(read_trace("t", &text).unwrap());
+    let run = ran(&scenario, &policy("adaptive"), 1);
+    assert_eq!(run.all.requests(), 1000);
+    let median = run.all.quantile(0.5).unwrap();
+    assert!((5.4..5.6).contains(&median), "{median}");
+}
+
+#[test]
+fn a_run_that_is_not_wanted_any_more_ends() {
+    let scenario = small("");
+    let mut calls = 0;
+    let ended = run(&scenario, &policy("random"), 1, &mut |_| {
+        calls += 1;
+        calls < 5
+    });
+    assert!(ended.unwrap().is_none());
+    assert_eq!(calls, 5);
+}
