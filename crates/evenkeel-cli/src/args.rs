@@ -55,11 +55,74 @@ pub(crate) enum Command {
         #[arg(long, value_enum, default_value_t = TableFormat::Text)]
         format: TableFormat,
     },
+    /// Try strategies in virtual time, before production does.
+    ///
+    /// The strategies, the health model and the retry rules are those of the balancer; servers, network and clients are
+    /// simulated. The same seed gives the same run.
+    #[command(subcommand)]
+    Sim(Sim),
     /// Print completions for a shell.
     Completions {
         /// For which shell.
         shell: Shell,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Sim {
+    /// List the scenarios that come with it.
+    List,
+    /// Print the file of a scenario that comes with it, to begin an own one from.
+    Show {
+        /// Its name.
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Run scenarios and compare strategies in them.
+    Run(SimRun),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SimRun {
+    /// Scenarios, by name or file; see `evenkeel sim list`.
+    #[arg(
+        long,
+        value_name = "NAME|FILE",
+        value_delimiter = ',',
+        default_value = "healthy"
+    )]
+    pub(crate) scenario: Vec<String>,
+    /// Strategies, and rules that only the simulator has: envoy_least_request, yarp, c3, prequal, shortest.
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        default_value = "adaptive,least_connections,round_robin"
+    )]
+    pub(crate) strategy: Vec<String>,
+    /// Requests recorded elsewhere, instead of those of the scenario: a file with the columns `time` (seconds),
+    /// `work_ms` and `key`, the last two if known.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
+    /// The first seed; the same seed gives the same run.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Runs of each strategy, each with the next seed; intervals are shown from two on.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) reps: u32,
+    /// How to report.
+    #[arg(long, value_enum, default_value_t = ReportFormat::Table)]
+    pub(crate) format: ReportFormat,
+    /// Write the report to this file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    Table,
+    Json,
+    Html,
 }
 
 /// The two ways to serve, which clap cannot tell from the arguments alone.

@@ -74,7 +74,7 @@ pub(crate) fn completions(shell: Shell) -> Result<(), Failed> {
 }
 
 /// Prints to standard output; a reader that has gone (`| head`) is no error.
-fn print(text: &str) -> Result<(), Failed> {
+pub(crate) fn print(text: &str) -> Result<(), Failed> {
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failed::start(format!("cannot write to standard output: {error}")))

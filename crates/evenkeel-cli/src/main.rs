@@ -10,6 +10,7 @@ mod metrics;
 mod resolve;
 mod secrets;
 mod serve;
+mod sim;
 mod token;
 mod warnings;
 mod wiring;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Command::Check(check) => inspect::check(&check),
         Command::Schema => inspect::schema(),
         Command::Strategies { format } => inspect::strategies(format),
+        Command::Sim(arguments) => sim::run(arguments),
         Command::Completions { shell } => inspect::completions(shell),
     };
     exit::code(result)

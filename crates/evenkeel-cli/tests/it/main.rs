@@ -12,6 +12,7 @@ mod hashing;
 mod memory;
 mod peers;
 mod reload;
+mod sim;
 mod startup;
 mod sticky;
 mod support;
