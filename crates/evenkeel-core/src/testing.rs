@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::view::{Candidates, Member, Slot};
-use crate::{Instance, InstanceError, Lease, Loads, Nanos, Weight};
+use crate::{Instance, InstanceError, Lease, Loads, Nanos, Stats, Weight};
 
 /// What stands at a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,4 +63,10 @@ pub fn add_load(candidates: &Candidates, slot: Slot, requests: u32) {
 #[must_use]
 pub fn lease(candidates: &Candidates, slot: Slot, now: Nanos) -> Option<Lease> {
     Some(Lease::start(candidates.member(slot)?, slot, now))
+}
+
+/// Arms the test for sudden failures of `stats`, and says afterwards whether it is over its bar.
+pub fn arm(stats: &Stats, bar: f32) -> impl Fn() -> bool + '_ {
+    stats.suspicion().set_bar(bar);
+    move || stats.suspicion().is_over()
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use evenkeel_core::testing::{candidates, lease};
+use evenkeel_core::testing::{arm, candidates, lease};
 use evenkeel_core::{LoadReport, Loads, Nanos, Outcome, ReportedLoad, Slot, Stats};
 use loom::thread;
 
@@ -41,6 +41,37 @@ fn exactly_one_worker_sees_the_run_complete() {
             (alarms, stats.failures(), stats.consecutive_failures()),
             (1, 2, 2)
         );
+    });
+}
+
+#[test]
+fn a_success_at_the_same_time_hides_no_alarm() {
+    loom::model(|| {
+        let stats = Arc::new(Stats::default());
+        // Two failures are an alarm, the first of them was before.
+        let is_over = arm(&stats, 4.0);
+        stats.on_end(&Outcome::failed(NOW), NOW);
+        let shared = Arc::clone(&stats);
+        let other = thread::spawn(move || {
+            shared.on_end(&Outcome::from_status(200, NOW), NOW);
+        });
+        let alarm = stats.on_end(&Outcome::failed(NOW), NOW);
+        other.join().unwrap();
+        // The writer that is told finds what it was told of.
+        assert_eq!(alarm, is_over());
+    });
+}
+
+#[test]
+fn two_failures_at_the_same_time_raise_one_alarm() {
+    loom::model(|| {
+        let stats = Arc::new(Stats::default());
+        let is_over = arm(&stats, 4.0);
+        let fail = |stats: &Stats| u32::from(stats.on_end(&Outcome::failed(NOW), NOW));
+        let shared = Arc::clone(&stats);
+        let other = thread::spawn(move || fail(&shared));
+        let alarms = fail(&stats) + other.join().unwrap();
+        assert_eq!((alarms, is_over()), (1, true));
     });
 }
 

@@ -84,8 +84,9 @@ pub(crate) fn level_for(rate: f32) -> Level {
     *found.unwrap_or(&LEVELS[LEVELS.len() - 1])
 }
 
-/// The sum of one instance, and what outcomes do to it. All f32 as bits, all relaxed; two workers that fold at
-/// the same time may lose a step, never an alarm: the sum only passes the bar by a store that sees it do so.
+/// The sum of one instance, and what outcomes do to it. All f32 as bits, all relaxed. Changes are by compare and swap:
+/// a success that meets another change at the same time is lost, a failure is not, and nothing overwrites an alarm that
+/// the writer has yet to see. An instance without failures of late pays one load for all this.
 #[derive(Debug)]
 pub(crate) struct Suspicion {
     sum: AtomicU32,
@@ -110,13 +111,10 @@ impl Suspicion {
     /// A request failed. True when the sum passed the bar by it; it stays there then until the writer has looked.
     #[inline]
     pub(crate) fn on_failure(&self) -> bool {
-        let (old, bar) = (self.get(), load(&self.bar));
-        if old >= bar {
-            return false;
-        }
-        let new = (old + load(&self.up)).min(CEILING);
-        self.set(new);
-        new >= bar
+        let (up, bar) = (load(&self.up), load(&self.bar));
+        let raised = |old: f32| (old < bar).then(|| (old + up).min(CEILING));
+        let old = self.change(raised);
+        old.and_then(raised).is_some_and(|new| new >= bar)
     }
 
     /// A request succeeded.
@@ -124,8 +122,21 @@ impl Suspicion {
     pub(crate) fn on_success(&self) {
         let old = self.get();
         if old > 0.0 && old < load(&self.bar) {
-            self.set((old - load(&self.down)).max(0.0));
+            let new = (old - load(&self.down)).max(0.0);
+            let _ = self
+                .sum
+                .compare_exchange(old.to_bits(), new.to_bits(), Relaxed, Relaxed);
         }
+    }
+
+    /// Puts what `next` makes of the sum in its place, whatever happens meanwhile. Returns the sum before, `None`
+    /// when `next` left it.
+    fn change(&self, next: impl Fn(f32) -> Option<f32>) -> Option<f32> {
+        let next = |bits| next(f32::from_bits(bits)).map(f32::to_bits);
+        self.sum
+            .fetch_update(Relaxed, Relaxed, next)
+            .ok()
+            .map(f32::from_bits)
     }
 
     /// The sum.
@@ -150,7 +161,8 @@ impl Suspicion {
 
     /// Half of the bar from now on: what a refused alarm leaves.
     pub(crate) fn halve(&self) {
-        self.set((load(&self.bar) / 2.0).min(self.get()));
+        let half = load(&self.bar) / 2.0;
+        let _ = self.change(|sum| (sum > half).then_some(half));
     }
 
     /// Sets the bar. For the writer.
@@ -163,7 +175,7 @@ impl Suspicion {
     pub(crate) fn set_level(&self, level: Level) {
         let up = load(&self.up);
         if up != level.up {
-            self.set(self.get() * (level.up / up));
+            let _ = self.change(|sum| Some(sum * (level.up / up)));
             self.up.store(level.up.to_bits(), Relaxed);
             self.down.store(level.down.to_bits(), Relaxed);
         }
