@@ -100,6 +100,7 @@ impl Preset {
             on_error_rate: off,
             on_burst: off,
             on_slow: off,
+            on_silence: off,
             ..CircuitBreakerFile::default()
         };
         let unscored = HealthFile {
@@ -134,6 +135,7 @@ impl Preset {
                     on_error_rate: Some(ModeText::DryRun),
                     error_rate: Some(Ratio(0.85)),
                     error_rate_requests: Some(Whole::clamped(50)),
+                    max_ejected: Some(Ratio(0.1)),
                     ..plain
                 },
             ),

@@ -185,12 +185,17 @@ settings! {
         on_burst: ModeText => Mode = ModeText::Enforce,
         /// What responses do that take `slow_factor` times as long as those of the peers, for three seconds.
         on_slow: ModeText => Mode = ModeText::Enforce,
+        /// What requests do that wait without any answer, or waited until their clients left, while other instances answer.
+        on_silence: ModeText => Mode = ModeText::Enforce,
         /// The share of failures in ten seconds that is too much.
         error_rate: Ratio => f64 = Ratio(0.5),
         /// With fewer requests in ten seconds the share says nothing.
         error_rate_requests: Whole<1, 1_000_000> => u32 = Whole::clamped(20),
         /// How many times slower than its peers, and than itself before, is too slow.
         slow_factor: Whole<2, 1000> => u32 = Whole::clamped(5),
+        /// The part of the instances that may be ejected or too weak at the same time, rounded up. More may be when a later
+        /// priority can take over, or when they fail everything while most others succeed.
+        max_ejected: Ratio => f64 = Ratio(0.5),
     }
 
     /// Further tries of a request on other instances, when that is safe.

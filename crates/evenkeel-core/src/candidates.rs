@@ -63,6 +63,8 @@ pub(crate) struct Prospect<'a> {
     pub(crate) below_threshold: bool,
     /// The score of its health, 0 to 1.
     pub(crate) score: f64,
+    /// How healthy somebody says it is, 0 to 1.
+    pub(crate) told: f64,
     /// The part it gets because it came back from an ejection.
     pub(crate) recovery: Share,
     /// Since when it may be used; `None` while that is not proven.

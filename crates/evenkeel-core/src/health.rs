@@ -19,6 +19,7 @@ pub(crate) mod ramp;
 mod requests;
 mod score;
 mod settings;
+pub(crate) mod silence;
 pub(crate) mod vitals;
 pub(crate) mod window;
 
@@ -27,6 +28,7 @@ pub use ejection::BreakerState;
 pub(crate) use requests::THROTTLED;
 pub use score::{HealthPart, HealthParts};
 pub use settings::{CheckThresholds, EjectionSettings, Mode, Recovery};
+pub(crate) use silence::Unanswered;
 
 use crate::Nanos;
 

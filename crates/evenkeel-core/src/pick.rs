@@ -52,8 +52,11 @@ pub enum NoPick {
 /// What an ended request says about the instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It did its work; a client's fault (4xx but 408 and 429) counts here too.
+    /// It did its work.
     Success,
+    /// It did its work, which was to tell the client its fault (4xx but 408 and 429). Such an answer may be cheap, so the
+    /// time it took makes an instance no faster than it is known to be.
+    Declined,
     /// It was too busy (408, 429): worth a smaller share, but no failure.
     Throttled,
     /// It failed: 5xx, connection refused or broken, time-out.
@@ -80,12 +83,13 @@ impl Outcome {
     };
 
     /// A response with `status` after `response_time`. 5xx is a failure, 408 and 429 say that it is too busy,
-    /// all else is a success.
+    /// other 4xx are the client's fault, all else is a success.
     #[must_use]
     pub const fn from_status(status: u16, response_time: Nanos) -> Self {
         let verdict = match status {
             500.. => Verdict::Failure,
             408 | 429 => Verdict::Throttled,
+            400.. => Verdict::Declined,
             _ => Verdict::Success,
         };
         Self {
@@ -158,6 +162,10 @@ impl Lease {
     pub fn finish(mut self, outcome: &Outcome, now: Nanos) -> Option<Alarm> {
         self.finished = true;
         self.member.load().end();
+        if outcome.verdict == Verdict::Cancelled {
+            self.member.stats().on_cancelled(self.started);
+            return None;
+        }
         self.member.stats().on_end(outcome, now).then_some(Alarm)
     }
 }
@@ -166,7 +174,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         if !self.finished {
             self.member.load().end();
-            self.member.stats().on_end(&Outcome::CANCELLED, self.started);
+            self.member.stats().on_cancelled(self.started);
         }
     }
 }

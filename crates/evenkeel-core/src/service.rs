@@ -128,6 +128,10 @@ pub struct ServiceState {
     next_refresh: Nanos,
     /// When the next ejection ends.
     next_return: Nanos,
+    /// Ejections that end before this end then: one after the other.
+    returns_from: Nanos,
+    /// Somebody said how healthy an instance is, which was not looked at.
+    told: bool,
     /// All instances are candidates because nobody answers.
     last_resort: bool,
     /// When shares that grow with time are looked at next.
@@ -152,6 +156,10 @@ impl ServiceState {
     ) -> Result<Self, InstanceError> {
         let mut slots = Slots::default();
         slots.replace(instances, now)?;
+        for (_, entry) in slots.iter_mut() {
+            // It was there before us.
+            entry.registered = Nanos::ZERO;
+        }
         slots.refresh();
         let journal = Journal::new(Arc::clone(&settings.name));
         let mut rng = Rng::new(seed);
@@ -170,6 +178,8 @@ impl ServiceState {
             next_look: now + LOOK,
             next_age: now + AGE,
             next_return: Nanos::MAX,
+            returns_from: Nanos::ZERO,
+            told: false,
             last_resort: false,
             next_step: Nanos::MAX,
             dirty: false,
@@ -262,8 +272,10 @@ impl ServiceState {
             self.next_age = now + AGE;
         }
         for (_, entry) in self.slots.iter_mut() {
-            if all || entry.member.stats().is_crowded() {
-                entry.member.stats().age();
+            let stats = entry.member.stats();
+            if all || stats.is_crowded() {
+                stats.age();
+                entry.vitals.latency.aged(stats);
             }
         }
         self.bury();
@@ -336,6 +348,7 @@ impl ServiceState {
             }
         }
         self.next_return = self.next_return.since(back);
+        self.returns_from = self.returns_from.since(back);
     }
 
     fn on_check(&mut self, id: &InstanceId, observed: Nanos, outcome: &CheckOutcome) {

@@ -1,7 +1,7 @@
 //! What is known of an instance from its requests. Lives beside the instance, survives every rebuild
 //! of the view, shared by all workers.
 
-use crate::health::{HealthParts, Suspicion, THROTTLED};
+use crate::health::{HealthParts, Suspicion, THROTTLED, Unanswered};
 use crate::math::Histogram;
 use crate::pace::Pace;
 use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -28,6 +28,8 @@ pub struct Stats {
     failures: AtomicU64,
     throttled: AtomicU64,
     cancelled: AtomicU64,
+    /// Of the successes, those that told a client its fault.
+    declined: AtomicU64,
     last_used: AtomicU64,
     /// Smoothed response time in ns; 0 means not measured yet.
     response_time: AtomicU64,
@@ -45,7 +47,10 @@ pub struct Stats {
     /// The parts of that score, packed.
     parts: AtomicU64,
     suspicion: Suspicion,
+    unanswered: Unanswered,
     pace: Pace,
+    /// What a refusal counts for at least: smoothed and usual, in ns as f32 bits; 0 when unknown.
+    floors: [AtomicU32; 2],
     response_times: Histogram,
     reported: ReportedLoad,
 }
@@ -58,6 +63,7 @@ impl Default for Stats {
             failures: AtomicU64::new(0),
             throttled: AtomicU64::new(0),
             cancelled: AtomicU64::new(0),
+            declined: AtomicU64::new(0),
             last_used: AtomicU64::new(0),
             response_time: AtomicU64::new(0),
             response_time_at: AtomicU64::new(0),
@@ -68,7 +74,9 @@ impl Default for Stats {
             health: AtomicU32::new(1.0f32.to_bits()),
             parts: AtomicU64::new(HealthParts::default().bits()),
             suspicion: Suspicion::default(),
+            unanswered: Unanswered::default(),
             pace: Pace::default(),
+            floors: Default::default(),
             response_times: Histogram::default(),
             reported: ReportedLoad::default(),
         }
@@ -96,16 +104,11 @@ impl Stats {
                 false
             }
             Verdict::Success => {
-                self.successes.fetch_add(1, Relaxed);
-                if self.consecutive_failures.load(Relaxed) != 0 {
-                    self.consecutive_failures.store(0, Relaxed);
-                }
-                self.suspicion.on_success();
-                self.fold_success(1.0);
-                if let Some(time) = outcome.response_time {
-                    self.fold_response_time(time, now);
-                    self.pace.on_success(time, now);
-                }
+                self.did_work(outcome.response_time.map(|time| [time; 2]), now);
+                false
+            }
+            Verdict::Declined => {
+                self.on_declined(outcome.response_time, now);
                 false
             }
             Verdict::Failure => {
@@ -132,6 +135,36 @@ impl Stats {
                 false
             }
         }
+    }
+
+    /// It did its work, in times as the smoothed and the usual one take them.
+    #[inline]
+    fn did_work(&self, times: Option<[Nanos; 2]>, now: Nanos) {
+        self.successes.fetch_add(1, Relaxed);
+        if self.consecutive_failures.load(Relaxed) != 0 {
+            self.consecutive_failures.store(0, Relaxed);
+        }
+        self.suspicion.on_success();
+        self.fold_success(1.0);
+        if let Some([smoothed, usual]) = times {
+            self.fold_response_time(smoothed, now);
+            self.pace.on_success(usual, now);
+        }
+    }
+
+    /// A refusal may be cheap: it may make an instance slower than it is known to be, never faster.
+    #[cold]
+    fn on_declined(&self, time: Option<Nanos>, now: Nanos) {
+        self.declined.fetch_add(1, Relaxed);
+        let times = time.map(|time| self.floors().map(|floor| time.max(Nanos(floor as u64))));
+        self.did_work(times, now);
+    }
+
+    /// A request that began at `started` ended without saying anything.
+    #[inline]
+    pub(crate) fn on_cancelled(&self, started: Nanos) {
+        self.cancelled.fetch_add(1, Relaxed);
+        self.unanswered.on_cancelled(started);
     }
 
     fn fold_success(&self, sample: f32) {
@@ -227,6 +260,24 @@ impl Stats {
         self.consecutive_failures.load(Relaxed)
     }
 
+    /// Of the successes, those that told a client its fault (4xx but 408 and 429).
+    #[must_use]
+    pub fn declined(&self) -> u64 {
+        self.declined.load(Relaxed)
+    }
+
+    /// What a refusal counts for at least, in ns: in the smoothed time and in the usual one.
+    pub(crate) fn floors(&self) -> [f32; 2] {
+        [0, 1].map(|i| f32::from_bits(self.floors[i].load(Relaxed)))
+    }
+
+    /// Sets that. For the writer.
+    pub(crate) fn set_floors(&self, floors: [f32; 2]) {
+        for (known, floor) in self.floors.iter().zip(floors) {
+            known.store(floor.to_bits(), Relaxed);
+        }
+    }
+
     /// Smoothed response time and when it was last updated; `None` before the first sample.
     #[inline]
     #[must_use]
@@ -279,6 +330,11 @@ impl Stats {
     /// How suspicious its failures of late are.
     pub(crate) fn suspicion(&self) -> &Suspicion {
         &self.suspicion
+    }
+
+    /// Requests that nobody answered.
+    pub(crate) fn silence(&self) -> &Unanswered {
+        &self.unanswered
     }
 
     #[inline]

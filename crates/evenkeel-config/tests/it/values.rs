@@ -393,12 +393,15 @@ services:
         (Mode::DryRun, 50)
     );
     assert_eq!((envoy.recovery, envoy.threshold), (Recovery::Backoff, 0.0));
+    assert_eq!((envoy.on_silence, envoy.max_ejected), (Mode::Off, 0.1));
     let haproxy = settings("defaults: { health: { preset: haproxy, threshold: 0.3 } }");
     assert_eq!((haproxy.consecutive_failures, haproxy.threshold), (10, 0.3));
-    let own = settings("    circuit_breaker: { recovery: backoff, error_rate: 0.25, slow_factor: 9 }");
+    let own = settings(
+        "    circuit_breaker: { recovery: backoff, error_rate: 0.25, slow_factor: 9, max_ejected: 0.2 }",
+    );
     assert_eq!(
-        (own.recovery, own.error_rate, own.slow_factor),
-        (Recovery::Backoff, 0.25, 9.0)
+        (own.recovery, own.error_rate, own.slow_factor, own.max_ejected),
+        (Recovery::Backoff, 0.25, 9.0, 0.2)
     );
 }
 

@@ -31,9 +31,31 @@ pub(super) fn part(score: f64, threshold: f64, recovery: f64) -> f64 {
     (part * STEPS).round() / STEPS
 }
 
+/// The part of its share that is left of one of which somebody says how healthy it is: as much, short of [`LEAST`]. Such a
+/// word is not measured against a threshold to begin with.
+pub(super) fn told(score: f64) -> f64 {
+    match score.is_nan() {
+        true => 1.0,
+        false => (score.clamp(LEAST, 1.0) * STEPS).round() / STEPS,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::part;
+    use super::{part, told};
+
+    #[test]
+    fn a_word_counts_by_degrees() {
+        for (score, expected) in [
+            (1.0, 1.0),
+            (0.9, 0.875),
+            (0.75, 0.75),
+            (0.1, 0.5),
+            (f64::NAN, 1.0),
+        ] {
+            assert_eq!(told(score), expected, "{score}");
+        }
+    }
 
     #[test]
     fn a_score_costs_at_most_half() {

@@ -40,7 +40,7 @@ pub(super) fn of(all: &[Prospect<'_>], loads: &Loads, settings: &ServiceSettings
             Parts {
                 started,
                 recovered: prospect.recovery.as_f64(),
-                score: score::part(prospect.score, threshold, recovery),
+                score: score::part(prospect.score, threshold, recovery).min(score::told(prospect.told)),
             }
         })
         .collect();

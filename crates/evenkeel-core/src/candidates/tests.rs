@@ -17,6 +17,7 @@ fn prospect(slot: u32) -> Prospect<'static> {
         answers: true,
         below_threshold: false,
         score: 1.0,
+        told: 1.0,
         recovery: Share::FULL,
         began: Some(Nanos::ZERO),
         excluded: None,

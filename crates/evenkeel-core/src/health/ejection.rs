@@ -8,11 +8,16 @@
 //!
 //! The n-th ejection lasts `base × 2^(n−1)`, at most `max`, give or take a tenth, so that instances
 //! ejected together do not return together (or always `max`, less up to a fifth, where recovery is
-//! [`Recovery::Fixed`]). n falls by one for every ejection-length without another ejection and
-//! without failures to speak of. An instance that returns is on probation: [`PROBATION_FAILURES`] failures in a row
-//! (or half the suspicion) put it out again, for twice as long, so one that is still broken costs two requests per ever longer ejection. Probation ends after as many
-//! successes as it takes failures to eject, or after one ejection-length when nobody asks. With
-//! [`Recovery::Ramp`] its share of traffic grows meanwhile ([`Ramp`]).
+//! [`Recovery::Fixed`]). It is no shorter than it takes as many requests as eject to come, at the rate at which they
+//! came: who is asked every ten seconds is not out for five. An instance that returns is on probation:
+//! [`PROBATION_FAILURES`] failures in a row (or half the suspicion) put it out again, for twice as long, so one that is
+//! still broken costs two requests per ever longer ejection.
+//!
+//! **Evidence** ends a probation, not time: that Wilson's lower bound of the share of successes is [`PROVEN`], sixteen
+//! answers without a failure. And by as much evidence n falls by one, for every ejection-length without another
+//! ejection. Where nobody asks, it falls by one every ten minutes or four lengths ([`FORGOTTEN`]); so an instance with a
+//! request every ten seconds, or none, neither returns over and over as if nothing had been, nor is held to be ill for ever.
+//! With [`Recovery::Ramp`] its share of traffic grows meanwhile ([`Ramp`]).
 //!
 //! An ejection ends early in two cases: when it began while checks failed, with those, and when nobody
 //! else answers, with an answer.
@@ -21,13 +26,19 @@
 
 use std::sync::Arc;
 
-use super::ramp::{Ramp, is_sound};
+use super::ramp::{Ramp, is_sound, wilson};
 use super::{EjectionSettings, Mark, Mode, Recovery};
 use crate::{Nanos, Rng, Share, Stats};
 
 /// Failures in a row that end a probation. Two, not one: a sound instance with one error in a hundred
 /// would fail a probation of five requests with a probability of 5 % at one, and of 0.04 % at two.
-const PROBATION_FAILURES: u32 = 2;
+pub(crate) const PROBATION_FAILURES: u32 = 2;
+/// The lower bound of the share of successes that proves that an instance is well.
+const PROVEN: f64 = 0.8;
+/// Without such proof, so much time without failures to speak of does…
+const FORGOTTEN: Nanos = Nanos::from_secs(600);
+/// …and no less than so many lengths of the last ejection.
+const FORGOTTEN_LENGTHS: u64 = 4;
 /// Of more requests than this since the return, half is let go.
 const EVIDENCE: u64 = 100;
 /// Part by which a length varies in either direction: a tenth.
@@ -66,12 +77,16 @@ pub(crate) struct Ejection {
     out: Option<Out>,
     /// n: the ejections that are not yet forgotten.
     level: u32,
-    /// How long the last one was.
+    /// How long the last one was to be…
+    nominal: Nanos,
+    /// …and how long it was, give or take.
     length: Nanos,
     /// Successes of the instance when its probation began; `None` when it is not on probation.
     probation: Option<u64>,
     /// Successes and failures that do not count: those up to its return.
     before: [u64; 2],
+    /// Successes and failures that are no proof: those up to its return, and those by which n fell.
+    unproven: [u64; 2],
     /// How its share grows, when it grows.
     ramp: Option<Ramp>,
     /// The state that was told last.
@@ -159,11 +174,12 @@ impl Ejection {
         ramp.map_or(Share::FULL, |ramp| ramp.share(good, n, now))
     }
 
-    /// Puts it out for `cause`. Returns the reason.
+    /// Puts it out for `cause`, for no shorter than `least`. Returns the reason.
     pub(crate) fn eject(
         &mut self,
         cause: &str,
         behind_checks: bool,
+        least: Nanos,
         settings: &EjectionSettings,
         rng: &mut Rng,
         now: Nanos,
@@ -172,9 +188,13 @@ impl Ejection {
         if self.level == 0 || (self.level < 64 && nominal(self.level, settings) < ceiling) {
             self.level += 1;
         }
-        let nominal = nominal(self.level, settings);
-        let jitter = nominal.0 / JITTER;
-        self.length = Nanos(nominal.0 - jitter + rng.below_u64(2 * jitter + 1)).max(Nanos(1));
+        let again = match self.on_probation() {
+            true => Nanos(self.nominal.0.saturating_mul(2)),
+            false => Nanos::ZERO,
+        };
+        self.nominal = nominal(self.level, settings).max(least).max(again).min(ceiling);
+        let jitter = self.nominal.0 / JITTER;
+        self.length = Nanos(self.nominal.0 - jitter + rng.below_u64(2 * jitter + 1)).max(Nanos(1));
         self.probation = None;
         self.ramp = None;
         self.told = BreakerState::Open;
@@ -197,11 +217,19 @@ impl Ejection {
         self.until().is_some_and(|until| now >= until)
     }
 
+    /// It returns later, because others do now.
+    pub(crate) fn postpone(&mut self, until: Nanos) {
+        if let Some(out) = &mut self.out {
+            out.until = until;
+        }
+    }
+
     /// Lets it return, on probation; `successes` and `failures` are its counts so far.
     pub(crate) fn end(&mut self, successes: u64, failures: u64, settings: &EjectionSettings, now: Nanos) {
         self.out = None;
         self.probation = Some(successes);
         self.before = [successes, failures];
+        self.unproven = self.before;
         self.ramp = (settings.recovery == Recovery::Ramp).then_some(Ramp {
             since: now,
             length: self.length,
@@ -231,26 +259,33 @@ impl Ejection {
         if self.level == 0 {
             return false;
         }
-        let successes = stats.successes();
-        let (good, n) = self.answers(stats);
-        if n > EVIDENCE {
-            // Half of it is let go, so that what is long past does not outweigh the present.
-            self.before = [successes - good / 2, stats.failures() - (n - good) / 2];
+        let counts = [stats.successes(), stats.failures()];
+        let since = |from: [u64; 2]| [0, 1].map(|i| counts[i].saturating_sub(from[i]));
+        for from in [&mut self.before, &mut self.unproven] {
+            let [good, bad] = since(*from);
+            if good + bad > EVIDENCE {
+                // Half of it is let go, so that what is long past does not outweigh the present.
+                *from = [counts[0] - good / 2, counts[1] - bad / 2];
+            }
         }
-        if !is_sound(good, n, f64::from(settings.recovery_threshold)) {
+        let [good, bad] = since(self.unproven);
+        if !is_sound(good, good + bad, PROVEN) {
             self.calm_since = now;
         }
         let was_on_probation = self.on_probation();
-        if let Some(before) = self.probation
-            && successes.saturating_sub(before) >= u64::from(settings.consecutive_failures)
-        {
+        let is_proven = wilson(good, good + bad) >= PROVEN;
+        if is_proven {
             self.probation = None;
         }
-        while self.level > 0 && now.since(self.calm_since) >= self.length {
+        let calm = now.since(self.calm_since);
+        let forgotten = Nanos(self.length.0.saturating_mul(FORGOTTEN_LENGTHS)).max(FORGOTTEN);
+        if calm >= forgotten || (is_proven && calm >= self.length) {
             self.probation = None;
-            self.calm_since = self.calm_since + self.length;
+            self.calm_since = now;
+            self.unproven = counts;
             self.level -= 1;
-            self.length = nominal(self.level, settings).max(Nanos(1));
+            self.nominal = nominal(self.level, settings);
+            self.length = self.nominal.max(Nanos(1));
         }
         was_on_probation && !self.on_probation()
     }
@@ -305,7 +340,7 @@ mod tests {
 
     fn eject(ejection: &mut Ejection, now: Nanos) -> Nanos {
         let mut rng = Rng::new(now.0);
-        ejection.eject("it fails", false, &settings(), &mut rng, now);
+        ejection.eject("it fails", false, Nanos::ZERO, &settings(), &mut rng, now);
         ejection.until().unwrap()
     }
 
@@ -349,7 +384,14 @@ mod tests {
         let lengths: Vec<f64> = (0..200)
             .map(|seed| {
                 let mut ejection = Ejection::default();
-                ejection.eject("it fails", false, &settings(), &mut Rng::new(seed), Nanos::ZERO);
+                ejection.eject(
+                    "it fails",
+                    false,
+                    Nanos::ZERO,
+                    &settings(),
+                    &mut Rng::new(seed),
+                    Nanos::ZERO,
+                );
                 ejection.length().as_secs_f64()
             })
             .collect();
@@ -369,17 +411,57 @@ mod tests {
             end_when_due(&mut ejection, 0, now);
         }
         assert_eq!(ejection.level, 3);
-        let third = ejection.length();
-        ejection.settle(&stats(0), &settings(), Nanos(now.0 + third.0 - 1));
+        let quiet = stats(0);
+        ejection.settle(&quiet, &settings(), Nanos(now.0 + FORGOTTEN.0 - 1));
         assert_eq!(ejection.level, 3, "a moment too early");
         assert!(ejection.on_probation());
-        ejection.settle(&stats(0), &settings(), now + third);
+        ejection.settle(&quiet, &settings(), now + FORGOTTEN);
         assert_eq!(ejection.level, 2);
-        assert!(!ejection.on_probation(), "nobody asked, so time is the proof");
-        ejection.settle(&stats(0), &settings(), now + third + Nanos::from_secs(10));
+        assert!(!ejection.on_probation(), "nobody asked, so time has to do");
+        for level in [1, 0, 0] {
+            ejection.settle(&quiet, &settings(), Nanos::MAX);
+            ejection.calm_from(Nanos::ZERO);
+            assert_eq!(ejection.level, level);
+        }
+    }
+
+    #[test]
+    fn proof_forgets_them_after_a_length_each() {
+        let mut ejection = Ejection::default();
+        let mut now = Nanos::ZERO;
+        for _ in 0..2 {
+            now = eject(&mut ejection, now);
+            end_when_due(&mut ejection, 0, now);
+        }
+        let length = ejection.length();
+        ejection.settle(&stats(16), &settings(), Nanos(now.0 + length.0 - 1));
+        assert_eq!((ejection.level, ejection.on_probation()), (2, false));
+        ejection.settle(&stats(16), &settings(), now + length);
         assert_eq!(ejection.level, 1);
-        ejection.settle(&stats(0), &settings(), Nanos::MAX);
+        let later = now + length + length;
+        ejection.settle(&stats(31), &settings(), later);
+        assert_eq!(ejection.level, 1, "each takes new proof");
+        ejection.settle(&stats(32), &settings(), later);
         assert_eq!(ejection.level, 0);
+    }
+
+    #[test]
+    fn no_ejection_is_shorter_than_asked_for_nor_half_the_one_before() {
+        let mut ejection = Ejection::default();
+        let least = Nanos::from_secs(60);
+        ejection.eject(
+            "it fails",
+            false,
+            least,
+            &settings(),
+            &mut Rng::new(1),
+            Nanos::ZERO,
+        );
+        let first = ejection.length().as_secs_f64();
+        assert!((54.0..=66.0).contains(&first), "{first}");
+        assert!(end_when_due(&mut ejection, 0, Nanos::from_secs(70)));
+        let second = eject(&mut ejection, Nanos::from_secs(90)).since(Nanos::from_secs(90));
+        assert!((108.0..=132.0).contains(&second.as_secs_f64()), "{second}");
     }
 
     #[test]
@@ -393,8 +475,8 @@ mod tests {
         );
         assert!(end_when_due(&mut ejection, 100, until));
         assert_eq!(ejection.limit(&settings()), 2);
-        assert!(!ejection.settle(&stats(104), &settings(), until));
-        assert!(ejection.settle(&stats(105), &settings(), until));
+        assert!(!ejection.settle(&stats(115), &settings(), until));
+        assert!(ejection.settle(&stats(116), &settings(), until));
         assert_eq!(ejection.limit(&settings()), 5);
     }
 
@@ -410,7 +492,7 @@ mod tests {
             let mut ejection = Ejection::default();
             let mut rng = Rng::new(1);
             for _ in 0..100 {
-                ejection.eject("it fails", false, &settings, &mut rng, Nanos(7));
+                ejection.eject("it fails", false, Nanos::ZERO, &settings, &mut rng, Nanos(7));
                 assert!(ejection.length() <= Nanos(max.max(1)));
                 assert!(end_when_due(&mut ejection, 0, Nanos::MAX));
             }

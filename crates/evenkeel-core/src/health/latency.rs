@@ -19,11 +19,15 @@
 //!   evidence and obeys the rules for ejections.
 //! * Fewer than eight samples say nothing, and without new ones what was known halves every ten seconds.
 //!
-//! The detector ([`Latency::is_slow`]) asks for a part of 0.5 or less for three seconds on end, with twenty samples
-//! in that time.
+//! The detector asks for a part of 0.5 or less for three seconds on end, and then for proof ([`Trial`]). An average is
+//! none: where one request in a hundred is meant to take a minute, an instance that is asked little for a while hears of
+//! nothing else. So it looks at the requests that *began* since the part fell, once they had the time that they should
+//! have needed, f/2 × reference + 10 ms: of twenty at least, less than half were answered in that time, and so few are
+//! not chance. With a share p of requests that are that fast elsewhere, chance makes it F of N with a
+//! probability of at most e^(−N·D) (Chernoff), where D is the divergence of F/N from p; one in a million is asked for.
 
-use crate::Nanos;
 use crate::math::exp2_neg;
+use crate::{Nanos, Stats};
 
 /// Time constant of the smoothing.
 const SMOOTHING: f64 = 4.0;
@@ -41,8 +45,8 @@ const LEAST_SAMPLES: u64 = 8;
 const HALF_LIFE: f64 = 10.0;
 /// How long one has to be slow…
 const SUSTAINED: Nanos = Nanos::from_secs(3);
-/// …and over how many samples.
-const SUSTAINED_SAMPLES: u64 = 20;
+/// …and over how many requests.
+const SUSTAINED_REQUESTS: u64 = 20;
 /// Folding more often than this adds nothing.
 const LEAST_PAUSE: Nanos = Nanos::from_millis(500);
 
@@ -61,8 +65,10 @@ pub(crate) struct Latency {
     at: Nanos,
     /// When it was last folded.
     folded: Nanos,
-    /// Since when it is slow, and at how many samples.
-    slow: Option<(Nanos, u64)>,
+    /// Since it is slow.
+    trial: Option<Trial>,
+    /// And that is proven.
+    proven: bool,
     /// What the part lacks of 1.
     lack: f32,
     reference: f64,
@@ -96,10 +102,17 @@ impl Latency {
     }
 
     /// Compares with the median of the peers, if there are any; `elapsed` since the last comparison.
-    pub(crate) fn judge(&mut self, peers: Option<f64>, factor: f32, elapsed: Nanos, now: Nanos) {
+    pub(crate) fn judge(
+        &mut self,
+        peers: Option<f64>,
+        factor: f32,
+        stats: &Stats,
+        elapsed: Nanos,
+        now: Nanos,
+    ) {
         if self.time == 0.0 {
             self.lack = 0.0;
-            self.slow = None;
+            self.acquit();
             return;
         }
         let age = now.since(self.at).as_secs_f64();
@@ -117,11 +130,14 @@ impl Latency {
         };
         let worth = exp2_neg(age / HALF_LIFE);
         self.lack = ((1.0 - raw) * worth) as f32;
-        self.slow = match self.slow {
-            _ if raw > 0.5 || age > 1.5 => None,
-            None => Some((now, self.samples)),
-            since => since,
-        };
+        if raw > 0.5 || age > 1.5 {
+            self.acquit();
+        } else if let Some(trial) = &mut self.trial {
+            trial.observe(stats, now);
+        } else {
+            let should_take = Nanos((factor / 2.0 * self.reference + MARGIN) as u64);
+            self.trial = Some(Trial::new(should_take, stats, now));
+        }
         let ordinary = peers.is_none_or(|peers| self.time - MARGIN <= ORDINARY * peers);
         if ordinary && raw >= 1.0 && age < 1.5 {
             let seconds = elapsed.as_secs_f64().min(2.0);
@@ -135,11 +151,36 @@ impl Latency {
         1.0 - self.lack
     }
 
-    /// Whether it was slow for long enough, over enough samples.
-    pub(crate) fn is_slow(&self, now: Nanos) -> bool {
-        self.slow.is_some_and(|(since, samples)| {
-            now.since(since) >= SUSTAINED && self.samples - samples >= SUSTAINED_SAMPLES
-        })
+    fn acquit(&mut self) {
+        self.trial = None;
+        self.proven = false;
+    }
+
+    /// What its requests should take at most, when it has been slow for long enough, over enough of them.
+    pub(crate) fn suspected(&self, now: Nanos) -> Option<Nanos> {
+        let trial = self.trial.as_ref()?;
+        let enough = now.since(trial.since) >= SUSTAINED && trial.requests() >= SUSTAINED_REQUESTS;
+        (enough && 2 * trial.fast < trial.requests()).then_some(trial.should_take)
+    }
+
+    /// Says that a share `slow` of requests elsewhere takes longer than what [`Self::suspected`] gave.
+    pub(crate) fn convict(&mut self, slow: f64, bar: f32) {
+        self.proven = self
+            .trial
+            .as_ref()
+            .is_some_and(|trial| trial.is_proof(1.0 - slow, bar));
+    }
+
+    /// Whether it is slow, and that is no chance.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.proven
+    }
+
+    /// The memory of response times was halved.
+    pub(crate) fn aged(&mut self, stats: &Stats) {
+        if let Some(trial) = &mut self.trial {
+            trial.counted = stats.response_times().count_at_most(trial.should_take);
+        }
     }
 
     /// The smoothed time, what it was compared with, and how many samples there are.
@@ -164,9 +205,74 @@ impl Latency {
     pub(crate) fn shift(&mut self, back: Nanos) {
         self.at = self.at.since(back);
         self.folded = self.folded.since(back);
-        if let Some((since, _)) = &mut self.slow {
-            *since = since.since(back);
+        if let Some(trial) = &mut self.trial {
+            for at in [&mut trial.since, &mut trial.before.0, &mut trial.latest.0] {
+                *at = at.since(back);
+            }
         }
+    }
+}
+
+/// Requests that began since an instance is slow, and how many of them were not.
+#[derive(Debug, Clone)]
+struct Trial {
+    since: Nanos,
+    /// Answers within this are fast.
+    should_take: Nanos,
+    /// Its picks and cancelled requests at the beginning.
+    picks: u64,
+    cancelled: u64,
+    /// Fast answers since then…
+    fast: u64,
+    /// …and how many were remembered when they were counted last.
+    counted: u64,
+    /// Its picks some time ago: what began before then has had its time.
+    before: (Nanos, u64),
+    latest: (Nanos, u64),
+    /// Requests of which nobody knows what they would have taken.
+    left: u64,
+}
+
+impl Trial {
+    fn new(should_take: Nanos, stats: &Stats, now: Nanos) -> Self {
+        let picks = stats.picks();
+        Self {
+            since: now,
+            should_take,
+            picks,
+            cancelled: stats.cancelled(),
+            fast: 0,
+            counted: stats.response_times().count_at_most(should_take),
+            before: (now, picks),
+            latest: (now, picks),
+            left: 0,
+        }
+    }
+
+    fn observe(&mut self, stats: &Stats, now: Nanos) {
+        let counted = stats.response_times().count_at_most(self.should_take);
+        self.fast += counted.saturating_sub(self.counted);
+        self.counted = counted;
+        self.left = stats.cancelled().saturating_sub(self.cancelled);
+        if now.since(self.latest.0) >= self.should_take {
+            self.before = self.latest;
+            self.latest = (now, stats.picks());
+        }
+    }
+
+    /// Requests that have had their time: at least so many.
+    fn requests(&self) -> u64 {
+        self.before.1.saturating_sub(self.picks).saturating_sub(self.left)
+    }
+
+    /// Whether so few fast ones are no chance where they are `fast` elsewhere.
+    fn is_proof(&self, fast: f64, bar: f32) -> bool {
+        let n = self.requests() as f64;
+        let found = self.fast as f64 / n.max(1.0);
+        let fast = fast.clamp(1e-9, 1.0 - 1e-9);
+        let term = |a: f64, b: f64| if a > 0.0 { a * (a / b).ln() } else { 0.0 };
+        let divergence = term(found, fast) + term(1.0 - found, 1.0 - fast);
+        found < fast && n * divergence >= f64::from(bar)
     }
 }
 
@@ -208,6 +314,7 @@ impl Peers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Outcome;
 
     const MS: f64 = 1e6;
 
@@ -215,13 +322,22 @@ mod tests {
         Some(Nanos::from_millis(n))
     }
 
-    /// Runs for `seconds` with `rate` samples a second, from second `from` on.
-    fn run(latency: &mut Latency, from: u64, seconds: u64, rate: u64, time: u64, peers: Option<f64>) {
+    /// Runs for `seconds` with `rate` samples a second, from second `from` on. True when it was found to be slow.
+    fn run(latency: &mut Latency, from: u64, seconds: u64, rate: u64, time: u64, peers: Option<f64>) -> bool {
+        let stats = Stats::default();
         for second in from..from + seconds {
             let now = Nanos::from_secs(second);
             latency.fold(ms(time), rate, now);
-            latency.judge(peers, 5.0, Nanos::from_secs(1), now);
+            latency.judge(peers, 5.0, &stats, Nanos::from_secs(1), now);
+            if latency.suspected(now).is_some() {
+                latency.convict(0.01, 13.8);
+            }
+            for _ in 0..rate {
+                stats.on_start(now);
+                stats.on_end(&Outcome::from_status(200, Nanos::from_millis(time)), now);
+            }
         }
+        latency.is_slow()
     }
 
     #[test]
@@ -248,14 +364,12 @@ mod tests {
     #[test]
     fn slower_than_peers_lowers_it_and_for_long_is_slow() {
         let mut latency = Latency::default();
-        run(&mut latency, 100, 1, 100, 160, Some(8.0 * MS));
-        assert!((latency.part() - 2.5 * 8.0 / 150.0).abs() < 1e-3, "{latency:?}");
-        assert!(!latency.is_slow(Nanos::from_secs(100)));
-        run(&mut latency, 101, 3, 100, 160, Some(8.0 * MS));
-        assert!(latency.is_slow(Nanos::from_secs(103)));
-        run(&mut latency, 104, 30, 100, 8, Some(8.0 * MS));
+        let mut brief = latency.clone();
+        assert!(!run(&mut brief, 100, 3, 100, 160, Some(8.0 * MS)));
+        assert!((brief.part() - 2.5 * 8.0 / 150.0).abs() < 1e-3, "{brief:?}");
+        assert!(run(&mut latency, 100, 4, 100, 160, Some(8.0 * MS)));
+        assert!(!run(&mut latency, 104, 30, 100, 8, Some(8.0 * MS)));
         assert_eq!(latency.part(), 1.0);
-        assert!(!latency.is_slow(Nanos::from_secs(133)));
     }
 
     #[test]
@@ -263,9 +377,8 @@ mod tests {
         let mut few = Latency::default();
         run(&mut few, 0, 7, 1, 5000, Some(8.0 * MS));
         assert_eq!(few.part(), 1.0);
-        run(&mut few, 7, 12, 1, 5000, Some(8.0 * MS));
+        assert!(!run(&mut few, 7, 12, 1, 5000, Some(8.0 * MS)), "{few:?}");
         assert!(few.part() < 0.1);
-        assert!(!few.is_slow(Nanos::from_secs(18)), "{few:?}");
         let mut close = Latency::default();
         run(&mut close, 0, 60, 100, 10, Some(0.05 * MS));
         assert_eq!(close.part(), 1.0);
@@ -301,14 +414,38 @@ mod tests {
         for (second, worth) in [(19, 0.5), (29, 0.25), (109, 0.001)] {
             let now = Nanos::from_secs(second);
             latency.fold(ms(400), 0, now);
-            latency.judge(Some(8.0 * MS), 5.0, Nanos::from_secs(1), now);
+            latency.judge(Some(8.0 * MS), 5.0, &Stats::default(), Nanos::from_secs(1), now);
             let expected = 1.0 - (1.0 - before) * worth;
             assert!((latency.part() - expected).abs() < 2e-3, "{second}: {latency:?}");
-            assert!(!latency.is_slow(now));
+            assert!(!latency.is_slow());
             assert_eq!(latency.known(now), None);
         }
         latency.forget();
-        latency.judge(Some(8.0 * MS), 5.0, Nanos::from_secs(1), Nanos::from_secs(110));
+        let now = Nanos::from_secs(110);
+        latency.judge(Some(8.0 * MS), 5.0, &Stats::default(), Nanos::from_secs(1), now);
         assert_eq!(latency.part(), 1.0);
+    }
+
+    /// Where long requests are ordinary, more of them are asked for.
+    #[test]
+    fn chance_is_no_proof() {
+        let trial = |requests: u64, fast: u64| Trial {
+            fast,
+            before: (Nanos::ZERO, requests),
+            ..Trial::new(Nanos::from_millis(30), &Stats::default(), Nanos::ZERO)
+        };
+        for (requests, fast, elsewhere, proof) in [
+            (20, 9, 0.99, true),
+            (20, 8, 0.9, true),
+            (20, 9, 0.8, false),
+            (60, 27, 0.8, true),
+            (20, 0, 0.3, false),
+            (60, 27, 0.4, false),
+            (20, 9, 0.0, false),
+            (20, 9, 1.0, true),
+        ] {
+            let found = trial(requests, fast).is_proof(elsewhere, 13.8);
+            assert_eq!(found, proof, "{fast} of {requests}, elsewhere {elsewhere}");
+        }
     }
 }

@@ -18,7 +18,7 @@
 //!
 //! A 408 or 429 is three quarters good ([`THROTTLED`]): the instance says that it is too busy for more, which
 //! is worth a smaller share; but it answers, and sending its requests to others that are as busy
-//! helps nobody. Only such answers leave 0.75, which takes nobody out.
+//! helps nobody. Only such answers leave 0.75, or the threshold where that is higher: they take nobody out.
 
 use crate::Nanos;
 use crate::math::exp2_neg;
@@ -45,6 +45,8 @@ fn half_each(x: f64) -> f64 {
 pub(crate) struct Requests {
     good: f32,
     bad: f32,
+    /// Of the bad, what was no failure.
+    busy: f32,
     part: f32,
     at: Nanos,
 }
@@ -55,6 +57,7 @@ impl Requests {
         Self {
             good: 0.0,
             bad: 0.0,
+            busy: 0.0,
             part: 1.0,
             at: now,
         }
@@ -74,16 +77,23 @@ impl Requests {
             kept
         };
         let weight = if new > MEMORY { MEMORY / new } else { 1.0 };
-        let bad = failures as f32 + throttled as f32 * (1.0 - THROTTLED);
+        let busy = throttled as f32 * (1.0 - THROTTLED);
+        let bad = failures as f32 + busy;
         self.good = self.good * kept + (new - bad) * weight;
         self.bad = self.bad * kept + bad * weight;
+        self.busy = self.busy * kept + busy * weight;
         let raw = (PRIOR + self.good) / (PRIOR + self.good + self.bad);
         self.part = raw.min(self.part + RISE * elapsed.as_secs_f64() as f32);
     }
 
-    /// The part of the score.
-    pub(crate) fn part(&self) -> f32 {
-        self.part
+    /// The part of the score, where one below `threshold` takes an instance out: being too busy does not.
+    pub(crate) fn part(&self, threshold: f32) -> f32 {
+        let failures = (self.bad - self.busy).max(0.0);
+        let fails = (PRIOR + self.good + self.busy) / (PRIOR + self.good + self.busy + failures);
+        match self.busy > 0.0 && fails >= threshold {
+            true => self.part.max(threshold.min(1.0)),
+            false => self.part,
+        }
     }
 
     /// Bad requests and all requests that are remembered.
@@ -96,6 +106,7 @@ impl Requests {
         let part = if part.is_nan() { 1.0 } else { part.clamp(0.1, 1.0) };
         self.good = 0.0;
         self.bad = PRIOR / part - PRIOR;
+        self.busy = 0.0;
         self.part = part;
     }
 
@@ -116,7 +127,7 @@ mod tests {
         let mut requests = Requests::new(Nanos::ZERO);
         let mut parts = Vec::new();
         for _ in 0..6 {
-            parts.push(requests.part());
+            parts.push(requests.part(0.0));
             requests.add(0, 1, 0, Nanos::ZERO);
         }
         for (part, expected) in parts.iter().zip([1.0, 0.8, 4.0 / 6.0, 4.0 / 7.0, 0.5, 4.0 / 9.0]) {
@@ -130,15 +141,15 @@ mod tests {
         requests.add(0, 5, 0, Nanos::ZERO);
         let mut reached = None;
         for second in 1..200 {
-            let before = requests.part();
+            let before = requests.part(0.0);
             requests.add(0, 0, 0, Nanos(second * SECOND));
-            assert!(requests.part() >= before);
-            if requests.part() >= 0.8 {
+            assert!(requests.part(0.0) >= before);
+            if requests.part(0.0) >= 0.8 {
                 reached = reached.or(Some(second));
             }
         }
         assert!((22..=26).contains(&reached.unwrap()), "{reached:?}");
-        assert!(requests.part() > 0.999);
+        assert!(requests.part(0.0) > 0.999);
     }
 
     #[test]
@@ -147,17 +158,17 @@ mod tests {
         for second in 1..100 {
             requests.add(1000, 0, 0, Nanos(second * SECOND));
         }
-        assert_eq!(requests.part(), 1.0);
+        assert_eq!(requests.part(0.0), 1.0);
         requests.add(0, 100, 0, Nanos(99 * SECOND));
         assert!(
-            requests.part() < 0.04,
+            requests.part(0.0) < 0.04,
             "a tenth of a second of failures: {requests:?}"
         );
         let mut seconds = 0;
-        while requests.part() < 0.999 {
-            let before = requests.part();
+        while requests.part(0.0) < 0.999 {
+            let before = requests.part(0.0);
             requests.add(1000, 0, 0, Nanos((100 + seconds) * SECOND));
-            assert!(requests.part() <= before + 0.1001);
+            assert!(requests.part(0.0) <= before + 0.1001);
             seconds += 1;
         }
         assert!((9..=11).contains(&seconds), "{seconds}");
@@ -167,13 +178,13 @@ mod tests {
     fn the_share_is_that_of_the_last_hundred() {
         let mut requests = Requests::new(Nanos::ZERO);
         requests.add(8000, 2000, 0, Nanos::ZERO);
-        assert!((requests.part() - 84.0 / 104.0).abs() < 1e-4, "{requests:?}");
+        assert!((requests.part(0.0) - 84.0 / 104.0).abs() < 1e-4, "{requests:?}");
         assert!((requests.bad_of().1 - 100.0).abs() < 1e-3);
         requests.add(0, 30, 0, Nanos::ZERO);
         assert!((requests.bad_of().0 - 44.0).abs() < 1e-3, "{requests:?}");
         assert!((requests.bad_of().1 - 100.0).abs() < 1e-3);
         requests.add(u64::MAX / 4, 0, 0, Nanos::MAX);
-        assert!((0.99..=1.0).contains(&requests.part()), "{requests:?}");
+        assert!((0.99..=1.0).contains(&requests.part(0.0)), "{requests:?}");
     }
 
     #[test]
@@ -181,9 +192,12 @@ mod tests {
         let mut requests = Requests::new(Nanos::ZERO);
         for second in 1..100 {
             requests.add(0, 0, 500, Nanos(second * SECOND));
-            assert!(requests.part() >= 0.75, "{requests:?}");
+            assert!(requests.part(0.0) >= 0.75, "{requests:?}");
         }
-        assert!(requests.part() < 0.77, "{requests:?}");
+        assert!(requests.part(0.0) < 0.77, "{requests:?}");
+        assert_eq!(requests.part(0.9), 0.9, "whatever the threshold");
+        requests.add(0, 60, 0, Nanos(100 * SECOND));
+        assert!(requests.part(0.9) < 0.6, "failures do: {requests:?}");
     }
 
     #[test]
@@ -192,15 +206,15 @@ mod tests {
         requests.add(0, 90, 0, Nanos::ZERO);
         requests.add(0, 0, 0, Nanos(SECOND));
         requests.restart_at(0.8);
-        assert_eq!(requests.part(), 0.8);
+        assert_eq!(requests.part(0.0), 0.8);
         requests.add(0, 0, 0, Nanos(SECOND));
-        assert!((requests.part() - 0.8).abs() < 1e-6);
+        assert!((requests.part(0.0) - 0.8).abs() < 1e-6);
         requests.add(0, 4, 0, Nanos(SECOND));
-        assert!(requests.part() < 0.5);
+        assert!(requests.part(0.0) < 0.5);
         for odd in [0.0, -1.0, f32::NAN, 2.0] {
             requests.restart_at(odd);
             requests.add(1, 0, 0, Nanos::ZERO);
-            assert!((0.1..=1.0).contains(&requests.part()), "{odd}");
+            assert!((0.1..=1.0).contains(&requests.part(0.0)), "{odd}");
         }
     }
 
@@ -210,6 +224,9 @@ mod tests {
         requests.add(0, 5, 0, Nanos(50 * SECOND));
         requests.shift(Nanos(40 * SECOND));
         requests.add(0, 0, 0, Nanos(20 * SECOND));
-        assert!((0.6..0.65).contains(&requests.part()), "10 s later: {requests:?}");
+        assert!(
+            (0.6..0.65).contains(&requests.part(0.0)),
+            "10 s later: {requests:?}"
+        );
     }
 }

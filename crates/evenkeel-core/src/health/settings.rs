@@ -63,12 +63,16 @@ pub struct EjectionSettings {
     pub on_burst: Mode,
     /// What responses do that take much longer than those of the peers.
     pub on_slow: Mode,
+    /// What requests do that wait without any answer, while others answer.
+    pub on_silence: Mode,
     /// The share of failures in ten seconds that is too much, `0.0..=1.0`.
     pub error_rate: f32,
     /// With fewer requests in ten seconds the share says nothing.
     pub error_rate_requests: u32,
     /// So many times slower than its peers and than itself before is slow; at least 1.
     pub slow_factor: f32,
+    /// The part of the instances that may be out at most, rounded up, `0.0..=1.0`; what is out by its checks does not count.
+    pub max_ejected: f32,
     /// With a score below this an instance gets no requests, `0.0..=1.0`; 0 for never.
     pub threshold: f32,
     /// And it gets some again from this on; below [`Self::threshold`] it counts as that.
@@ -88,9 +92,11 @@ impl Default for EjectionSettings {
             on_error_rate: Mode::Enforce,
             on_burst: Mode::Enforce,
             on_slow: Mode::Enforce,
+            on_silence: Mode::Enforce,
             error_rate: 0.5,
             error_rate_requests: 20,
             slow_factor: 5.0,
+            max_ejected: 0.5,
             threshold: 0.5,
             recovery_threshold: 0.8,
             refresh: Nanos::from_secs(1),
@@ -103,5 +109,15 @@ impl EjectionSettings {
     #[must_use]
     pub const fn is_off(&self) -> bool {
         self.consecutive_failures == 0
+    }
+
+    /// How many of so many instances may be out at most.
+    pub(crate) fn most_out(&self, instances: usize) -> usize {
+        let share = match self.max_ejected.is_nan() {
+            true => 0.5,
+            false => self.max_ejected.clamp(0.0, 1.0),
+        };
+        // A hair less, because a tenth is none exactly: of ten it is one.
+        (f64::from(share) * instances as f64 - 1e-6).ceil() as usize
     }
 }

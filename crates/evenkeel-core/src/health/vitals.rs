@@ -9,24 +9,39 @@ use std::fmt::Write;
 use super::latency::Latency;
 use super::requests::Requests;
 use super::score::{HealthPart, HealthParts};
+use super::silence::{Silence, patience};
 use super::window::Window;
 use super::{EjectionSettings, Mark};
 use crate::{Nanos, REPORT_EXPIRY, REPORT_FRESH, Stats};
 
 /// Utilization up to which an instance has nothing to fear, and at which its load part is at the bottom, 0.5. It
-/// goes no deeper: being busy is no illness, and taking out the busiest makes the next one the busiest.
+/// goes no deeper, nor below the threshold: being busy is no illness, and taking out the busiest makes the next one the
+/// busiest.
 const BUSY: f32 = 0.8;
 const OVERLOADED: f32 = 1.2;
+
+/// Requests that are remembered whatever their age, to compare with the others of the fleet.
+const MEMORY: f32 = 200.0;
+/// Weight of one answer in what answers take that are no refusals.
+const FLOOR_GAIN: f32 = 1.0 / 64.0;
 
 /// Knowledge of one instance.
 #[derive(Debug)]
 pub(crate) struct Vitals {
     /// What of the counters was taken in.
     seen: [u64; 3],
+    declined: u64,
+    /// What its answers take that are no refusals, if it ever gave such.
+    floors: Option<[f32; 2]>,
     requests: Requests,
     pub(crate) window: Window,
+    /// Failures and all of about the last [`MEMORY`] requests, however old.
+    memory: [f32; 2],
     pub(crate) latency: Latency,
+    pub(crate) silence: Silence,
     judged: Nanos,
+    /// When there was no run of failures last.
+    sound_at: Nanos,
     /// Since when and why its score is below the threshold.
     below: Option<Mark>,
 }
@@ -36,10 +51,15 @@ impl Vitals {
     pub(crate) fn new(now: Nanos) -> Self {
         Self {
             seen: [0; 3],
+            declined: 0,
+            floors: None,
             requests: Requests::new(now),
             window: Window::default(),
+            memory: [0.0; 2],
             latency: Latency::default(),
+            silence: Silence::new(now),
             judged: now,
+            sound_at: now,
             below: None,
         }
     }
@@ -56,16 +76,84 @@ impl Vitals {
         self.seen = counts;
         self.requests.add(good, bad, throttled, now);
         self.window.add(good + throttled, bad, now);
-        let time = stats.response_time().map(|(time, _)| time);
-        self.latency.fold(time, good, now);
+        self.memory[0] += bad as f32;
+        self.memory[1] += (good + throttled + bad) as f32;
+        let kept = (MEMORY / self.memory[1].max(1.0)).min(1.0);
+        self.memory = self.memory.map(|count| count * kept);
+        self.latency.fold(stats.usual_time(), good, now);
+        self.find_floors(stats, good);
+        if stats.consecutive_failures() == 0 {
+            self.sound_at = now;
+        }
         bad > 0
     }
 
+    /// Successes that were taken in so far.
+    pub(crate) fn good(&self) -> u64 {
+        self.seen[0]
+    }
+
+    /// What its answers take that are no refusals is what it usually takes while at least half of them are none; `good`
+    /// are the latest. On average: a moment's luck must not stay for as long as it only refuses.
+    fn find_floors(&mut self, stats: &Stats, good: u64) {
+        let declined = stats.declined();
+        let refusals = declined - self.declined.min(declined);
+        self.declined = declined;
+        if good == 0 || 2 * refusals > good {
+            return;
+        }
+        if let (Some((smoothed, _)), Some(usual)) = (stats.response_time(), stats.usual_time()) {
+            let present = [smoothed.0 as f32, usual.0 as f32];
+            self.floors = match self.floors {
+                Some(known) => {
+                    let gain = (good as f32 * FLOOR_GAIN).min(0.5);
+                    Some([0, 1].map(|i| known[i] + (present[i] - known[i]) * gain))
+                }
+                None => Some(present),
+            };
+        }
+    }
+
+    /// Failures and all of about the last two hundred requests, however old.
+    pub(crate) fn memory(&self) -> [f32; 2] {
+        self.memory
+    }
+
+    /// They say nothing of the present.
+    pub(crate) fn forget_memory(&mut self) {
+        self.memory = [0.0; 2];
+    }
+
+    /// Failures and all requests that were taken in so far.
+    pub(crate) fn seen(&self) -> [u64; 2] {
+        [self.seen[1], self.seen.iter().sum()]
+    }
+
+    /// When the last look found no failure since the last success.
+    pub(crate) fn sound_at(&self) -> Nanos {
+        self.sound_at
+    }
+
+    /// What its answers take that are no refusals: smoothed and usual, in ns.
+    pub(crate) fn floors(&self) -> Option<[f32; 2]> {
+        self.floors
+    }
+
     /// Compares with the median response time of its peers, in ns.
-    pub(crate) fn judge(&mut self, peers: Option<f64>, settings: &EjectionSettings, now: Nanos) {
+    pub(crate) fn judge(
+        &mut self,
+        peers: Option<f64>,
+        stats: &Stats,
+        settings: &EjectionSettings,
+        now: Nanos,
+    ) {
         let elapsed = now.since(self.judged);
         self.judged = now;
-        self.latency.judge(peers, settings.slow_factor, elapsed, now);
+        self.latency
+            .judge(peers, settings.slow_factor, stats, elapsed, now);
+        if let Some(usual) = peers {
+            self.silence.set_patience(patience(usual));
+        }
     }
 
     /// The parts at `now`, with that of the checks, and a word on it from outside.
@@ -79,9 +167,9 @@ impl Vitals {
     ) -> HealthParts {
         HealthParts::default()
             .with(HealthPart::Checks, checks)
-            .with(HealthPart::Requests, self.requests.part())
+            .with(HealthPart::Requests, self.requests.part(settings.threshold))
             .with(HealthPart::Latency, self.latency.part().max(settings.threshold))
-            .with(HealthPart::Load, load(stats, now))
+            .with(HealthPart::Load, load(stats, now).max(settings.threshold))
             .with(HealthPart::Reported, reported(told, now))
     }
 
@@ -134,7 +222,9 @@ impl Vitals {
         self.seen = [stats.successes(), stats.failures(), stats.throttled()];
         self.requests.restart_at(1.0);
         self.window.clear();
+        self.forget_memory();
         self.latency.forget();
+        self.silence.forget();
         self.below = None;
         self.publish(stats);
     }
@@ -152,7 +242,7 @@ impl Vitals {
     fn publish(&self, stats: &Stats) {
         let parts = stats
             .health_parts()
-            .with(HealthPart::Requests, self.requests.part())
+            .with(HealthPart::Requests, self.requests.part(0.0))
             .with(HealthPart::Latency, 1.0);
         stats.set_health_parts(parts);
     }
@@ -162,7 +252,9 @@ impl Vitals {
         self.requests.shift(back);
         self.window.shift(back);
         self.latency.shift(back);
+        self.silence.shift(back);
         self.judged = self.judged.since(back);
+        self.sound_at = self.sound_at.since(back);
         if let Some(mark) = &mut self.below {
             mark.shift(back);
         }

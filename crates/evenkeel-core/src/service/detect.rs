@@ -5,6 +5,7 @@
 //! | run | so many failures in a row |
 //! | burst | more failures than chance gives ([`crate::health::burst`]): any share, any rate of requests |
 //! | rate | in ten seconds, a share of failures that is too much, and more than the fleet's own rate explains |
+//! | silence | requests that wait, or waited until their clients left, and no answer at all ([`crate::health::silence`]) |
 //! | slow | responses that take much longer than those of the peers ([`crate::health::latency`]) |
 //!
 //! Each is enforced, in dry run, or off. Whether what was found may be acted on is for [`super::passive`].
@@ -12,7 +13,7 @@
 use super::entry::Entry;
 use crate::health::burst::Level;
 use crate::health::vitals::slowness;
-use crate::{EjectionSettings, Mode, Nanos};
+use crate::{EjectionSettings, Mode};
 
 /// What a detector found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub(super) enum Finding {
     Burst,
     /// So many failures of so many requests in ten seconds.
     Rate(u64, u64),
+    /// So many requests that nobody answered.
+    Silence(u64),
     /// Slow responses.
     Slow,
 }
@@ -34,6 +37,7 @@ impl Finding {
             Self::Run(_) => settings.on_consecutive,
             Self::Burst => settings.on_burst,
             Self::Rate(..) => settings.on_error_rate,
+            Self::Silence(_) => settings.on_silence,
             Self::Slow => settings.on_slow,
         }
     }
@@ -45,6 +49,7 @@ impl Finding {
             Self::Burst => 2,
             Self::Rate(..) => 4,
             Self::Slow => 8,
+            Self::Silence(_) => 16,
         }
     }
 
@@ -62,6 +67,13 @@ impl Finding {
                 )
             }
             Self::Rate(bad, all) => format!("{bad} of {all} requests failed in the last 10 s"),
+            Self::Silence(waited) => {
+                let silence = &entry.vitals.silence;
+                format!(
+                    "it does not answer: {waited} requests since its last answer waited for {:.1} s or longer",
+                    silence.patience().as_secs_f64()
+                )
+            }
             Self::Slow => {
                 let (time, reference, samples) = entry.vitals.latency.figures();
                 slowness(time, reference, samples)
@@ -75,7 +87,6 @@ pub(super) fn findings(
     entry: &Entry,
     settings: &EjectionSettings,
     level: Level,
-    now: Nanos,
 ) -> impl Iterator<Item = Finding> {
     let stats = entry.member.stats();
     let run = stats.consecutive_failures();
@@ -85,11 +96,17 @@ pub(super) fn findings(
     let too_many = bad as f64 > 0.0
         && bad as f64 >= f64::from(settings.error_rate.max(level.high)) * all as f64
         && settings.on_error_rate != Mode::Off;
-    let slow = settings.on_slow != Mode::Off && entry.vitals.latency.is_slow(now);
+    let silent = entry
+        .vitals
+        .silence
+        .found()
+        .filter(|_| settings.on_silence != Mode::Off);
+    let slow = settings.on_slow != Mode::Off && entry.vitals.latency.is_slow();
     [
         (limit > 0 && run >= limit).then_some(Finding::Run(run)),
         stats.suspicion().is_over().then_some(Finding::Burst),
         (enough && too_many).then_some(Finding::Rate(bad, all)),
+        silent.map(Finding::Silence),
         slow.then_some(Finding::Slow),
     ]
     .into_iter()

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::health::burst::{BAR, BAR_ON_PROBATION};
 use crate::health::checks::Checks;
-use crate::health::ejection::Ejection;
+use crate::health::ejection::{Ejection, PROBATION_FAILURES};
 use crate::health::vitals::Vitals;
 use crate::health::{InstanceState, Mark};
 use crate::{
@@ -25,6 +25,8 @@ pub(super) struct Entry {
     pub(super) source: Source,
     /// Since when and why it gets no new requests, if somebody said so.
     pub(super) drain: Option<Mark>,
+    /// Since when there is an instance with this id and address, if it was not from the start.
+    pub(super) registered: Nanos,
     /// The newest word on its health from outside, and which time it speaks of.
     pub(super) told: Option<(Score, Nanos)>,
     /// Since when it may be used; `None` while its checks have not passed once.
@@ -48,6 +50,7 @@ impl Entry {
             spared: false,
             source,
             drain: None,
+            registered: now,
             told: None,
             began: Some(now),
             healthy,
@@ -171,6 +174,24 @@ impl Entry {
         self.spared = false;
     }
 
+    /// How long it takes, at the rate of the present `run` of failures, until one ejects.
+    pub(super) fn run_takes(&self, run: u32, settings: &EjectionSettings, now: Nanos) -> Nanos {
+        let took = now.since(self.vitals.sound_at());
+        let each = took.0 / u64::from(run.max(1));
+        Nanos(each.saturating_mul(self.ejection.limit(settings).into()))
+    }
+
+    /// How many requests without an answer speak against it, and how sure one has to be, as a logarithm.
+    pub(super) fn patience(&self, settings: &EjectionSettings) -> (u32, f32) {
+        match self.ejection.on_probation() {
+            true => (
+                PROBATION_FAILURES.min(settings.consecutive_failures),
+                BAR_ON_PROBATION,
+            ),
+            false => (settings.consecutive_failures, BAR),
+        }
+    }
+
     /// Tells the workers how long a run of failures, and how much suspicion, is worth an alarm.
     pub(super) fn arm(&self, settings: &EjectionSettings) {
         self.member.stats().set_alarm_at(self.ejection.limit(settings));
@@ -188,6 +209,7 @@ impl Entry {
         self.ejection.shift(back);
         self.vitals.shift(back);
         self.healthy.shift(back);
+        self.registered = self.registered.since(back);
         if let Some(began) = &mut self.began {
             *began = began.since(back);
         }

@@ -174,7 +174,7 @@ fn does_most(entry: &Entry, finding: Finding) -> bool {
     let before = match finding {
         Finding::Run(run) => bad.saturating_sub(run.into()) * OFTEN >= all,
         Finding::Burst | Finding::Rate(..) => true,
-        Finding::Slow => false,
+        Finding::Slow | Finding::Silence(_) => false,
     };
     before && 2 * bad < all
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::ServiceState;
+use super::scores::set_floors;
 use crate::health::Mark;
 use crate::{Effect, EventKind, Input, Instance, InstanceId, Nanos, Operation, OperationError};
 use crate::{Score, Source, StrategySettings, Weight};
@@ -17,6 +18,9 @@ impl ServiceState {
     pub fn operate(&mut self, operation: Operation, now: Nanos) -> Result<Effect, OperationError> {
         self.follow(now);
         let outcome = self.operate_unpublished(operation);
+        if std::mem::take(&mut self.told) {
+            self.look();
+        }
         self.publish();
         outcome
     }
@@ -37,7 +41,7 @@ impl ServiceState {
                 Input::Operation(operation) => outcomes.push(self.operate_unpublished(operation)),
             }
         }
-        if alarm {
+        if alarm | std::mem::take(&mut self.told) {
             self.look();
         }
         self.publish();
@@ -54,11 +58,8 @@ impl ServiceState {
             Operation::ReportHealth { id, score, observed } => self.report_health(&id, score, observed),
             Operation::ReportLoad { id, report, observed } => {
                 let entry = self.slots.known(&id)?;
-                let taken = entry
-                    .member
-                    .stats()
-                    .reported()
-                    .observe(&report, observed, self.now);
+                let reported = entry.member.stats().reported();
+                let taken = observed >= entry.registered && reported.observe(&report, observed, self.now);
                 Ok(if taken { Effect::Changed } else { Effect::Stale })
             }
             Operation::SetStrategy(strategy) => Ok(self.set_strategy(strategy)),
@@ -73,6 +74,7 @@ impl ServiceState {
             if let Some(entry) = self.slots.by_id(&id) {
                 entry.arm(&self.settings.ejection);
             }
+            set_floors(&mut self.slots);
             let reason = format!("at {address}").into();
             self.journal
                 .instance(self.now, &id, EventKind::Registered, reason);
@@ -147,10 +149,15 @@ impl ServiceState {
         // From before the clock stepped back, or of a clock that goes ahead: it counts as of now.
         let observed = observed.min(self.now);
         let entry = self.slots.known(id)?;
-        if entry.told.is_some_and(|(_, newest)| observed < newest) {
+        // From before the registration it speaks of another that had the name.
+        if observed < entry.registered || entry.told.is_some_and(|(_, newest)| observed < newest) {
             return Ok(Effect::Stale);
         }
         let before = entry.told.replace((score, observed));
+        // At once: who says that an instance is ill does not mean in half a minute.
+        let parts = entry.parts(self.settings.checks, &self.settings.ejection, self.now);
+        entry.member.stats().set_health_parts(parts);
+        self.told = true;
         Ok(match before {
             Some((same, _)) if same == score => Effect::Unchanged,
             _ => Effect::Changed,

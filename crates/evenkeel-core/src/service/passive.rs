@@ -8,7 +8,7 @@
 //!    of late), and if they were ejected before, they have answered since. In a fleet that fails alike hardly any
 //!    does. A service of one instance never loses it; of two, one; of three with two dead, both dead
 //!    ones go.
-//! 2. at most **half** (rounded up) of the instances that checks do not call down are ejected then.
+//! 2. at most **half** (`max_ejected`, rounded up) of the instances that checks do not call down are ejected then.
 //!    Half, because rule 1 alone would let a partial shared failure (one call in three fails, say) empty
 //!    a large fleet one unlucky run at a time; not less, because two dead of three is an ordinary day.
 //!    More than half may go when a later priority has an instance that works and can take over, or when
@@ -89,8 +89,10 @@ struct Room<'s> {
     last_priority: u8,
     /// Instances that take part in this.
     present: usize,
-    /// Of those, ejected or too weak.
+    /// Of those, ejected or too weak…
     out: usize,
+    /// …and how many may be.
+    most_out: usize,
     /// Instances that are asked…
     asked: usize,
     /// Something common is on the rise.
@@ -122,6 +124,7 @@ impl<'s> Room<'s> {
             last_priority: 0,
             present: 0,
             out: 0,
+            most_out: 0,
             asked: 0,
             rising: scores.is_rising(now),
             run: scores.ordinary_run(),
@@ -155,6 +158,7 @@ impl<'s> Room<'s> {
                 }
             }
         }
+        room.most_out = settings.ejection.most_out(room.present);
         room
     }
 
@@ -205,7 +209,7 @@ impl<'s> Room<'s> {
                 let by_chance = f64::from(run) * self.best_other(entry).ln();
                 run < self.run || self.level.is_highest() || by_chance > CHANCE
             }
-            Some(Finding::Slow) => false,
+            Some(Finding::Slow | Finding::Silence(_)) => false,
             _ => !self.fails_more(entry),
         };
         if chance || self.is_common(entry, spared, &settings.ejection, now) {
@@ -214,8 +218,8 @@ impl<'s> Room<'s> {
         if let Some(cramped) = self.cramped {
             return Some(Refusal::Cramped(cramped));
         }
-        let full = self.out >= self.present.div_ceil(2);
-        (full && self.last_priority <= entry.member.instance().priority).then_some(Refusal::HalfAreOut)
+        let full = self.out >= self.most_out;
+        (full && self.last_priority <= entry.member.instance().priority).then_some(Refusal::TooManyAreOut)
     }
 
     /// Whether a run of failures may be the first of many: most others had a failure of late, too, and nobody knows
@@ -295,9 +299,9 @@ impl<'s> Room<'s> {
                 usual.0 as f64 / 1e6
             ),
             Refusal::Cramped(Cramped::Pause) => "another one went just now".to_owned(),
-            Refusal::HalfAreOut => format!(
-                "{} of {} are out already, at most half may be",
-                self.out, self.present
+            Refusal::TooManyAreOut => format!(
+                "{} of {} are out already, at most {} may be",
+                self.out, self.present, self.most_out
             ),
         }
     }
@@ -308,7 +312,7 @@ impl<'s> Room<'s> {
 enum Refusal {
     TooFewWork(usize),
     Common,
-    HalfAreOut,
+    TooManyAreOut,
     Cramped(Cramped),
 }
 
@@ -361,7 +365,7 @@ fn accused(
     for (slot, entry) in slots.iter_mut() {
         let (mut dry, mut first) = (0, None);
         let judged = room.judges(entry) && entry.ejection.until().is_none();
-        for finding in findings(entry, &settings.ejection, scores.level(), now) {
+        for finding in findings(entry, &settings.ejection, scores.level()) {
             match finding.mode(&settings.ejection) {
                 Mode::Enforce => first = first.or(Some(finding)),
                 Mode::DryRun => dry |= finding.bit(),
@@ -403,7 +407,7 @@ fn tell_dry(
     now: Nanos,
 ) -> u8 {
     let mut said = 0;
-    for finding in findings(entry, &settings.ejection, room.level, now) {
+    for finding in findings(entry, &settings.ejection, room.level) {
         if finding.bit() & news == 0 || room.waits(entry, finding, &settings.ejection, now) {
             continue;
         }
@@ -462,7 +466,13 @@ fn judge(
     entry.vitals.set_below(None);
     entry.arm(&settings.ejection);
     let down = entry.checks.down().is_some();
-    let reason = entry.ejection.eject(&told, down, &settings.ejection, rng, now);
+    let least = match finding {
+        Finding::Run(run) => entry.run_takes(run, &settings.ejection, now),
+        _ => Nanos::ZERO,
+    };
+    let reason = entry
+        .ejection
+        .eject(&told, down, least, &settings.ejection, rng, now);
     journal.instance(now, &entry.member.instance().id, EventKind::Ejected, reason);
     true
 }

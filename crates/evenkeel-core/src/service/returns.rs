@@ -8,16 +8,31 @@ use super::journal::Journal;
 use crate::health::Mark;
 use crate::{BreakerState, EventKind, Nanos};
 
+/// Time between two returns…
+const PAUSE: Nanos = Nanos::from_millis(500);
+/// …for each so many instances.
+const AT_A_TIME: u64 = 10;
+
 impl ServiceState {
-    /// Lets instances return whose time is over, and in the last resort those that answered.
+    /// Lets instances return whose time is over, and in the last resort those that answered. Of those whose time is over
+    /// at the same time, because they went together or because the clock jumped, one returns after the other,
+    /// while others are there.
     pub(super) fn end_ejections(&mut self) {
         let settings = &self.settings.ejection;
         let now = self.now;
+        let pause = Nanos(PAUSE.0 / (self.slots.len() as u64 / AT_A_TIME).max(1));
+        let hurry = self.last_resort || self.view.fallback || self.view.candidates().is_empty();
         for (_, entry) in self.slots.iter_mut() {
             let successes = entry.member.stats().successes();
             let down = entry.checks.down().is_some();
             let out = entry.ejection.until().is_some();
+            if entry.ejection.is_due(now) && now < self.returns_from && !hurry {
+                entry.ejection.postpone(self.returns_from);
+                self.dirty = true;
+                continue;
+            }
             let ended = if entry.ejection.is_due(now) {
+                self.returns_from = now + pause;
                 entry.come_back(successes, settings, now);
                 let length = entry.ejection.length().as_secs_f64();
                 format!("{length:.1} s of ejection are over")
@@ -104,7 +119,7 @@ fn progress(entry: &mut Entry, journal: &mut Journal, now: Nanos) -> bool {
         }
         BreakerState::Closed => {
             let reason = match all {
-                0 => "no request has failed for as long as it was out".to_owned(),
+                0 => "nobody asked it for ten minutes or more since its return".to_owned(),
                 _ => format!("{good} of its last {all} requests succeeded since its return"),
             };
             (EventKind::Recovered, reason)

@@ -2,7 +2,7 @@
 
 use super::slots::Slots;
 use crate::candidates::{self, Minimum, Prospect, Staged};
-use crate::{Nanos, NoPick, PickContext, PickRequest, Picker, ServiceSettings, Slot};
+use crate::{HealthPart, Nanos, NoPick, PickContext, PickRequest, Picker, ServiceSettings, Slot};
 
 /// Runs all stages. O(n).
 pub(super) fn stage(slots: &Slots, settings: &ServiceSettings, now: Nanos) -> Staged {
@@ -29,6 +29,7 @@ fn prospects(slots: &Slots, now: Nanos) -> Vec<Prospect<'_>> {
             answers: entry.answers(),
             below_threshold: entry.is_below_threshold(),
             score: f64::from(entry.score()),
+            told: f64::from(entry.member.stats().health_parts().get(HealthPart::Reported)),
             recovery: entry.recovery_share(now),
             began: entry.began,
             excluded: None,

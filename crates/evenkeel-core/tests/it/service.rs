@@ -3,12 +3,18 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod clients;
 mod common;
 mod detectors;
 mod fallback;
 mod faults;
+mod magnets;
 mod model;
 mod operations;
+mod quiet;
 mod regions;
+mod returns;
+mod silence;
 mod switching;
+mod tails;
 mod traffic;

@@ -1,0 +1,112 @@
+//! Who was taken out together does not come back together, and what was said counts at once.
+
+use evenkeel_core::{
+    EventKind, InstanceId, Nanos, Operation, Recovery, Rng, Score, ServiceSettings, Slot, StrategyName,
+};
+
+use super::clients::{Answer, Clients, broken, ok};
+
+fn clients(n: usize, recovery: Recovery) -> Clients {
+    let mut settings = ServiceSettings::new("web");
+    settings.strategy = StrategyName::round_robin.into();
+    settings.ejection.recovery = recovery;
+    Clients::with(n, settings, 200.0, 3)
+}
+
+/// Times at which instances came back.
+fn returns(clients: &Clients) -> Vec<f64> {
+    let returned = clients
+        .events
+        .iter()
+        .filter(|event| event.kind == EventKind::Returned);
+    returned
+        .map(|event| event.at.since(Nanos::from_secs(1000)).as_secs_f64())
+        .collect()
+}
+
+/// Half of ten fail everything for two seconds.
+fn burst(clients: &mut Clients) {
+    let mut answer = |i: usize, _: Nanos, _: &mut Rng| -> Answer { if i < 5 { broken() } else { ok(8.0) } };
+    clients.run(2.0, &mut answer);
+    assert_eq!(clients.count(EventKind::Ejected), 5);
+}
+
+#[test]
+fn they_return_one_after_the_other() {
+    for recovery in [Recovery::Backoff, Recovery::Ramp] {
+        let mut clients = clients(10, recovery);
+        burst(&mut clients);
+        clients.run(20.0, &mut |_, _, _: &mut Rng| ok(8.0));
+        let at = returns(&clients);
+        assert_eq!(at.len(), 5);
+        for pair in at.windows(2) {
+            assert!(pair[1] - pair[0] > 0.49, "{recovery:?}: {at:?}");
+        }
+        assert!(at[4] < 13.0, "{at:?}");
+    }
+}
+
+#[test]
+fn a_clock_that_jumps_ahead_brings_nobody_back_with_the_others() {
+    let mut clients = clients(10, Recovery::Backoff);
+    burst(&mut clients);
+    clients.now = clients.now + Nanos::from_secs(3600);
+    clients.state.tick(clients.now);
+    assert_eq!(clients.count(EventKind::Returned), 1);
+    clients.run(1.2, &mut |_, _, _: &mut Rng| ok(8.0));
+    assert_eq!(clients.count(EventKind::Returned), 3);
+}
+
+#[test]
+fn a_word_on_its_health_counts_at_once_and_by_degrees() {
+    let mut settings = ServiceSettings::new("web");
+    settings.ejection.refresh = Nanos::from_secs(30);
+    let mut clients = Clients::with(3, settings, 10.0, 3);
+    clients.run(3.0, &mut |_, _, _: &mut Rng| ok(8.0));
+    for (said, share) in [(1.0, 1.0), (0.9, 0.875), (0.75, 0.75), (0.1, 0.0)] {
+        let operation = Operation::ReportHealth {
+            id: InstanceId::new("i1").unwrap(),
+            score: Score::new(said).unwrap(),
+            observed: clients.now,
+        };
+        clients.state.operate(operation, clients.now).unwrap();
+        let candidates = clients.state.view().candidates();
+        let place = candidates.slots().iter().position(|slot| *slot == Slot(1));
+        let found = place.map_or(0.0, |index| candidates.share(index).as_f64());
+        assert_eq!(found, share, "{said}");
+    }
+}
+
+#[test]
+fn a_word_from_before_the_registration_is_about_another() {
+    let mut clients = clients(3, Recovery::Ramp);
+    clients.run(100.0, &mut |_, _, _: &mut Rng| ok(8.0));
+    let id = InstanceId::new("i1").unwrap();
+    let instance = evenkeel_core::Instance::new("i1", ([10, 9, 9, 9], 80).into()).unwrap();
+    let now = clients.now;
+    clients
+        .state
+        .operate(Operation::Deregister(id.clone()), now)
+        .unwrap();
+    clients.state.operate(Operation::Register(instance), now).unwrap();
+    let before = Nanos(now.0 - 1_000_000_000);
+    let health = |observed| Operation::ReportHealth {
+        id: id.clone(),
+        score: Score::new(0.0).unwrap(),
+        observed,
+    };
+    let load = |observed| Operation::ReportLoad {
+        id: id.clone(),
+        report: evenkeel_core::LoadReport::default().with_cpu(1.0).unwrap(),
+        observed,
+    };
+    for (operation, effect) in [
+        (health(before), evenkeel_core::Effect::Stale),
+        (load(before), evenkeel_core::Effect::Stale),
+        (load(now), evenkeel_core::Effect::Changed),
+        (health(now), evenkeel_core::Effect::Changed),
+    ] {
+        assert_eq!(clients.state.operate(operation, now).unwrap(), effect);
+    }
+    assert_eq!(clients.count(EventKind::Weakened), 1);
+}
