@@ -61,12 +61,12 @@ impl ServiceState {
     /// Forgets failures of instances that nobody asks any more: those that are no candidates, and those that
     /// had to stay though they failed. Who stands in for others and fails once must still count as one that may
     /// stand in, years after. A candidate that is asked now and then keeps its run, and in the last resort
-    /// everybody does, for who answers is looked for there.
+    /// everybody does, for who answers is looked for there. Who is weak and down is weak for as long as it is down.
     pub(super) fn forget_failures(&mut self) {
         for (slot, entry) in self.slots.iter_mut() {
             if entry.member.stats().consecutive_failures() > 0
                 && entry.ejection.until().is_none()
-                && !entry.is_below_threshold()
+                && (!entry.is_below_threshold() || entry.checks.down().is_some())
                 && entry.is_idle(&self.settings.ejection, self.now)
                 && ((entry.withheld && !self.last_resort) || !self.view.is_candidate(slot))
             {
