@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::headroom::Pace;
 use crate::health::burst::{BAR, BAR_ON_PROBATION};
 use crate::health::checks::Checks;
 use crate::health::ejection::{Ejection, PROBATION_FAILURES};
@@ -18,6 +19,7 @@ pub(super) struct Entry {
     pub(super) checks: Checks,
     pub(super) ejection: Ejection,
     pub(super) vitals: Vitals,
+    pub(super) pace: Pace,
     /// What dry runs found and said, by detector.
     pub(super) dry: u8,
     /// Something other than a run of failures speaks against it, it may not be ejected, and that was said.
@@ -46,6 +48,7 @@ impl Entry {
             checks: Checks::new(now),
             ejection: Ejection::default(),
             vitals: Vitals::new(now),
+            pace: Pace::default(),
             dry: 0,
             spared: false,
             source,

@@ -2,157 +2,436 @@
 //!
 //! One that fails a fifth of its requests still does four fifths of its work. Repeats hide its failures; nothing
 //! hides that the work is missing: four such of ten, all ejected from a fleet that is busy to 70 %, leave 117 % to
-//! the other six. How busy an instance is at most, nobody told the balancer. What shows is that responses take
-//! longer, so those go one after the other while the times allow it, and come back when they do not:
+//! the other six. How busy an instance can be, nobody told the balancer. What shows is that the others take longer
+//! than the same ones took before, each against its own **pace** (the steady response time, [`crate::pace`]).
 //!
-//! * a **pause** of [`PAUSE`] between two of them (of every twenty instances one may go at a time), in which the rest
-//!   shows what it makes of the load;
-//! * none goes while the median response time of the rest is [`TIGHT`] times the usual one;
-//! * at [`CROWDED`] times, who failed least comes back at once (of ten instances one at a time, every [`super::WATCH`] until it is
-//!   better), and for [`HOLD`] nobody goes, twice as long each time.
+//! * An ejection is on **trial**: in batches of looks, the sum of log-likelihood ratios grows that the others are slower
+//!   than just before by [`CROWDED`] (a sequential test, as for failures; Wald 1945). How far batches spread is measured
+//!   while nobody is out, and what the pace of before is not known to is in the bar. A batch moves the sum by a third of
+//!   it at most, so crowding has to last.
+//! * At the bar those that failed least **come back** (a tenth of the fleet at a time), by the usual ramp, and nobody
+//!   goes for [`HOLD`], twice as long each time, half as long again after as much calm time. But not when no more is in
+//!   flight than before.
+//! * At [`ROOM`] the others have room: the trial is over, and holds are short again. Slowness that comes later has other
+//!   causes, unless more arrives than was tried.
+//! * While less than one request is in flight at each, none of them is full, whatever they take.
+//! * The next one goes after a trial (of every twenty instances one at a time), and while the others are not slower by
+//!   [`TIGHT`], with confidence.
 //!
-//! Response times are steady ones ([`crate::pace`]), which chance hardly moves. The larger a fleet, the later they
-//! show that it is full, and the steeper: of a hundred instances of two workers they are 5 % longer at 90 % load than at 70, and
-//! 20 % at 95. Hence the small steps, and the narrow bounds.
-//! The usual time is a slow average from when none of them was out. Differences below [`MARGIN`] never count.
-//! Instances that fail more than half of their last requests are not meant, nor those that suddenly fail all:
-//! they are a loss to nobody.
+//! Instances that fail more than half of their last requests are not meant, nor those that suddenly fail all: they
+//! are a loss to nobody.
 
 use super::ServiceState;
 use super::detect::Finding;
 use super::entry::Entry;
 use super::slots::Slots;
 use crate::health::Mark;
-use crate::{EventKind, Nanos, Slot};
+use crate::health::ramp::wilson;
+use crate::{EjectionSettings, EventKind, Nanos, Slot};
 
-/// Long enough for a queue to show in response times.
-const PAUSE: Nanos = Nanos::from_millis(1500);
-/// Slower than usual by this factor, and nobody else may go. The median of ten steady exponential times strays by a
-/// thirtieth.
-const TIGHT: f64 = 1.08;
-/// Slower than usual by this factor, and one has to come back.
+/// The shortest trial: long enough for a queue to grow.
+const PAUSE: Nanos = Nanos::from_secs(1);
+/// More in flight by this factor is a queue.
 const CROWDED: f64 = 1.2;
-/// How long nobody goes after one had to come back.
+/// More by this factor, and nobody else may go.
+const TIGHT: f64 = 1.1;
+/// What was more by less than this before is chance.
+const CERTAIN: f64 = 1.25;
+/// The sum at which it is one: ln 10^3.
+const BAR: f64 = 6.9;
+/// The sum at which it is none: ln 1/20.
+const ROOM: f64 = -3.0;
+/// Part of the bar by which a batch moves the sum at most.
+const STEP: f64 = BAR / 3.0;
+/// How long nobody goes after one had to come back…
 const HOLD: Nanos = Nanos::from_secs(60);
-/// And how long at most.
+/// …and how long at most.
 const LONGEST_HOLD: Nanos = Nanos::from_secs(960);
+/// Arrivals beyond those that were tried, by this factor, are a new trial.
+const MORE: f64 = 1.15;
 /// A run of failures is one of many when before it more than one request in so many failed.
 const OFTEN: u64 = 20;
-/// Differences that never count, in ns.
-const MARGIN: f64 = 5e5;
-/// Time constant of the usual time.
-const USUAL: f64 = 30.0;
-/// A response time without an answer for so long says nothing of the present.
-const FRESH: Nanos = Nanos::from_secs(5);
+/// An instance that is slower than this is no fleet that queues, unless most are.
+const MOST: f64 = 2.5;
+/// Requests at each that make a batch: the memory of a smoothed response time…
+const ARRIVALS: f64 = 32.0;
+/// …which lasts from here to there, in seconds.
+const BATCH: (f64, f64) = (0.2, 5.0);
+/// With fewer looks the pace of before is not known.
+const KNOWN: f64 = 4.0;
+/// Seconds that the pace of before is remembered, that offered load is smoothed over, and the present.
+const MEMORY: f64 = 60.0;
+const OFFERED: f64 = 10.0;
+const PRESENT: f64 = 3.0;
+/// The least variance of a look that is believed.
+const LEAST_SPREAD: f64 = 0.05;
+
+/// What is known of one instance's pace.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Pace {
+    /// Picks that were taken in.
+    picks: u64,
+    usual: Work,
+    batch: Work,
+}
+
+/// What arrived at an instance, and what became of it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Work {
+    arrivals: f32,
+    /// Seconds in flight.
+    flight: f32,
+    /// Seconds that answers took at the time.
+    time: f32,
+}
+
+impl Work {
+    fn fade(&mut self, by: f32) {
+        self.arrivals *= by;
+        self.flight *= by;
+        self.time *= by;
+    }
+
+    fn add(&mut self, other: Self) {
+        self.arrivals += other.arrivals;
+        self.flight += other.flight;
+        self.time += other.time;
+    }
+}
+
+/// The others together, in a batch or several.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sums {
+    seconds: f64,
+    /// Looks at one of them.
+    looks: f64,
+    arrivals: f64,
+    /// Seconds in flight, and at before's pace.
+    flight: [f64; 2],
+    /// Seconds that answers took, and did before.
+    time: [f64; 2],
+}
+
+impl Sums {
+    fn fade(&mut self, by: f64) {
+        self.seconds *= by;
+        self.looks *= by;
+        self.arrivals *= by;
+        self.flight = self.flight.map(|seconds| seconds * by);
+        self.time = self.time.map(|seconds| seconds * by);
+    }
+
+    fn add(&mut self, other: Self) {
+        self.seconds += other.seconds;
+        self.looks += other.looks;
+        self.arrivals += other.arrivals;
+        for (sum, part) in [(&mut self.flight, other.flight), (&mut self.time, other.time)] {
+            sum[0] += part[0];
+            sum[1] += part[1];
+        }
+    }
+}
+
+/// About ln of the quotient; 0 when there is none.
+fn more(parts: [f64; 2]) -> f64 {
+    if parts[1] > 0.0 {
+        log(parts[0] / parts[1])
+    } else {
+        0.0
+    }
+}
 
 /// What the fleet can spare.
 #[derive(Debug, Default)]
 pub(super) struct Headroom {
-    /// The usual median response time in ns; 0 when unknown.
-    usual: f64,
-    /// The present one; 0 when unknown.
-    present: f64,
     at: Nanos,
+    batch: Sums,
+    /// The batch has something of before in it that does not count; so it does after a long time without a look.
+    anew: bool,
+    /// Batches from which the spread is known, 30 at most, and the variance of one times its looks.
+    batches: f64,
+    spread: f64,
+    /// Looks that the paces of before are known from.
+    known: f64,
+    /// The logarithm of how much more was in flight in the last seconds…
+    present: f64,
+    /// …and when the first one went.
+    before: f64,
+    /// Offered load by instance, in requests in flight at the pace of before; and the most that was tried.
+    offered: f64,
+    tried: f64,
     /// Who went though it does most of its work, with the part of its requests that failed.
     spared: Vec<(Slot, f64)>,
-    /// How many went since the pause began that ends at `next`.
+    /// Since when the last ejection is on trial.
+    trial: Option<Nanos>,
+    sum: f64,
+    /// Since the last one went, the last seconds counting most.
+    since: Sums,
+    asked: f64,
+    /// How many went in this trial, of how many instances in all.
     gone: usize,
-    next: Nanos,
-    /// Instances in all.
     members: usize,
-    /// Nobody goes until then after somebody had to come back, and how long that was.
-    held: Nanos,
+    /// Nobody goes before this, and how long that is the next time.
+    held_until: Nanos,
     hold: Nanos,
 }
 
 /// Why one that fails some requests has to stay for now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Cramped {
     /// Others went just now.
     Pause,
-    /// Response times speak against it: usual and present ones.
-    Tight(Nanos, Nanos),
+    /// So much is in flight at each of the others, so much would be at the pace of before.
+    Tight(f64, f64),
+    /// One had to come back; nobody goes for so long.
+    Held(Nanos),
+}
+
+impl Cramped {
+    pub(super) fn tell(self) -> String {
+        match self {
+            Self::Pause => "another one went just now".to_owned(),
+            Self::Tight(present, usual) => format!(
+                "the others have no room for its work: {present:.1} requests are in flight at each, at their usual \
+                 pace it would be {usual:.1}"
+            ),
+            Self::Held(left) => format!(
+                "the others had no room for the work of one like it; nobody goes for {:.0} s more",
+                left.as_secs_f64()
+            ),
+        }
+    }
+}
+
+/// About ln `ratio`, never beyond 2; the same to the last bit everywhere.
+fn log(ratio: f64) -> f64 {
+    2.0 * (ratio - 1.0) / (ratio + 1.0)
 }
 
 impl Headroom {
-    /// Takes in the response times of the fleet. O(n).
-    pub(super) fn observe(&mut self, slots: &Slots, now: Nanos) {
+    /// Takes in what is in flight and what arrived. O(n).
+    pub(super) fn observe(&mut self, slots: &mut Slots, now: Nanos) {
         let elapsed = now.since(self.at).as_secs_f64();
         self.at = now;
         self.spared.retain(|(slot, _)| {
-            let entry = slots.iter().find(|(other, _)| other == slot);
-            entry.is_some_and(|(_, entry)| entry.ejection.until().is_some())
+            slots
+                .get_mut(*slot)
+                .is_some_and(|entry| entry.ejection.until().is_some())
         });
-        self.members = slots.iter().count();
-        let times = slots.iter().filter(|(_, entry)| entry.serves());
-        let mut times: Vec<u64> = times
-            .map(|(_, entry)| entry.member.stats())
-            .filter(|stats| {
-                let answered = stats.response_time();
-                answered.is_some_and(|(_, at)| now.since(at) < FRESH)
-            })
-            .map(|stats| stats.steady_time() as u64)
-            .filter(|time| *time > 0)
-            .collect();
-        if times.is_empty() {
-            self.present = 0.0;
+        if self.spared.is_empty() {
+            self.trial = None;
+        }
+        if self.hold > HOLD && now.since(self.held_until) >= self.hold {
+            self.hold = Nanos(self.hold.0 / 2).max(HOLD);
+            self.held_until = now;
+        }
+        let anew = std::mem::take(&mut self.anew) || elapsed > BATCH.1;
+        if anew {
+            self.batch = Sums::default();
+        }
+        self.members = 0;
+        for (_, entry) in slots.iter_mut() {
+            self.members += 1;
+            let picks = entry.member.stats().picks();
+            let pace = &mut entry.pace;
+            let arrived = picks.saturating_sub(pace.picks);
+            pace.picks = picks;
+            if anew {
+                pace.batch = Work::default();
+            }
+            if anew || !entry.serves() {
+                continue;
+            }
+            let time = entry.member.stats().steady_time();
+            if time <= 0.0 {
+                continue;
+            }
+            let flight = f64::from(entry.member.load().get()) * elapsed;
+            entry.pace.batch.add(Work {
+                arrivals: arrived as f32,
+                flight: flight as f32,
+                time: (arrived as f64 * f64::from(time) * 1e-9) as f32,
+            });
+            self.batch.arrivals += arrived as f64;
+            self.batch.looks += f64::from(u8::from(arrived > 0));
+            self.batch.flight[0] += flight;
+        }
+        if anew {
             return;
         }
-        let middle = times.len() / 2;
-        self.present = *times.select_nth_unstable(middle).1 as f64;
-        if self.usual == 0.0 {
-            self.usual = self.present;
-        } else if self.spared.is_empty() {
-            self.usual += (self.present - self.usual) * (elapsed / USUAL).min(1.0);
+        self.batch.seconds += elapsed;
+        let Sums {
+            seconds, arrivals, ..
+        } = self.batch;
+        let enough = arrivals >= ARRIVALS * self.asked.max(1.0) && seconds >= BATCH.0;
+        if seconds >= BATCH.1 || enough {
+            self.close(slots, now);
         }
     }
 
-    fn is_beyond(&self, factor: f64) -> bool {
-        self.usual > 0.0 && self.present > factor * self.usual + MARGIN
+    /// Compares a batch with before, and learns from it while nobody is out.
+    fn close(&mut self, slots: &mut Slots, now: Nanos) {
+        let mut batch = std::mem::take(&mut self.batch);
+        let learns = self.spared.is_empty() || self.known < KNOWN;
+        let fade = 1.0 / (1.0 + batch.seconds / MEMORY);
+        let (mut slow, mut whole) = (0.0, 0.0);
+        self.asked = 0.0;
+        for (_, entry) in slots.iter_mut() {
+            let pace = &mut entry.pace;
+            let work = std::mem::take(&mut pace.batch);
+            if work.arrivals == 0.0 && work.flight == 0.0 {
+                continue;
+            }
+            self.asked += 1.0;
+            if pace.usual.arrivals >= 3.0 {
+                let share = f64::from(work.arrivals) / f64::from(pace.usual.arrivals);
+                let before = share * f64::from(pace.usual.time);
+                let (time, most) = (f64::from(work.time), MOST * before);
+                slow += f64::from(u8::from(time > most));
+                whole += time;
+                batch.time[0] += time.min(most);
+                batch.time[1] += before;
+                batch.flight[1] += share * f64::from(pace.usual.flight);
+            }
+            if learns {
+                pace.usual.fade(fade as f32);
+                pace.usual.add(work);
+            }
+        }
+        if 2.0 * slow > self.asked {
+            batch.time[0] = whole;
+        }
+        let known = self.known;
+        if learns {
+            self.known = known * fade + batch.looks;
+        }
+        if batch.looks == 0.0 || self.asked == 0.0 || batch.time[1] <= 0.0 {
+            return;
+        }
+        let slower = more(batch.time);
+        let offered = batch.time[1] / batch.seconds / self.asked;
+        self.offered += (offered - self.offered) * (batch.seconds / OFFERED).min(1.0);
+        if self.trial.is_none() {
+            self.present += (slower - self.present) * (batch.seconds / PRESENT).min(1.0);
+        }
+        if learns {
+            self.batches = (self.batches + 1.0).min(30.0);
+            // Both it and what it is compared with have their error.
+            let looks = batch.looks * known / (batch.looks + known);
+            self.spread += (slower * slower * looks - self.spread) / self.batches;
+        }
+        self.since.fade(1.0 / (1.0 + batch.seconds / OFFERED));
+        self.since.add(batch);
+        if !self.spared.is_empty() {
+            self.judge(slower, &batch, now);
+        }
+    }
+
+    /// The variance of a batch, times its looks.
+    fn spread(&self) -> f64 {
+        self.spread.max(LEAST_SPREAD).max(0.5 / self.batches.max(1.0))
+    }
+
+    /// Moves the sum by a batch that was slower by so much.
+    fn judge(&mut self, slower: f64, batch: &Sums, now: Nanos) {
+        let error = (self.spread() / self.known.max(1.0)).sqrt();
+        let beyond = slower - self.before - error;
+        let queue = log(CROWDED).max(beyond);
+        let step = queue * batch.looks / self.spread() * (beyond - 0.5 * queue);
+        let full = batch.flight[0] >= batch.seconds * self.asked;
+        let step = if full { step.clamp(-STEP, STEP) } else { -STEP };
+        self.sum = (self.sum + step).clamp(ROOM, BAR);
+        match self.trial {
+            Some(since) if self.sum <= ROOM && now.since(since) >= PAUSE => {
+                self.trial = None;
+                self.hold = HOLD;
+                self.tried = self.tried.max(self.offered);
+            }
+            None if self.sum <= 0.0 => self.tried = self.tried.max(self.offered),
+            None if self.offered > MORE * self.tried => self.begin(now),
+            _ => {}
+        }
+    }
+
+    fn begin(&mut self, now: Nanos) {
+        self.trial = Some(now);
+        self.sum = 0.0;
+        self.gone = 0;
+    }
+
+    /// Requests in flight at each of the others of late, and those of before's pace.
+    fn each(&self) -> (f64, f64) {
+        let all = (self.since.seconds * self.asked).max(f64::MIN_POSITIVE);
+        (self.since.flight[0] / all, self.since.flight[1] / all)
     }
 
     /// Whether `entry`, which fails some of its requests, has to stay for now.
-    pub(super) fn refuses(&self, entry: &Entry, finding: Finding, now: Nanos) -> Option<Cramped> {
-        if !does_most(entry, finding) {
+    pub(super) fn refuses(
+        &self,
+        entry: &Entry,
+        finding: Finding,
+        settings: &EjectionSettings,
+        now: Nanos,
+    ) -> Option<Cramped> {
+        if !does_most(entry, finding, settings) {
             return None;
         }
-        if self.is_beyond(TIGHT) {
-            return Some(Cramped::Tight(
-                Nanos(self.usual as u64),
-                Nanos(self.present as u64),
-            ));
+        if now < self.held_until {
+            return Some(Cramped::Held(self.held_until.since(now)));
         }
-        let enough = self.gone >= (self.members / 20).max(1);
-        (now < self.next && enough).then_some(Cramped::Pause)
+        if self.spared.is_empty() {
+            return None;
+        }
+        if self.trial.is_some() {
+            return (self.gone >= (self.members / 20).max(1)).then_some(Cramped::Pause);
+        }
+        let (present, usual) = self.each();
+        let error = (self.spread() / self.since.looks.max(1.0)).sqrt();
+        let slower = more(self.since.time) - self.before + 1.645 * error;
+        (present >= 1.0 && slower > log(TIGHT)).then_some(Cramped::Tight(present, usual))
     }
 
     /// `entry` at `slot` goes for `finding`.
-    pub(super) fn lose(&mut self, slot: Slot, entry: &Entry, finding: Finding, now: Nanos) {
-        if does_most(entry, finding) {
-            let (bad, all) = entry.vitals.window.latest();
-            self.spared.push((slot, bad as f64 / all.max(1) as f64));
-            if now >= self.next {
-                self.gone = 0;
-                self.next = now + PAUSE;
-            }
-            self.gone = self.gone.saturating_add(1);
+    pub(super) fn lose(
+        &mut self,
+        slot: Slot,
+        entry: &Entry,
+        finding: Finding,
+        settings: &EjectionSettings,
+        now: Nanos,
+    ) {
+        if !does_most(entry, finding, settings) {
+            return;
         }
+        if self.spared.is_empty() {
+            self.before = (self.present - log(CERTAIN)).clamp(0.0, log(3.0));
+            self.tried = 0.0;
+        }
+        let (bad, all) = entry.vitals.window.latest();
+        self.spared.push((slot, bad as f64 / all.max(1) as f64));
+        if self.trial.is_none() {
+            self.begin(now);
+        }
+        self.gone += 1;
+        self.since = Sums::default();
+        self.anew = true;
     }
 
-    /// Who have to come back because the others cannot do without.
+    /// Who have to come back because the others cannot do without; of ten instances one at a time.
     fn next_returns(&mut self, now: Nanos) -> Vec<Slot> {
-        if self.spared.is_empty() || !self.is_beyond(CROWDED) {
+        if self.trial.is_none() || self.sum < BAR || more(self.since.flight) <= self.before {
             return Vec::new();
         }
+        self.begin(now);
         self.gone = usize::MAX;
-        if now >= self.held {
-            self.hold = Nanos(self.hold.0 * 2).clamp(HOLD, LONGEST_HOLD);
-            self.held = now + self.hold;
-        }
-        self.next = self.held;
+        self.hold = self.hold.max(HOLD);
+        self.held_until = now + self.hold;
+        self.hold = Nanos(self.hold.0 * 2).min(LONGEST_HOLD);
+        self.anew = true;
         self.spared.sort_by(|a, b| a.1.total_cmp(&b.1));
-        let count = (self.members / 10).clamp(1, self.spared.len());
-        self.spared.drain(..count).map(|(slot, _)| slot).collect()
+        let count = (self.members / 10).clamp(1, self.spared.len().max(1));
+        let back = self.spared.iter().take(count);
+        back.map(|(slot, _)| *slot).collect()
     }
 
     /// Whether somebody may have to come back, which must not wait.
@@ -163,48 +442,65 @@ impl Headroom {
     /// Follows a clock that stepped `back`.
     pub(super) fn shift(&mut self, back: Nanos) {
         self.at = self.at.since(back);
-        self.next = self.next.since(back);
-        self.held = self.held.since(back);
+        self.held_until = self.held_until.since(back);
+        self.trial = self.trial.map(|since| since.since(back));
     }
 }
 
-/// Whether what was found leaves most of its work done.
-fn does_most(entry: &Entry, finding: Finding) -> bool {
+/// Whether what was found leaves most of its work done, or too little is known to say otherwise.
+fn does_most(entry: &Entry, finding: Finding, settings: &EjectionSettings) -> bool {
     let (bad, all) = entry.vitals.window.latest();
     let before = match finding {
+        // A short run, of one that came back and answered, tells nothing.
+        Finding::Run(run) if run < settings.consecutive_failures => bad < all,
         Finding::Run(run) => bad.saturating_sub(run.into()) * OFTEN >= all,
         Finding::Burst | Finding::Rate(..) => true,
         Finding::Slow | Finding::Silence(_) => false,
     };
-    before && 2 * bad < all
+    before && wilson(bad, all) < 0.5
 }
 
 impl ServiceState {
     /// Lets some come back that fail some of their requests, when the others have no room for their work.
     pub(super) fn relieve(&mut self) {
-        self.scores.headroom.observe(&self.slots, self.now);
+        self.scores.headroom.observe(&mut self.slots, self.now);
+        let (present, usual) = self.scores.headroom.each();
         for slot in self.scores.headroom.next_returns(self.now) {
-            self.bring_back(slot);
+            self.bring_back(slot, present, usual);
         }
     }
 
-    fn bring_back(&mut self, slot: Slot) {
-        let (usual, present) = (self.scores.headroom.usual, self.scores.headroom.present);
+    fn bring_back(&mut self, slot: Slot, present: f64, usual: f64) {
+        let hold = self.scores.headroom.held_until.since(self.now).as_secs_f64();
         let Some(entry) = self.slots.get_mut(slot) else {
             return;
         };
-        entry.ejection.reset();
-        entry.forgive();
-        entry.arm(&self.settings.ejection);
-        let reason: std::sync::Arc<str> = format!(
-            "the others have no room for its work: they take {:.1} ms, usually {:.1} ms",
-            present / 1e6,
-            usual / 1e6
-        )
-        .into();
+        let successes = entry.member.stats().successes();
+        entry.come_back(successes, &self.settings.ejection, self.now);
+        let why = Cramped::Tight(present, usual).tell();
+        let reason: std::sync::Arc<str> = format!("{why}; nobody goes for {hold:.0} s").into();
         entry.healthy = Mark::new(self.now, std::sync::Arc::clone(&reason));
         let id = &entry.member.instance().id;
         self.journal.instance(self.now, id, EventKind::Returned, reason);
         self.dirty = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_of_a_hold_is_left_after_the_clock_stepped_back() {
+        let mut headroom = Headroom {
+            at: Nanos::from_secs(1000),
+            trial: Some(Nanos::from_secs(999)),
+            held_until: Nanos::from_secs(1060),
+            ..Headroom::default()
+        };
+        headroom.shift(Nanos::from_secs(990));
+        assert_eq!(headroom.trial, Some(Nanos::from_secs(9)));
+        let left = [headroom.at, headroom.held_until];
+        assert_eq!(left, [10, 70].map(Nanos::from_secs));
     }
 }

@@ -62,8 +62,8 @@ const SPARED: usize = 5;
 /// …and for all other findings, which are weaker: where more than half fail, nobody knows what is right.
 const SPARED_BY_CHANCE: usize = 2;
 
-/// A run that the best other one would have once in 10^5 requests is chance: ln 10^-5.
-const CHANCE: f64 = -11.5;
+/// A run that the best other one would have more often than this, by requests, is chance.
+const CHANCE: f64 = 1e-5;
 /// So many requests a smoothed share of successes is as good as.
 const LATELY: f64 = 31.0;
 
@@ -206,7 +206,8 @@ impl<'s> Room<'s> {
         let spared = if run.is_some() { SPARED } else { SPARED_BY_CHANCE };
         let chance = match finding {
             Some(Finding::Run(run)) => {
-                let by_chance = f64::from(run) * self.best_other(entry).ln();
+                let best = self.best_other(entry);
+                let by_chance = (0..run.min(500)).fold(1.0, |odds, _| odds * best);
                 run < self.run || self.level.is_highest() || by_chance > CHANCE
             }
             Some(Finding::Slow | Finding::Silence(_)) => false,
@@ -293,12 +294,7 @@ impl<'s> Room<'s> {
         match refusal {
             Refusal::TooFewWork(others) => format!("{others} others work, at least {} must", self.wanted),
             Refusal::Common => "hardly anybody else does better".to_owned(),
-            Refusal::Cramped(Cramped::Tight(usual, present)) => format!(
-                "the others have no room for its work: they take {:.1} ms, usually {:.1} ms",
-                present.0 as f64 / 1e6,
-                usual.0 as f64 / 1e6
-            ),
-            Refusal::Cramped(Cramped::Pause) => "another one went just now".to_owned(),
+            Refusal::Cramped(cramped) => cramped.tell(),
             Refusal::TooManyAreOut => format!(
                 "{} of {} are out already, at most {} may be",
                 self.out, self.present, self.most_out
@@ -333,14 +329,16 @@ pub(super) fn look(
             let Some(entry) = slots.get_mut(slot) else {
                 continue;
             };
-            let cramped = scores.headroom.refuses(entry, finding, now);
+            let cramped = scores.headroom.refuses(entry, finding, &settings.ejection, now);
             if room.waits(entry, finding, &settings.ejection, now) || cramped == Some(Cramped::Pause) {
                 // What was found stays found, and is looked at again.
                 continue;
             }
             room.cramped = cramped;
             if judge(entry, finding, &mut room, settings, journal, rng, now) {
-                scores.headroom.lose(slot, entry, finding, now);
+                scores
+                    .headroom
+                    .lose(slot, entry, finding, &settings.ejection, now);
                 changed = true;
             }
         }
@@ -491,6 +489,8 @@ fn weigh(
     let (part, score) = stats.health_parts().worst();
     let told = entry.told.map(|(score, observed)| (score.get(), observed));
     let (kind, reason) = if entry.is_below_threshold() {
+        // Checks that fail since speak for themselves.
+        let score = stats.health_parts().with(HealthPart::Checks, 1.0).score();
         if score < recovery.max(threshold) {
             return false;
         }
@@ -501,8 +501,10 @@ fn weigh(
         if score >= threshold || out {
             return false;
         }
+        let run = Finding::Run(stats.consecutive_failures());
         if part == HealthPart::Requests
             && (settings.ejection.is_off()
+                || room.waits(entry, run, &settings.ejection, now)
                 || !room.exceeds(entry)
                 || room.refuses(entry, None, settings, now).is_some())
         {

@@ -14,6 +14,7 @@ mod operations;
 mod quiet;
 mod regions;
 mod returns;
+mod room;
 mod silence;
 mod switching;
 mod tails;

@@ -111,7 +111,7 @@ impl Traffic {
     /// With this strategy.
     pub(super) fn of(n: usize, seed: u64, rate: f64, times: Times, strategy: StrategyName) -> Self {
         Self::with(n, seed, rate, times, |settings| {
-            settings.strategy = strategy.into()
+            settings.strategy = strategy.into();
         })
     }
 
