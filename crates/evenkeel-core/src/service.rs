@@ -397,6 +397,9 @@ impl ServiceState {
             &mut self.rng,
             self.now,
         );
+        if self.scores.headroom.is_watched() {
+            self.next_look = self.next_look.min(self.now + WATCH);
+        }
         // Scores and shares, and whether anybody answers, may be other ones.
         self.restage = true;
     }
