@@ -39,6 +39,8 @@ pub struct Shared {
     pub process: Arc<ProcessCounters>,
     /// What must be known to change something, or to read from another machine; `None`: nobody does either.
     pub token: Option<Token>,
+    /// The greatest weight that an instance may be registered with.
+    pub max_weight: u32,
     /// Whether there are metrics.
     pub metrics: bool,
     /// Further metrics, such as those of the listeners.

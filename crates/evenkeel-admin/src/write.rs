@@ -23,9 +23,16 @@ const SKEW: Duration = Duration::from_secs(60);
 const MAX_REASON: usize = 256;
 
 pub(crate) async fn put_instance(call: OnInstance) -> Result<Response, Problem> {
-    call.operate(|_, id, body| {
+    call.operate(|app, id, body| {
         let request: InstanceRequest = body.parse()?;
         let instance = request.instance(id.as_str()).map_err(Problem::bad_instance)?;
+        let (weight, most) = (instance.weight.get(), app.shared.max_weight);
+        if weight > most {
+            let detail = format!(
+                "weight: {weight} is more than {most}, the most that may be registered (`admin.max_weight`)"
+            );
+            return Err(Problem::field("weight", detail));
+        }
         Ok(Operation::Register(instance))
     })
     .await

@@ -133,6 +133,7 @@ fn admin(site: &Site, readiness: &Arc<Readiness>) -> Result<AdminHandle, Failed>
         readiness: Arc::clone(readiness),
         process: Arc::new(ProcessCounters::new(env!("CARGO_PKG_VERSION"))),
         token: None,
+        max_weight: site.config.admin.max_weight,
         metrics: true,
         sources: vec![Box::new(ProxyMetrics(Arc::clone(site.proxy.counters())))],
     };

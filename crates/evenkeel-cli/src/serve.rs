@@ -127,6 +127,7 @@ impl Server {
                 readiness: Arc::clone(&readiness),
                 process: Arc::clone(&process),
                 token: token::of(&config)?,
+                max_weight: config.admin.max_weight,
                 metrics: config.admin.metrics,
                 sources: vec![Box::new(ProxyMetrics(Arc::clone(proxy.counters())))],
             },

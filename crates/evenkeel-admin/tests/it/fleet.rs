@@ -96,6 +96,7 @@ impl Fleet {
             readiness: Arc::clone(&readiness),
             process: Arc::clone(&process),
             token,
+            max_weight: 1000,
             metrics,
             sources,
         };

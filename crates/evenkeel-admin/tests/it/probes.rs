@@ -119,6 +119,7 @@ fn an_address_in_use_is_an_error_that_helps() {
         readiness: Arc::new(Readiness::default()),
         process: Arc::new(ProcessCounters::new("1")),
         token: None,
+        max_weight: 1000,
         metrics: true,
         sources: Vec::new(),
     };
@@ -142,6 +143,7 @@ fn an_address_of_another_machine_is_an_error_that_helps() {
         readiness: Arc::new(Readiness::default()),
         process: Arc::new(ProcessCounters::new("1")),
         token: None,
+        max_weight: 1000,
         metrics: true,
         sources: Vec::new(),
     };

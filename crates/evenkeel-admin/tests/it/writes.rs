@@ -434,3 +434,25 @@ fn a_name_of_somebody_else_is_refused_before_the_token_is_looked_at() {
     );
     problem(&ask(fleet.address(), &request), 403);
 }
+
+/// Whoever may register cannot take nearly all requests.
+#[test]
+fn weights_that_are_registered_have_a_bound() {
+    let fleet = Fleet::new(usual());
+    let body = |weight: u32| json!({ "address": "10.0.0.7:80", "weight": weight }).to_string();
+    let at = "/api/v1/services/web/instances/heavy";
+    let problem = problem(&served(&fleet, "PUT", at, &body(1001)), 400);
+    assert_eq!(problem["errors"][0]["field"], "weight");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("1001") && detail.contains("admin.max_weight"),
+        "{detail}"
+    );
+    assert_eq!(
+        written(&served(&fleet, "PUT", at, &body(1000))).instance.weight,
+        1000
+    );
+    assert_eq!(served(&fleet, "PUT", at, &body(65535)).status, 400);
+    let kept = get(fleet.address(), at).json();
+    assert_eq!(kept["weight"], 1000);
+}

@@ -131,7 +131,7 @@ error: unknown key `port`
   |
 4 | admin: { port: 1 }
   |          ^^^^
-  = allowed here: listen, metrics, token_file
+  = allowed here: listen, max_weight, metrics, token_file
 
 2 errors in bad.yaml
 "#,
