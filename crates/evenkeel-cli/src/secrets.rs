@@ -56,7 +56,7 @@ pub(crate) fn read(config: &Config, now: Now) -> Result<Vec<Secrets>, Failed> {
     let services = config.services.iter();
     services
         .map(|service| {
-            let hash = service.strategy.hash_secret_file.as_deref();
+            let hash = service.strategy.hashing().hash_secret_file.as_deref();
             let hash = hash.map(|path| hash_keys(service, path, now)).transpose()?;
             let (session, short) = match &service.sticky {
                 None => (None, None),
@@ -121,7 +121,7 @@ fn hash_keys(service: &Service, path: &str, now: Now) -> Result<HashKeys, Failed
         let what = "more than two lines; write the secret in the first and, while it is replaced, the former in the second";
         return Err(wrong(service, KEY, path, what));
     }
-    let lasts = service.strategy.secret_rotation();
+    let lasts = service.strategy.hashing().secret_rotation();
     // A file from the future was written just now.
     let passed = now.file.duration_since(written).unwrap_or_default();
     let left = lasts.saturating_sub(passed);

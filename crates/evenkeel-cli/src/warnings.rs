@@ -43,7 +43,7 @@ fn short_sessions((service, secrets): (&Service, &Secrets)) -> Option<Warning> {
 }
 
 fn known_hash(service: &Service) -> Option<String> {
-    let strategy = &service.strategy;
+    let strategy = service.strategy.hashing();
     let hashes = strategy.key.is_some() && strategy.compatibility.is_none();
     let text = "keys are hashed under the name of the service alone, so whoever knows that can choose keys that all go to \
                 one instance; name a file with a secret in `hash_secret_file`, the same in all proxies of the service";

@@ -287,7 +287,7 @@ impl ServicePatch {
     pub fn strategy(&self, service: &str) -> Result<StrategySettings, BadRequest> {
         let file = &self.strategy.0;
         let mut wrong = file.misplaced();
-        if file.hash_secret_file.is_some() {
+        if file.hashing().hash_secret_file.is_some() {
             let text = "files are not read for requests\nset it in the configuration file and reload";
             wrong.push(("hash_secret_file", text.to_owned()));
         }

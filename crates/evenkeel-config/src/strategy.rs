@@ -103,9 +103,9 @@ settings! {
     connections_weight: Decimal<0, 1_000_000>, of resource_aware;
     /// Requests in flight that count as much as processors that are all in use. Default 100.
     connections_scale: Whole<1, 1_000_000>, of resource_aware;
-    /// The strategy that chooses among instances that are equally near, with its defaults. The default strategy
-    /// unless given.
-    within: NameText, of geographical;
+    /// The strategy that chooses among instances that are equally near: a name, or a mapping with settings. With one that
+    /// hashes, the key also decides who spills over. The default strategy unless given.
+    within: Box<StrategyText>, of geographical;
     /// What makes instances near, from the widest to the finest: `region`, `zone`, or a key of their `metadata`.
     /// Default `[region, zone]`.
     levels: Vec<LevelText>, of geographical;
@@ -190,7 +190,8 @@ impl StrategyFile {
             self.recovery_preference.get_or_insert(Decimal::thousandths(250));
         }
         if has("within") {
-            self.within.get_or_insert_default();
+            let within = self.within.take().unwrap_or_default();
+            self.within = Some(Box::new(StrategyText(within.0.resolved())));
             self.levels.get_or_insert_with(LevelText::default_levels);
             self.spill_at.get_or_insert(Decimal::thousandths(800));
             self.probe.get_or_insert(true);
@@ -213,6 +214,12 @@ impl StrategyFile {
             self.connections_scale.get_or_insert(Whole::clamped(100));
         }
         self
+    }
+
+    /// The one whose settings say how keys are hashed: this, or the one within it.
+    #[must_use]
+    pub fn hashing(&self) -> &Self {
+        self.within.as_ref().map_or(self, |within| within.0.hashing())
     }
 
     fn settings_of(name: StrategyName) -> impl Iterator<Item = &'static str> {
@@ -274,10 +281,14 @@ impl StrategyFile {
         if name == StrategyName::geographical {
             let levels = self.levels.clone().unwrap_or_else(LevelText::default_levels);
             wrong.extend(crate::levels::misplaced(&levels, self.from.as_ref()));
-            if self.within == Some(NameText(StrategyName::geographical)) {
+            let within = self.within.as_deref();
+            if within.is_some_and(|within| within.0.name.0 == StrategyName::geographical) {
                 let text =
                     "`geographical` cannot choose within itself\nname another strategy, or remove the key";
                 wrong.push(("within", text.to_owned()));
+            } else if let Some(within) = within {
+                let nested = within.0.misplaced().into_iter();
+                wrong.extend(nested.map(|(key, text)| ("within", format!("`{key}`: {text}"))));
             }
         }
         if name == StrategyName::maglev && self.compatibility == Some(Compatibility::Ketama) {
@@ -347,7 +358,10 @@ impl StrategyFile {
                 let default = Geographical::default();
                 let levels = self.levels.clone().unwrap_or_else(LevelText::default_levels);
                 StrategySettings::geographical(Geographical {
-                    within: self.within.map_or(default.within, |name| name.0),
+                    within: match &self.within {
+                        Some(within) => Box::new(within.0.settings(service, Some(keys))),
+                        None => default.within,
+                    },
                     from: place(&levels, self.from.as_ref()),
                     levels: levels.into_iter().map(|level| level.0).collect(),
                     spill_at: factor(self.spill_at, default.spill_at),

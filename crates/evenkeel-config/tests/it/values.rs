@@ -239,9 +239,10 @@ fn settings_of_strategies_reach_the_core() {
 fn health_and_resources_reach_the_core() {
     use evenkeel_core::math::Factor;
     use evenkeel_core::strategy::{
-        AdaptiveHealthAware, Geographical, HealthWeightedRoundRobin, Level, OrcaWeighted, ResourceAware,
+        AdaptiveHealthAware, Geographical, HealthWeightedRoundRobin, Level, Maglev, OrcaWeighted,
+        ResourceAware,
     };
-    use evenkeel_core::{HealthFactor, StrategyName, StrategySettings};
+    use evenkeel_core::{HashSecret, HashSettings, HealthFactor, KeySource, StrategyName, StrategySettings};
 
     let strategy = |text: &str| {
         let text = format!(
@@ -302,11 +303,18 @@ fn health_and_resources_reach_the_core() {
             ..ResourceAware::default()
         })
     );
-    let elsewhere = "{ name: geographical, within: maglev, levels: [region, rack], from: { region: eu, rack: 7 }, spill_at: 0.5, capacity_per_weight: 20, probe: false, warm_connections: 3 }";
+    let elsewhere = "{ name: geographical, within: { name: maglev, key: path }, levels: [region, rack], from: { region: eu, rack: 7 }, spill_at: 0.5, capacity_per_weight: 20, probe: false, warm_connections: 3 }";
     assert_eq!(
         strategy(elsewhere),
         StrategySettings::geographical(Geographical {
-            within: StrategyName::maglev,
+            within: Box::new(StrategySettings::maglev(Maglev {
+                hash: HashSettings {
+                    key: KeySource::Path,
+                    secret: HashSecret::new(None, "web"),
+                    ..HashSettings::default()
+                },
+                ..Maglev::default()
+            })),
             levels: vec![Level::Region, Level::Label("rack".into())],
             from: vec!["eu".into(), "7".into()],
             spill_at: Factor::clamped(0.5),

@@ -19,9 +19,12 @@
 //!
 //! What nobody keeps is shared by all candidates of all rings. Within a ring the strategy `within` decides. So load spills
 //! over before a ring is full, and a region that is lost hands over to the next, which hands on what is too much for it.
+//! Which requests a ring keeps, chance decides; their key where the strategy within hashes it, so that a key stays as long
+//! as the part that is kept does not fall below its own place.
 //!
 //! A region whose latency is unknown comes last; one request every ten seconds finds out, and one every thirty seconds
-//! keeps what is known fresh and a connection warm ([`Geographical::probe`] switches that off). A request's own region
+//! keeps what is known fresh and a connection warm ([`Geographical::probe`] switches that off); never a request with a
+//! key, nor one that failed before. A request's own region
 //! ([`PickRequest::region`]) comes before the setting; one where the service has no instance is as good as none. Where
 //! nothing says where a request comes from, all candidates are one ring.
 //!
@@ -40,7 +43,7 @@ use super::{Picker, Strategy};
 use crate::hash::RequestKey;
 use crate::math::Factor;
 use crate::view::{Candidates, Slot};
-use crate::{Instance, Nanos, NoPick, PickContext, PickRequest, Share, StrategyName};
+use crate::{Instance, Nanos, NoPick, PickContext, PickRequest, Share, StrategySettings};
 
 mod ring;
 
@@ -72,8 +75,8 @@ impl Level {
 /// The strategy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Geographical {
-    /// Chooses within a ring, with its defaults. Itself counts as the default strategy.
-    pub within: StrategyName,
+    /// Chooses within a ring. `geographical` itself counts as what chooses within that.
+    pub within: Box<StrategySettings>,
     /// From the widest to the finest. None is as good as one ring.
     pub levels: Vec<Level>,
     /// Where requests come from: values of the first of these levels. Empty when that is not known.
@@ -91,7 +94,7 @@ pub struct Geographical {
 impl Default for Geographical {
     fn default() -> Self {
         Self {
-            within: StrategyName::DEFAULT,
+            within: Box::default(),
             levels: vec![Level::Region, Level::Zone],
             from: Vec::new(),
             spill_at: Factor::clamped(0.8),
@@ -133,7 +136,7 @@ impl Strategy for Geographical {
     }
 
     fn request_key(&self) -> Option<RequestKey> {
-        self.inner().strategy().request_key()
+        self.inner().request_key()
     }
 
     fn refresh_every(&self) -> Option<Nanos> {
@@ -142,10 +145,10 @@ impl Strategy for Geographical {
 }
 
 impl Geographical {
-    fn inner(&self) -> StrategyName {
-        match self.within {
-            StrategyName::geographical => StrategyName::DEFAULT,
-            other => other,
+    fn inner(&self) -> &dyn Strategy {
+        match &*self.within {
+            StrategySettings::geographical(nested) => nested.inner(),
+            other => other.strategy(),
         }
     }
 
@@ -199,7 +202,7 @@ struct Rings {
 
 impl Rings {
     fn new(settings: &Geographical, before: Option<&Self>, candidates: &Candidates, seed: u64) -> Self {
-        let strategy = settings.inner().strategy();
+        let strategy = settings.inner();
         // Members of a priority that nobody needs at present are not missing.
         let priorities = candidates
             .slots()
@@ -218,9 +221,9 @@ impl Rings {
         let ring = |name: &str, before: Option<&[Ring]>, holds: &dyn Fn(&Instance) -> bool| {
             let before = before.and_then(|rings| rings.iter().find(|ring| ring.name() == name));
             let members = in_use().filter(|instance| holds(instance));
-            let weight = members.map(|instance| instance.weight.get()).sum();
+            let weight = members.map(|instance| u64::from(instance.weight.get())).sum();
             let part = part(candidates, holds);
-            Ring::new(name, &part, weight, &*strategy, before, seed)
+            Ring::new(name, &part, weight, strategy, before, seed)
         };
         let mut names: Vec<&str> = in_use().map(|instance| settings.region(instance)).collect();
         names.sort_unstable();
@@ -326,17 +329,26 @@ impl Picker for Rings {
             None if self.settings.from.is_empty() => return self.everywhere.pick(request, cx),
             _ => (&*self.near, self.home),
         };
-        if let Some(astray) = self.astray(home, cx.now) {
+        // A key has its place, and a request that failed has had its share of bad luck.
+        if request.key.is_none()
+            && request.tried.is_empty()
+            && let Some(astray) = self.astray(home, cx.now)
+        {
             return astray.pick(request, cx);
         }
         // One draw serves all rings: what is left of it is uniform again among what is handed on.
-        let mut place = cx.rng.unit() as f32;
+        let mut place = if request.key.is_none() {
+            cx.rng.unit() as f32
+        } else {
+            0.0
+        };
         for ring in self.outward(near, home) {
             if ring.has_failed(request.tried) {
                 continue;
             }
             let keeps = ring.keeps(self.limit.as_ref(), cx.now);
-            if place < keeps {
+            let place_here = request.key.map_or(place, |key| ring.place_of(key));
+            if place_here < keeps {
                 return ring.pick(request, cx);
             }
             place = (place - keeps) / (1.0 - keeps);

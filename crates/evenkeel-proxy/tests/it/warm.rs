@@ -15,7 +15,7 @@ fn from_eu(instances: &[SocketAddr], regions: &'static [&'static str], warm_conn
         regions,
         strategy: StrategySettings::geographical(Geographical {
             from: vec!["eu".into()],
-            within: StrategyName::round_robin,
+            within: Box::new(StrategyName::round_robin.into()),
             probe: false,
             warm_connections,
             ..Geographical::default()

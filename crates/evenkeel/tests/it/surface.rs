@@ -53,7 +53,7 @@ fn strategies() -> Vec<StrategySettings> {
             ring: RingKind::Keyed { virtual_nodes: 100 },
         }),
         S::geographical(Geographical {
-            within: StrategyName::least_connections,
+            within: Box::new(StrategyName::least_connections.into()),
             levels: vec![Level::Region, Level::Zone, Level::Label("rack".into())],
             from: vec!["eu-west".into()],
             spill_at: Factor::clamped(0.7),

@@ -532,6 +532,26 @@ error: `geographical` cannot choose within itself
 "#,
     },
     Case {
+        name: "a setting that the strategy within has not",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    strategy: { name: geographical, within: { name: random, key: path } }
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: `key`: `random` has no setting `key`
+ --> bad.yaml:4:45
+  |
+4 |     strategy: { name: geographical, within: { name: random, key: path } }
+  |                                             ^
+  = it has no settings; `key` is of `consistent_hash`, `maglev`, `rendezvous`
+
+1 error in bad.yaml
+"#,
+    },
+    Case {
         name: "region full before it is used",
         input: r#"
 listeners: [{ name: web, bind: 127.0.0.1:8080 }]

@@ -4,6 +4,7 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
 
 use super::{PROBE_KNOWN, PROBE_UNKNOWN, RISE, TRIES};
+use crate::hash::{HashedKey, mix, xxh64};
 use crate::math::Factor;
 use crate::view::{Candidates, Slot};
 use crate::{LoadBlock, Loads, Nanos, NoPick, PickContext, PickRequest, Picker, Share, Stats, Strategy};
@@ -15,6 +16,8 @@ pub(super) const LOOK: Nanos = Nanos::from_millis(1);
 const FEW: usize = 8;
 /// A ring needs `1 / OVERPROVISION` of its health to serve its traffic: Envoy's factor for priorities and localities.
 const OVERPROVISION: f32 = 1.4;
+/// How often the strategy within a ring is asked again when it names who was tried.
+const REDRAWS: usize = 3;
 /// Utilization between `spill_at − CALM` and `spill_at` changes nothing.
 const CALM: f32 = 0.05;
 /// By how much what is offered changes in a second, per utilization too much or too little. What it does shows in reports
@@ -71,6 +74,8 @@ const UNKNOWN: u64 = u64::MAX;
 #[derive(Debug)]
 pub(super) struct Ring {
     name: Box<str>,
+    /// What places of keys here are made with: those in other rings are independent of them.
+    salt: u64,
     picker: Box<dyn Picker>,
     /// The candidates and their weight times share.
     candidates: Box<[(Arc<Stats>, f32)]>,
@@ -99,7 +104,7 @@ impl Ring {
     pub(super) fn new(
         name: &str,
         candidates: &Candidates,
-        whole: u32,
+        whole: u64,
         within: &dyn Strategy,
         before: Option<&Self>,
         seed: u64,
@@ -123,6 +128,7 @@ impl Ring {
             .collect();
         Self {
             name: name.into(),
+            salt: xxh64(name.as_bytes(), 0),
             picker: match before {
                 Some(before) => within.rebuild(&*before.picker, candidates, seed),
                 None => within.build(candidates, seed),
@@ -178,9 +184,36 @@ impl Ring {
         self.candidates.is_empty()
     }
 
+    /// An untried candidate of this ring, while there is one.
     #[inline]
     pub(super) fn pick(&self, request: &PickRequest<'_>, cx: &mut PickContext) -> Result<Slot, NoPick> {
-        self.picker.pick(request, cx)
+        let slot = self.picker.pick(request, cx)?;
+        if request.tried.contains(&slot) {
+            return Ok(self.untried(request, cx).unwrap_or(slot));
+        }
+        Ok(slot)
+    }
+
+    /// Asks the strategy again a few times, then draws one.
+    #[cold]
+    fn untried(&self, request: &PickRequest<'_>, cx: &mut PickContext) -> Option<Slot> {
+        for _ in 0..REDRAWS {
+            let slot = self.picker.pick(request, cx).ok()?;
+            if !request.tried.contains(&slot) {
+                return Some(slot);
+            }
+        }
+        let untried = || self.slots().filter(|slot| !request.tried.contains(slot));
+        match untried().count() as u32 {
+            0 => None,
+            n => untried().nth(cx.rng.below(n) as usize),
+        }
+    }
+
+    /// Where a key stands among those that this ring keeps, 0..1.
+    #[inline]
+    pub(super) fn place_of(&self, key: HashedKey) -> f32 {
+        (mix(key.hash() ^ self.salt) >> 40) as f32 / (1u64 << 24) as f32
     }
 
     /// The part of the requests that come here that stay, 0..=1.
