@@ -115,7 +115,7 @@ settings! {
     /// Part of its capacity that a region or zone takes before others help. Default 0.8.
     spill_at: Decimal<10, 990>, of geographical;
     /// Requests in flight that fill an instance, per unit of its weight. Without it regions are full by what their
-    /// instances report, or never.
+    /// instances report, or when their response times have grown fourfold and others answer sooner.
     capacity_per_weight: Whole<1, 1_000_000>, of geographical;
     /// Whether other regions get one request every 30 s (10 s until the first is answered), so that their latency is
     /// known and a connection warm before they are needed. Default `true`.

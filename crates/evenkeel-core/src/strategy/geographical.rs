@@ -4,7 +4,7 @@
 //! all but the last, and so on; then every other region, in the order of measured latency (the median response time of
 //! its instances, as seen from here). A request goes outward from ring to ring; each keeps the part of it
 //!
-//! `keeps = available × offered × spare` (0..=1), where
+//! `keeps = available × offered × eased × spare` (0..=1), where
 //!
 //! - **available** = `min(1, 1.4 × h / best h)`: `h` is the health of the ring, the weight of its candidates times share
 //!   and score over the weight of all its members, candidates or not. A ring that lost a quarter of its health loses
@@ -13,6 +13,9 @@
 //!   rises by [`RISE`], so that a region that comes back is not flooded;
 //! - **offered** follows reported utilization: it falls while that is above `spill_at`, rises while it is a little
 //!   below, and rests between, slowly, as reports are old;
+//! - **eased** needs nobody's word: it falls while the usual response time of the ring is [four times](ring) that of its
+//!   calmest hours, and twice that of the fastest ring further out, the way there included; it rises once the time is
+//!   well below that, and rests between. Times grow without bound before a ring is full, so it hands on before that;
 //! - **spare** follows requests in flight where `capacity_per_weight` says how many are enough: from 1 at `spill_at` of
 //!   the capacity in a line to 0 at all of it. It is live, looked at every [`ring::LOOK`],
 //!   and at every pick in small rings.
@@ -297,6 +300,36 @@ impl Rings {
         self.order.iter().map(|index| index.load(Relaxed) as usize)
     }
 
+    /// Compares the times of all rings with those further out.
+    fn ease(&self, passed: Option<Nanos>) {
+        let times: Vec<Option<f32>> = self.regions.iter().map(Ring::measure).collect();
+        let known = times
+            .iter()
+            .enumerate()
+            .filter_map(|(index, time)| Some((index, (*time)?)));
+        let least = |but: Option<usize>| {
+            let others = known.clone().filter(|(index, _)| Some(*index) != but);
+            others.min_by(|(_, one), (_, other)| one.total_cmp(other))
+        };
+        let first = least(None);
+        let second = first.and_then(|(index, _)| least(Some(index)));
+        // The fastest of the regions but this one.
+        let fastest = |but: Option<usize>| {
+            let other = first.filter(|(index, _)| Some(*index) != but).or(second);
+            other.map(|(_, time)| time)
+        };
+        for (index, ring) in self.regions.iter().enumerate() {
+            ring.ease(fastest(Some(index)), passed);
+        }
+        // From the outermost ring of the home region inward.
+        let mut next = fastest(self.home);
+        for ring in self.near.iter().rev() {
+            let time = ring.measure();
+            ring.ease(next, passed);
+            next = [next, time].into_iter().flatten().min_by(f32::total_cmp);
+        }
+    }
+
     /// A region other than `home` whose latency is to be learnt, and nobody else is about to.
     fn astray(&self, home: Option<usize>, now: Nanos) -> Option<&Ring> {
         if !self.settings.probe {
@@ -368,6 +401,7 @@ impl Picker for Rings {
         for ring in rings() {
             ring.refresh(best, self.settings.spill_at.get() as f32, passed, now);
         }
+        self.ease(passed);
         // Insertion by latency, as long as it is worth it.
         let mut order: Vec<usize> = self.by_latency().collect();
         for end in 1..order.len() {

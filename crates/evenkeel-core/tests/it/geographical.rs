@@ -11,6 +11,7 @@ use evenkeel_core::{
     Share, Slot, Strategy, StrategyName, Weight,
 };
 
+mod crowded;
 mod full;
 
 /// Instances `(region, zone, priority)` of weight 1, and a clock.

@@ -50,6 +50,24 @@ impl Limit {
     }
 }
 
+/// A ring is crowded when its usual time is so many times that of its calmest hours…
+///
+/// Queues let times grow without bound before a ring is full: with one worker an instance, exponential times and the
+/// strategies that look at the load, 1.6 times at 70 % of what it can do, 2.6 at 90 % and 4 at about 95 %. By pure chance
+/// (`random`) it is 3.3 times at 70 %. So no fleet of ours gets there at 70 %, and all do before their queues grow for ever.
+const GROWTH: f32 = 4.0;
+/// …and so many times that of the fastest ring further out, the way there included: else nobody gains by going.
+const WORTH: f32 = 2.0;
+/// What is known of calm hours counts for this many times the time of the fastest ring further out at most: so a process
+/// that starts amid a crowd does not take it for calm.
+const FAR: f32 = 4.0;
+/// Least that a crowded ring keeps, or nobody would see that it is no longer.
+const SEEN: f32 = 0.1;
+/// Seconds in which what is calm follows a shorter time, and those in which it doubles after a longer one. What is new and
+/// slower for good is calm after two hours.
+const CALMER: f32 = 30.0;
+const DOUBLES: f32 = 3600.0;
+
 /// An atomic f32. Relaxed: each stands alone, and an old one does.
 #[derive(Debug)]
 struct Part(AtomicU32);
@@ -90,6 +108,11 @@ pub(super) struct Ring {
     few: Box<[Slot]>,
     available: Part,
     offered: Part,
+    /// What is kept so that times do not grow.
+    eased: Part,
+    /// Usual time in ns, of late and in calm hours; 0 when it is not known.
+    time: Part,
+    calm: Part,
     spare: Part,
     /// When `spare` was found.
     looked: AtomicU64,
@@ -144,6 +167,9 @@ impl Ring {
             },
             available: Part::new(before.map_or(0.0, |before| before.available.get())),
             offered: Part::new(before.map_or(1.0, |before| before.offered.get())),
+            eased: Part::new(before.map_or(1.0, |before| before.eased.get())),
+            time: Part::new(before.map_or(0.0, |before| before.time.get())),
+            calm: Part::new(before.map_or(0.0, |before| before.calm.get())),
             spare: Part::new(1.0),
             looked: AtomicU64::new(UNKNOWN),
             latency: AtomicU64::new(before.map_or(UNKNOWN, Self::latency)),
@@ -219,7 +245,7 @@ impl Ring {
     /// The part of the requests that come here that stay, 0..=1.
     #[inline]
     pub(super) fn keeps(&self, limit: Option<&Limit>, now: Nanos) -> f32 {
-        let kept = self.available.get() * self.offered.get();
+        let kept = self.available.get() * self.offered.get() * self.eased.get();
         match limit {
             Some(limit) if kept > 0.0 => kept * self.spare(limit, now),
             _ => kept,
@@ -303,6 +329,51 @@ impl Ring {
             let (_, median, _) = times.select_nth_unstable(middle);
             self.latency.store(*median, Relaxed);
         }
+    }
+
+    /// What its candidates usually take, in ns: the lower median, as the time of one sick instance is no crowd.
+    pub(super) fn measure(&self) -> Option<f32> {
+        let times = self.candidates.iter().map(|(stats, _)| stats.steady_time());
+        let mut times: Vec<f32> = times.filter(|time| *time > 0.0).collect();
+        let middle = times.len().checked_sub(1)? / 2;
+        let (_, median, _) = times.select_nth_unstable_by(middle, f32::total_cmp);
+        self.time.set(*median);
+        Some(*median)
+    }
+
+    /// Keeps less while its time has grown and those further out, of which the fastest takes `next`, are worth the way.
+    pub(super) fn ease(&self, next: Option<f32>, passed: Option<Nanos>) {
+        let time = self.time.get();
+        if time == 0.0 {
+            return;
+        }
+        let seconds = passed.map_or(0.0, |passed| passed.as_secs_f64().min(2.0) as f32);
+        let calm = self.calm.get();
+        let calm = if calm == 0.0 {
+            time
+        } else if time < calm {
+            calm + (time - calm) * (seconds / CALMER).min(1.0)
+        } else {
+            time.min(calm * (1.0 + seconds * std::f32::consts::LN_2 / DOUBLES))
+        };
+        self.calm.set(calm);
+        let change = match next {
+            Some(next) => {
+                let most = (GROWTH * calm.min(FAR * next)).max(WORTH * next);
+                let over = time / most - 1.0;
+                // A little below the mark it rests; every 10 % above count for a second of the greatest speed.
+                if over > 0.0 {
+                    -FALL * (over * 2.0).clamp(0.2, 1.0)
+                } else if over < -0.3 {
+                    RETURN
+                } else {
+                    0.0
+                }
+            }
+            None => RETURN,
+        };
+        let eased = self.eased.get() + change * seconds;
+        self.eased.set(eased.clamp(SEEN, 1.0));
     }
 
     /// The mean of what the candidates report, by weight and by what the reports are worth, and the part of the weight
