@@ -15,6 +15,9 @@ use siphasher::sip128;
 use crate::Nanos;
 
 /// What the keyed hash is keyed with. Never shown, not even by `Debug`.
+///
+/// The default stands for none: a service then hashes under the key that its name makes, [`Self::new`] without a
+/// secret.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct HashSecret([u64; 2]);
 

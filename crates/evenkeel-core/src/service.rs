@@ -70,8 +70,8 @@ pub struct ServiceSettings {
     pub slow_start: SlowStart,
     /// Keys the tags by which clients find back to their instances; `None` when sessions do not stick.
     pub sessions: Option<SessionKey>,
-    /// Under what every strategy hashes that the service is switched to, whatever its settings say; `None` leaves it to
-    /// them.
+    /// Under what every strategy of the service hashes, whatever its settings say; `None` leaves it to them, and to
+    /// the name of the service where they have no secret.
     pub hash_keys: Option<HashKeys>,
 }
 
@@ -91,6 +91,12 @@ impl ServiceSettings {
             sessions: None,
             hash_keys: None,
         }
+    }
+
+    /// With the strategy keyed for this service.
+    fn keyed(mut self) -> Self {
+        self.strategy = self.strategy.of_service(&self.name, self.hash_keys);
+        self
     }
 }
 
@@ -154,6 +160,7 @@ impl ServiceState {
         seed: u64,
         now: Nanos,
     ) -> Result<Self, InstanceError> {
+        let settings = settings.keyed();
         let mut slots = Slots::default();
         slots.replace(instances, now)?;
         for (_, entry) in slots.iter_mut() {
@@ -207,6 +214,7 @@ impl ServiceState {
         instances: Vec<Instance>,
         now: Nanos,
     ) -> Result<(), InstanceError> {
+        let settings = settings.keyed();
         self.follow(now);
         let checked = settings.checks.is_some();
         let before = std::mem::replace(&mut self.slots.checked, checked);

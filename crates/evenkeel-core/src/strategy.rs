@@ -8,7 +8,8 @@ use std::any::Any;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::hash::{HashKeys, RequestKey};
+use crate::hash::{HashKeys, HashSecret, RequestKey};
+use crate::keyed::HashSettings;
 use crate::view::{Candidates, Slot};
 use crate::{Nanos, NoPick, PickContext, PickRequest};
 
@@ -59,6 +60,15 @@ pub trait Strategy: fmt::Debug + Send + Sync {
     /// What of a request decides the pick, for a strategy that hashes; see [`PickRequest::key`].
     fn request_key(&self) -> Option<RequestKey> {
         None
+    }
+
+    /// Whether it can choose among so many `instances` with weights that add up to `weight`.
+    ///
+    /// # Errors
+    /// Says why not, and what to do. Pickers built all the same do what they can.
+    fn suits(&self, instances: u64, weight: u64) -> Result<(), String> {
+        let _ = (instances, weight);
+        Ok(())
     }
 
     /// How often pickers want [`Picker::refresh`]; `None` for never.
@@ -186,14 +196,37 @@ impl StrategySettings {
     /// The same, hashed under `keys` where it hashes under a secret.
     #[must_use]
     pub fn keyed_by(mut self, keys: HashKeys) -> Self {
-        let hash = match &mut self {
-            Self::consistent_hash(settings) => &mut settings.hash,
-            Self::maglev(settings) => &mut settings.hash,
-            Self::rendezvous(settings) => &mut settings.hash,
-            _ => return self,
-        };
-        (hash.secret, hash.rotation) = (keys.secret, keys.rotation);
+        if let Some(hash) = self.hash_mut() {
+            (hash.secret, hash.rotation) = (keys.secret, keys.rotation);
+        }
         self
+    }
+
+    /// The same for the service of this name: under `keys`, else under its own secret, else under the key that the
+    /// name alone makes. Every picker of a service is made of what this returns, so that all balancers agree.
+    pub(crate) fn of_service(mut self, name: &str, keys: Option<HashKeys>) -> Self {
+        let bare = self
+            .hash_mut()
+            .filter(|hash| hash.secret == HashSecret::default());
+        let of_name = bare.map(|hash| HashKeys {
+            secret: HashSecret::new(None, name),
+            rotation: hash.rotation,
+        });
+        match keys.or(of_name) {
+            Some(keys) => self.keyed_by(keys),
+            None => self,
+        }
+    }
+
+    /// How it hashes, or the strategy within it.
+    fn hash_mut(&mut self) -> Option<&mut HashSettings> {
+        match self {
+            Self::consistent_hash(settings) => Some(&mut settings.hash),
+            Self::maglev(settings) => Some(&mut settings.hash),
+            Self::rendezvous(settings) => Some(&mut settings.hash),
+            Self::geographical(settings) => settings.within.hash_mut(),
+            _ => None,
+        }
     }
 }
 

@@ -164,10 +164,8 @@ impl ServiceState {
         })
     }
 
-    fn set_strategy(&mut self, mut strategy: StrategySettings) -> Effect {
-        if let Some(keys) = self.settings.hash_keys {
-            strategy = strategy.keyed_by(keys);
-        }
+    fn set_strategy(&mut self, strategy: StrategySettings) -> Effect {
+        let strategy = strategy.of_service(&self.settings.name, self.settings.hash_keys);
         if strategy == self.settings.strategy {
             return Effect::Unchanged;
         }

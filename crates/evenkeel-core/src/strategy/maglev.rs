@@ -5,6 +5,10 @@
 //! pick is one read. Shares are even to within `n/M`, far better than a ring's; the price is that a change
 //! of members moves about twice the keys it must, and costs a new table.
 //!
+//! Where there are fewer than [`PLACES_EACH`] places for each instance the table is of a greater size: with fewer
+//! places than instances some would get nothing for ever. The number of instances alone decides, so all
+//! balancers agree; all keys move when it crosses such a limit. Envoy's table has the size that it is given.
+//!
 //! A view whose members are those of the view before shares its table.
 
 use std::cmp::Reverse;
@@ -22,7 +26,7 @@ use crate::view::{Candidates, Slot};
 pub struct Maglev {
     /// What all strategies have that hash.
     pub hash: HashSettings,
-    /// Places in the table.
+    /// Places in the table; more, if there are many instances.
     pub table_size: TableSize,
     /// Whether the table is Envoy's: from addresses, with XXH64.
     pub envoy: bool,
@@ -51,7 +55,19 @@ impl TableSize {
     pub const fn get(self) -> u32 {
         self.0
     }
+
+    /// The size for so many `instances`: this one, or the least of [`Self::ALL`] in which each has its places; the
+    /// greatest where none is enough.
+    #[must_use]
+    pub fn for_instances(self, instances: u64) -> Self {
+        let mut greater = Self::ALL.into_iter().filter(|size| *size >= self.0);
+        let enough = greater.find(|size| u64::from(*size) >= PLACES_EACH * instances);
+        enough.or(Self::ALL.last().copied()).map_or(self, Self)
+    }
 }
+
+/// Places per instance, at least: shares are then even to a tenth.
+const PLACES_EACH: u64 = 10;
 
 impl Default for TableSize {
     fn default() -> Self {
@@ -74,6 +90,17 @@ impl Strategy for Maglev {
 
     fn request_key(&self) -> Option<RequestKey> {
         Some(self.hash.request_key(self.envoy.then_some(KeyHash::Xxh64)))
+    }
+
+    fn suits(&self, instances: u64, _weight: u64) -> Result<(), String> {
+        let size = self.table_size.get();
+        if self.envoy && instances > u64::from(size) {
+            return Err(format!(
+                "{instances} instances share a table of {size} places, and those that find none free would never be \
+                 chosen: make `table_size` at least ten times as great (here and in Envoy)"
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -114,7 +141,6 @@ struct Entry {
 impl Maglev {
     /// The table. On average O(M log M).
     fn places(&self, candidates: &Candidates, alike: f64) -> Places {
-        let size = self.table_size.0;
         let members = (0..).zip(candidates.members().iter());
         // The order in which they take their turns must be anything but that of registration.
         let mut order: Vec<(String, u64, u64, u32, u32)> = members
@@ -133,6 +159,10 @@ impl Maglev {
             })
             .collect();
         order.sort_unstable();
+        let size = match self.envoy {
+            true => self.table_size.0,
+            false => self.table_size.for_instances(order.len() as u64).0,
+        };
         let total: f64 = order.iter().map(|(.., weight, _)| f64::from(*weight)).sum();
         let most = order
             .iter()

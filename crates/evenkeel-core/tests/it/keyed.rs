@@ -1,10 +1,11 @@
 //! The strategies that hash: a key stays where it is, and who must move is spread.
 
-use evenkeel_core::strategy::ConsistentHash;
+use evenkeel_core::strategy::{ConsistentHash, Geographical, Maglev, TableSize};
 use evenkeel_core::testing::{Place, add_load, candidates, candidates_at};
 use evenkeel_core::{
-    Candidates, HashSecret, HashSettings, LoadFactor, Nanos, PickContext, PickRequest, Picker, Rng, Slot,
-    StrategyName, StrategySettings,
+    Candidates, Effect, HashKeys, HashSecret, HashSettings, Instance, LoadFactor, Nanos, Operation,
+    PickContext, PickRequest, Picker, Rng, ServiceSettings, ServiceState, Slot, Strategy, StrategyName,
+    StrategySettings,
 };
 
 use crate::conformance::build;
@@ -148,14 +149,133 @@ fn a_change_of_members_moves_little() {
 #[test]
 fn the_seed_does_not_matter_nor_does_the_release() {
     let weights: Vec<u32> = (0..40).map(|i| 1 + i % 3).collect();
-    let mut golden = Vec::new();
+    let first = ROWS.map(|name| owners(&*build(name, &fleet(&weights, &[]), 1))[..4].to_vec());
+    let expected = [[21, 38, 21, 37], [30, 37, 20, 19], [39, 34, 13, 2]];
+    assert_eq!(first, expected.map(|slots| slots.map(Slot).to_vec()));
+    // Once and for all: a change here moves keys with a release. Sixty keys each, without weights and with.
+    let golden = include_str!("golden/own.txt").lines();
+    let mut golden = golden.filter(|line| !line.starts_with('#'));
     for name in ROWS {
-        let one = owners(&*build(name, &fleet(&weights, &[]), 1));
-        assert_eq!(one, owners(&*build(name, &fleet(&weights, &[]), 2)), "{name}");
-        golden.push(one[..4].iter().map(|slot| slot.0).collect::<Vec<_>>());
+        for weights in [vec![1; 36], (0..36).map(|i| 1 + i % 3).collect::<Vec<u32>>()] {
+            let one = owners(&*build(name, &fleet(&weights, &[]), 1));
+            assert_eq!(one, owners(&*build(name, &fleet(&weights, &[]), 2)), "{name}");
+            let seen: Vec<String> = one[..60].iter().map(|slot| slot.0.to_string()).collect();
+            assert_eq!(Some(&*seen.join(" ")), golden.next(), "{name} {weights:?}");
+        }
     }
-    // Once and for all: a change here moves keys with a release.
-    assert_eq!(golden, [[21, 38, 21, 37], [30, 37, 20, 19], [39, 34, 13, 2]]);
+}
+
+/// Nobody goes without places, however small the table that was asked for.
+#[test]
+fn tables_grow_with_the_fleet() {
+    let name = |size| Maglev {
+        table_size: TableSize::new(size).unwrap(),
+        ..Maglev::default()
+    };
+    for (size, n, grown) in [
+        (1021, 102, 1021),
+        (1021, 103, 2039),
+        (1021, 2000, 32_749),
+        (65_537, 6553, 65_537),
+    ] {
+        assert_eq!(name(size).table_size.for_instances(n).get(), grown);
+        let service = fleet(&vec![1; n as usize], &[]);
+        let picker = name(size).build(&service, 1);
+        let mut reached = vec![false; n as usize];
+        // Every place: what is left of a word.
+        (0..u64::from(grown)).for_each(|key| reached[owner(&*picker, key, &[]).0 as usize] = true);
+        assert!(reached.iter().all(|reached| *reached), "{size} {n}");
+    }
+    assert_eq!(TableSize::default().for_instances(100_000).get(), 1_048_573);
+    assert_eq!(
+        TableSize::default().for_instances(u64::MAX / 100).get(),
+        5_000_011
+    );
+    // Envoy's has the size it has: more instances than places are refused.
+    let envoy = |size| Maglev {
+        envoy: true,
+        ..name(size)
+    };
+    assert_eq!(envoy(1021).suits(1021, 1), Ok(()));
+    let refused = envoy(1021).suits(1022, 1).unwrap_err();
+    assert!(
+        refused.contains("1022") && refused.contains("table_size"),
+        "{refused}"
+    );
+    assert_eq!(name(1021).suits(100_000, 1), Ok(()));
+}
+
+/// Whoever builds the service, and whether the strategy is its first: the name makes the key, unless there is a secret.
+#[test]
+fn services_are_keyed_by_their_names() {
+    let instances =
+        || (0..40u16).map(|n| Instance::new(&format!("i{n}"), ([127, 0, 0, 1], 1 + n).into()).unwrap());
+    let instances = || instances().collect::<Vec<_>>();
+    let state = |settings: ServiceSettings| ServiceState::new(settings, instances(), 1, Nanos::ZERO).unwrap();
+    let with = |name: &str, strategy: StrategySettings| ServiceSettings {
+        strategy,
+        ..ServiceSettings::new(name)
+    };
+    let places = |state: &ServiceState| -> Vec<Slot> {
+        let view = state.view();
+        let hash = view.request_key().unwrap().hash;
+        let key = |key: u64| Some(hash.hash(&key.to_le_bytes()));
+        let mut request = PickRequest::default();
+        let pick = |n| {
+            request.key = key(n);
+            view.choose(&request, &mut PickContext::new(1)).unwrap()
+        };
+        (0..2000).map(pick).collect()
+    };
+    let keys = |secret| HashKeys {
+        secret,
+        rotation: None,
+    };
+    let within = |name: StrategyName| {
+        StrategySettings::geographical(Geographical {
+            within: Box::new(name.into()),
+            ..Geographical::default()
+        })
+    };
+    for (name, plain) in ROWS
+        .into_iter()
+        .flat_map(|name| [(name, name.into()), (name, within(name))])
+    {
+        let by_name = keys(HashSecret::new(None, "web"));
+        let expected = places(&state(with("web", plain.clone().keyed_by(by_name))));
+        let mut bare = state(with("web", plain.clone()));
+        assert_eq!(places(&bare), expected, "{name}: as the file would have it");
+
+        let different = |other: &[Slot], what: &str| {
+            let same = other.iter().zip(&expected).filter(|(a, b)| a == b).count();
+            assert!(same < 200, "{name}: {what}: {same} of 2000");
+        };
+        different(&places(&state(with("api", plain.clone()))), "another name");
+        let own = keys(HashSecret::new(Some(b"a secret of its own"), "web"));
+        let of_secret = places(&state(with("web", plain.clone().keyed_by(own))));
+        different(&of_secret, "a secret");
+        let above = ServiceSettings {
+            hash_keys: Some(own),
+            ..with("web", plain.clone())
+        };
+        assert_eq!(
+            places(&state(above)),
+            of_secret,
+            "{name}: the service's own secret"
+        );
+
+        // Switched away and back, and replaced.
+        for strategy in [StrategyName::random.into(), plain.clone()] {
+            bare.operate(Operation::SetStrategy(strategy), Nanos::ZERO)
+                .unwrap();
+        }
+        assert_eq!(places(&bare), expected, "{name}: switched");
+        let again = bare.operate(Operation::SetStrategy(plain.clone()), Nanos::ZERO);
+        assert_eq!(again, Ok(Effect::Unchanged), "{name}");
+        bare.replace(with("web", plain.clone()), instances(), Nanos::ZERO)
+            .unwrap();
+        assert_eq!(places(&bare), expected, "{name}: replaced");
+    }
 }
 
 #[test]
