@@ -11,6 +11,7 @@
 //! A view whose members are those of the view before shares its ring; one with other members copies it with
 //! the points that come and go.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{Picker, Strategy};
@@ -25,6 +26,9 @@ const MAX_POINTS: u64 = 1 << 18;
 const POINTS_EACH: u64 = 64;
 /// Points of one server of weight 1 in nginx.
 const KETAMA_POINTS: u32 = 160;
+/// Points of a ring of nginx, at most: as many as Envoy has. nginx has as many as weights ask for; above this
+/// [`Strategy::suits`] says no, and a ring that is built all the same has half as many instead of filling the memory.
+const KETAMA_MOST: u64 = 1 << 23;
 
 /// The strategy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +81,17 @@ impl Strategy for ConsistentHash {
             RingKind::Ketama => Some(KeyHash::Crc32),
             RingKind::Envoy => Some(KeyHash::Xxh64),
         }))
+    }
+
+    fn suits(&self, _instances: u64, weight: u64) -> Result<(), String> {
+        let most = KETAMA_MOST / u64::from(KETAMA_POINTS);
+        if self.ring == RingKind::Ketama && weight > most {
+            return Err(format!(
+                "weights add up to {weight}, and ketama has {KETAMA_POINTS} points in memory per unit of weight: divide \
+                 the weights by a common number, so that they add up to {most} at most (nginx needs the same ones)"
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -179,25 +194,37 @@ impl ConsistentHash {
     }
 }
 
-/// How often the number of points is halved.
+/// How many members there are, and the sum of their weights.
+fn sums(members: Members<'_>) -> (u64, u64) {
+    let weights = present(members).map(|(_, member)| u64::from(member.instance().weight.get()));
+    weights.fold((0, 0), |(n, sum), weight| (n + 1, sum + weight))
+}
+
+/// How often the number of points of a keyed ring is halved.
 fn halvings(members: Members<'_>, virtual_nodes: u32) -> u32 {
-    let (mut n, mut weight) = (0u64, 0u64);
-    for (_, member) in present(members) {
-        n += 1;
-        weight += u64::from(member.instance().weight.get());
-    }
+    let (n, weight) = sums(members);
     let most = MAX_POINTS.max(POINTS_EACH * n.next_power_of_two());
-    let wanted = weight.saturating_mul(virtual_nodes.into());
+    halvings_to(most, weight.saturating_mul(virtual_nodes.into()))
+}
+
+/// How often `wanted` must be halved to be `most` or less.
+fn halvings_to(most: u64, wanted: u64) -> u32 {
     (0..48).find(|halvings| wanted >> halvings <= most).unwrap_or(48)
 }
 
-/// The points of nginx: for each server a chain of CRC-32 over host, zero byte, port and the hash before.
+/// The points of nginx: for each server a chain of CRC-32 over host, zero byte, port and the hash before. The host is
+/// what nginx's configuration calls it: an address, that of IPv6 in brackets.
 fn ketama(members: Members<'_>, points: &mut Vec<Point>) {
-    let halvings = halvings(members, KETAMA_POINTS);
+    let (_, weight) = sums(members);
+    let halvings = halvings_to(KETAMA_MOST, weight * u64::from(KETAMA_POINTS));
     for (slot, member) in present(members) {
         let instance = member.instance();
+        let host = match instance.address.ip() {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        };
         let mut base = crc32fast::Hasher::new();
-        base.update(instance.address.ip().to_string().as_bytes());
+        base.update(host.as_bytes());
         base.update(&[0]);
         base.update(instance.address.port().to_string().as_bytes());
         let mut hash = 0u32;
@@ -233,5 +260,61 @@ fn envoy(members: Members<'_>, points: &mut Vec<Point>) {
             index += 1;
             count += 1.0;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::candidates;
+
+    fn counts(weights: &[u32]) -> Vec<u64> {
+        let points = ConsistentHash::default().all_points(&candidates(weights).unwrap());
+        let mut counts = vec![0; weights.len()];
+        points.iter().for_each(|(_, slot)| counts[*slot as usize] += 1);
+        counts
+    }
+
+    /// Weights that are meant to fill the memory do not.
+    #[test]
+    fn points_are_capped_and_stay_in_proportion() {
+        // 2^18 / 160 = 1638.4.
+        assert_eq!(counts(&[1638]), [262_080]);
+        assert_eq!(counts(&[1639]), [131_120]);
+        assert_eq!(counts(&[1000, 638, 1]), [80_000, 51_040, 80]);
+        assert_eq!(counts(&[65_535, 1000, 1]), [163_837, 2500, 2]);
+        for weights in [vec![65_535; 40], vec![65_535; 300]] {
+            let counts = counts(&weights);
+            assert!(counts.iter().all(|count| *count == counts[0]));
+            let sum: u64 = counts.iter().sum();
+            assert!((MAX_POINTS / 2..=MAX_POINTS).contains(&sum), "{sum}");
+        }
+        // Each of very many has its points even so.
+        let counts = counts(&[1; 20_000]);
+        assert!(counts.iter().all(|count| *count == 80), "{:?}", counts[0]);
+    }
+
+    #[test]
+    fn compatible_rings_have_bounds_of_their_own() {
+        let of = |ring, weights: &[u32]| {
+            let strategy = ConsistentHash {
+                ring,
+                ..ConsistentHash::default()
+            };
+            strategy.all_points(&candidates(weights).unwrap()).len() as u64
+        };
+        assert_eq!(of(RingKind::Ketama, &[1700]), 272_000, "as many as nginx");
+        assert_eq!(of(RingKind::Ketama, &[52_428]), 8_388_480);
+        assert_eq!(
+            of(RingKind::Ketama, &[65_535]),
+            5_242_800,
+            "half, where `suits` refused"
+        );
+        assert_eq!(
+            of(RingKind::Envoy, &[1, 1, 1]),
+            1026,
+            "as many each as reach 1024"
+        );
+        assert_eq!(of(RingKind::Envoy, &[1, 65_535]), 65_536);
     }
 }

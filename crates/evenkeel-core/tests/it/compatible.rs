@@ -1,9 +1,13 @@
 //! The compatible modes, beside what they are compatible with.
+//!
+//! The files in `golden/` hold answers of the real programs: instances with their weights, then keys with whom each
+//! went to. Envoy and nginx were asked for them, nothing of ours; `cargo xtask test --with-peers` asks again, and for
+//! two thousand other keys.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use evenkeel_core::strategy::{ConsistentHash, RingKind};
+use evenkeel_core::strategy::{ConsistentHash, Maglev, RingKind};
 use evenkeel_core::{Candidates, Instance, Loads, Member, PickContext, PickRequest, Slot, Strategy, Weight};
 use pingora_ketama::{Bucket, Continuum};
 
@@ -41,11 +45,91 @@ fn pick(strategy: &dyn Strategy, service: &Candidates) -> impl Fn(&[u8]) -> Sock
     }
 }
 
-fn ketama() -> ConsistentHash {
+fn ring(ring: RingKind) -> ConsistentHash {
     ConsistentHash {
-        ring: RingKind::Ketama,
+        ring,
         ..Default::default()
     }
+}
+
+fn ketama() -> ConsistentHash {
+    ring(RingKind::Ketama)
+}
+
+fn assert_golden(strategy: &dyn Strategy, files: &[(&str, &str)]) {
+    for (name, text) in files {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let (mut instances, mut keys) = (Vec::new(), Vec::new());
+        for (left, right) in lines.filter_map(|line| line.split_once(' ')) {
+            match left.parse() {
+                Ok(address) => instances.push((address, right.parse().unwrap())),
+                Err(_) => keys.push((left, right.parse().unwrap())),
+            }
+        }
+        assert!(keys.len() >= 60 && instances.len() >= 7, "{name}");
+        let ours = pick(strategy, &service(&instances));
+        for (key, theirs) in keys {
+            assert_eq!(ours(key.as_bytes()), theirs, "{name}: {key}");
+        }
+    }
+}
+
+/// The files of one program, each a fleet.
+macro_rules! golden {
+    ($program:literal) => {
+        [
+            ("even", include_str!(concat!("golden/", $program, "-even.txt"))),
+            (
+                "weighted",
+                include_str!(concat!("golden/", $program, "-weighted.txt")),
+            ),
+            ("ipv6", include_str!(concat!("golden/", $program, "-ipv6.txt"))),
+            ("many", include_str!(concat!("golden/", $program, "-many.txt"))),
+            ("heavy", include_str!(concat!("golden/", $program, "-heavy.txt"))),
+        ]
+    };
+}
+
+#[test]
+fn rings_are_those_of_envoy() {
+    assert_golden(&ring(RingKind::Envoy), &golden!("envoy-ring"));
+}
+
+#[test]
+fn tables_are_those_of_envoy() {
+    let maglev = Maglev {
+        envoy: true,
+        ..Default::default()
+    };
+    assert_golden(&maglev, &golden!("envoy-maglev"));
+}
+
+#[test]
+fn rings_are_those_of_nginx() {
+    assert_golden(&ketama(), &golden!("ketama"));
+}
+
+/// Rings of more points than the memory of a keyed ring is capped at; and what is too much even so is refused.
+#[test]
+fn ketama_has_as_many_points_as_weights_ask_for() {
+    let servers: Vec<(SocketAddr, u32)> = (1..=20)
+        .map(|i| (SocketAddr::from(([10, 0, 0, i], 80)), 100 * u32::from(i)))
+        .collect();
+    let buckets: Vec<Bucket> = servers.iter().map(|(a, w)| Bucket::new(*a, *w)).collect();
+    let (theirs, ours) = (Continuum::new(&buckets), pick(&ketama(), &service(&servers)));
+    let same = (0..2000).filter(|key| {
+        let key = format!("user-{key}");
+        Some(ours(key.as_bytes())) == theirs.node(key.as_bytes())
+    });
+    assert_eq!(same.count(), 2000);
+
+    assert_eq!(ketama().suits(1, 52_428), Ok(()));
+    let refused = ketama().suits(2, 52_429).unwrap_err();
+    assert!(
+        refused.contains("52429") && refused.contains("divide"),
+        "{refused}"
+    );
+    assert_eq!(ConsistentHash::default().suits(2, u64::MAX), Ok(()));
 }
 
 #[test]
@@ -54,11 +138,8 @@ fn ketama_agrees_with_pingora_over_a_hundred_thousand_keys() {
         let addresses: Vec<(SocketAddr, u32)> = (0u16..)
             .zip(&weights)
             .map(|(i, weight)| {
-                let ip = match i % 7 {
-                    0 => format!("[2001:db8::{i:x}]:443"),
-                    _ => format!("10.1.{}.{}:{}", i / 250, i % 250 + 1, 8000 + i),
-                };
-                (ip.parse().unwrap(), *weight)
+                let address = format!("10.1.{}.{}:{}", i / 250, i % 250 + 1, 8000 + i);
+                (address.parse().unwrap(), *weight)
             })
             .collect();
         let buckets: Vec<Bucket> = addresses
@@ -74,33 +155,40 @@ fn ketama_agrees_with_pingora_over_a_hundred_thousand_keys() {
     }
 }
 
-/// Answers of nginx itself: the first lines of `test-data/sample-nginx-upstream.csv` in the crate pingora-ketama
-/// 0.9.1 (nine servers of weight 100).
+/// All 1001 answers of nginx that come with the crate pingora-ketama (nine servers of weight 100).
 #[test]
-fn ketama_agrees_with_nginx() {
+fn ketama_agrees_with_the_answers_that_pingora_collected() {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = std::process::Command::new(cargo)
+        .args(["metadata", "--format-version", "1", "--offline"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let metadata = String::from_utf8(output.stdout).unwrap();
+    let marker = "/Cargo.toml";
+    let crate_dir = metadata
+        .split('"')
+        .filter_map(|text| text.strip_suffix(marker))
+        .find(|folder| {
+            folder
+                .rsplit('/')
+                .next()
+                .is_some_and(|name| name.starts_with("pingora-ketama-"))
+        });
+    let csv = format!("{}/test-data/sample-nginx-upstream.csv", crate_dir.unwrap());
+    let text = std::fs::read_to_string(csv).unwrap();
     let servers: Vec<(SocketAddr, u32)> = (1..=9)
         .map(|i| (SocketAddr::from(([10, 0, 0, i], 443)), 100))
         .collect();
     let ours = pick(&ketama(), &service(&servers));
-    let vectors = [
-        ("/81fa1d251d605775d647b5b55565e71526d4cef6", 7),
-        ("/2fec328e6ccdda6a7edf329f9f780e546ea183b4", 5),
-        ("/19fb835d90883a6263ec4279c6da184e3f1a79b2", 4),
-        ("/da7a88e542f7aaddc074f988164b9df7e5f7fea6", 4),
-        ("/8f87cfd8005306643b6528b3d4125cf005139a7e", 5),
-        ("/26d2769eab098458bc3e4e641a4b7d8abffd0aea", 6),
-        ("/aa5b5323980f2d3e21246212ebd820c3949c1e88", 7),
-        ("/d9c4bc3cc4517c629e8f4c911c2fd8baf260ae65", 1),
-        ("/28c1c069a2904bb3b3e0f9731b1ff8de9ab7a76d", 4),
-        ("/fe5199bdfeee5cd431ae7e9f77f178164f9995a0", 9),
-        ("/43992eee187920c5e8695332f71ca6e23ef6ac4b", 3),
-        ("/38528aab753a6f32de86b5a7acdbb0c885137a81", 9),
-    ];
-    for (key, server) in vectors {
-        assert_eq!(
-            ours(key.as_bytes()),
-            SocketAddr::from(([10, 0, 0, server], 443)),
-            "{key}"
-        );
+    let rows: Vec<(&str, &str)> = text.lines().filter_map(|line| line.split_once(',')).collect();
+    assert_eq!(rows.len(), 1001);
+    for (key, server) in rows {
+        assert_eq!(ours(key.as_bytes()), server.parse().unwrap(), "{key}");
     }
 }
