@@ -2,6 +2,7 @@
 //! number of the signal (143 for SIGTERM, 130 for SIGINT) when a signal cut it off.
 
 use std::fmt::Display;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use tokio::signal::unix::SignalKind;
@@ -44,7 +45,8 @@ pub(crate) fn code(result: Result<(), Failed>) -> ExitCode {
     };
     let text = failed.to_string();
     let prefix = if text.starts_with("error") { "" } else { "error: " };
-    eprintln!("{prefix}{}", text.trim_end());
+    // A reader that has gone is no error, and changes nothing about this one.
+    let _ = writeln!(io::stderr(), "{prefix}{}", text.trim_end());
     ExitCode::from(match failed {
         Failed::Input(_) => 1,
         Failed::Start(_) => 3,

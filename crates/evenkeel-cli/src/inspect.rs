@@ -9,6 +9,7 @@ use evenkeel_core::StrategyName;
 
 use crate::args::{Arguments, Check, TableFormat};
 use crate::exit::Failed;
+use crate::warnings;
 
 /// `evenkeel check`.
 pub(crate) fn check(arguments: &Check) -> Result<(), Failed> {
@@ -16,6 +17,8 @@ pub(crate) fn check(arguments: &Check) -> Result<(), Failed> {
     if arguments.print {
         return print(&config.to_yaml());
     }
+    // What is allowed and hardly meant; a reader that has gone is no error.
+    let _ = io::stderr().write_all(warnings::of_file(&config).as_bytes());
     let instances: usize = config.services.iter().map(|s| s.instances.len()).sum();
     print(&format!(
         "{}: ok ({}, {}, {})\n",

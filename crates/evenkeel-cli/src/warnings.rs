@@ -27,8 +27,22 @@ pub(crate) fn say(config: &Config, secrets: &[Secrets]) {
     *said = now;
 }
 
+/// What there is to say of the file alone, a line each.
+pub(crate) fn of_file(config: &Config) -> String {
+    let warnings = config.services.iter().flat_map(of);
+    warnings
+        .map(|(service, text)| format!("warning: service {service}: {text}\n"))
+        .collect()
+}
+
 fn of(service: &Service) -> Vec<Warning> {
-    let texts = [known_hash(service), nobody_home(service), nobody_allowed(service)];
+    let texts = [
+        known_hash(service),
+        nobody_home(service),
+        nobody_allowed(service),
+        allowed_and_denied(service),
+        nobody_there(service),
+    ];
     let texts = texts.into_iter().flatten();
     texts.map(|text| (service.name.clone(), text)).collect()
 }
@@ -105,6 +119,38 @@ fn nobody_allowed(service: &Service) -> Option<String> {
     ))
 }
 
+fn allowed_and_denied(service: &Service) -> Option<String> {
+    let denied = &service.locality.deny_regions;
+    let allowed = service.locality.allow_regions.iter();
+    let both: BTreeSet<&str> = allowed
+        .filter(|name| denied.contains(name))
+        .map(String::as_str)
+        .collect();
+    let text = || {
+        format!(
+            "`locality` both allows and denies {}: denied it is",
+            quoted(&both)
+        )
+    };
+    (!both.is_empty()).then(text)
+}
+
+/// Likely misspelt; or for instances that are yet to be registered.
+fn nobody_there(service: &Service) -> Option<String> {
+    let instances = service.instances.iter();
+    let places: BTreeSet<&str> = instances
+        .filter_map(|instance| instance.region.as_deref())
+        .collect();
+    let locality = &service.locality;
+    let named = locality.allow_regions.iter().chain(&locality.deny_regions);
+    let unknown: BTreeSet<&str> = named
+        .map(String::as_str)
+        .filter(|name| !places.contains(name))
+        .collect();
+    let text = || format!("`locality` names {}, where no instance is", quoted(&unknown));
+    (!unknown.is_empty()).then(text)
+}
+
 fn quoted(names: &BTreeSet<&str>) -> String {
     let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     names.join(", ")
@@ -154,22 +200,28 @@ mod tests {
 
     #[test]
     fn a_border_that_shuts_everybody_out_gets_a_word() {
-        for fine in [
-            "locality: { allow_regions: [eu] }",
-            "locality: { deny_regions: [eu, mars] }",
+        for (settings, expected) in [
+            ("locality: { allow_regions: [eu] }", ""),
+            (
+                "locality: { deny_regions: [eu, mars] }",
+                "`locality` names `mars`, where no instance is",
+            ),
+            (
+                "locality: { allow_regions: [eu, us], deny_regions: [us] }",
+                "`locality` both allows and denies `us`: denied it is",
+            ),
         ] {
-            assert_eq!(warnings(fine, TWO), "", "{fine}");
+            assert_eq!(warnings(settings, TWO), expected, "{settings}");
         }
         for none in [
             "allow_regions: [mars]",
             "deny_regions: [eu, us]",
             "allow_regions: [eu], deny_regions: [eu]",
         ] {
-            assert_eq!(
-                warnings(&format!("locality: {{ {none} }}"), TWO),
-                "`locality` allows no region that an instance is in: they are in `eu`, `us`; requests are refused until one \
-                 is"
-            );
+            let said = warnings(&format!("locality: {{ {none} }}"), TWO);
+            let expected = "`locality` allows no region that an instance is in: they are in `eu`, `us`; requests are \
+                            refused until one is";
+            assert_eq!(said.lines().next(), Some(expected));
         }
         let nowhere = warnings("locality: { allow_regions: [eu] }", "{ address: '10.0.0.1:80' }");
         assert!(nowhere.contains("none says its region"), "{nowhere}");

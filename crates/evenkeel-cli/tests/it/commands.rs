@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use crate::support::Folder;
-use crate::support::process::{evenkeel, text};
+use crate::support::process::{BINARY, evenkeel, text};
 
 const GOOD: &str = "
 listeners: [{ name: web, bind: 127.0.0.1:0 }]
@@ -30,6 +30,45 @@ fn check_says_what_a_good_file_holds() {
     let expected = format!("{}: ok (1 listener, 1 service, 2 instances)\n", file.display());
     assert_eq!(text(&output.stdout), expected);
     assert_eq!(text(&output.stderr), "");
+}
+
+#[test]
+fn a_reader_that_has_gone_changes_nothing() {
+    let folder = Folder::new();
+    for (name, content, code) in [("good.yaml", GOOD, 0), ("bad.yaml", BAD, 1)] {
+        let file = folder.write(name, content);
+        // Both ends of what is said are closed before it is.
+        let gone = || {
+            let (reader, writer) = std::io::pipe().unwrap();
+            drop(reader);
+            writer
+        };
+        let status = std::process::Command::new(BINARY)
+            .args(["check", "--config", file.to_str().unwrap()])
+            .stdout(gone())
+            .stderr(gone())
+            .status()
+            .unwrap();
+        assert_eq!(status.code(), Some(code), "{name}");
+    }
+}
+
+#[test]
+fn check_says_what_is_hardly_meant() {
+    let folder = Folder::new();
+    let shut = GOOD.replace(
+        "  - name: web\n",
+        "  - name: web\n    locality: { allow_regions: [typo] }\n",
+    );
+    let file = folder.write("shut.yaml", &shut);
+    let output = evenkeel(&["check", "--config", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("warning: service web: `locality` allows no region"),
+        "{said}"
+    );
+    assert!(said.contains("names `typo`, where no instance is"), "{said}");
 }
 
 #[test]
