@@ -231,6 +231,13 @@ impl Stats {
         f32::from_bits(self.pace().steady.load(Relaxed))
     }
 
+    /// How many samples that stands for at `now`, which are fewer after a pause.
+    pub(crate) fn steady_samples(&self, now: Nanos) -> f32 {
+        let pace = self.pace();
+        let kept = exp2_neg(pace.pause(now) * (1.0 / KNOWN_HALF_LIFE));
+        f32::from_bits(pace.known.load(Relaxed)) * kept as f32
+    }
+
     /// Share of successes among about the last 16 requests, or the last few after a pause; 1 before the first.
     #[must_use]
     pub fn recent_success_share(&self) -> f32 {

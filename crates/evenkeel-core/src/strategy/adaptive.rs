@@ -2,9 +2,9 @@
 //!
 //! `cost = (in_flight + 1) / weight × factor(slowness)`
 //!
-//! `slowness = max(response_time + failure_cost × (1 / success_share − 1), waiting) / typical`
+//! `slowness = max(response_time + failure_cost × (1 / success_share − 1), waiting) / typical`, all times 0.5 ms longer
 //!
-//! `factor(s) = s` below 1, `s²` up to 2, `2 s` above; 1 for an idle candidate with `1 / 1.2 ≤ s ≤ 1.2`
+//! `factor(s) = s` below 1, `s²` up to 2, `2 s` above; 1 for an idle candidate that is nearly as fast as typical
 //!
 //! `response_time` is the mean of the last 128 successes or so, and follows a change within a few
 //! ([`crate::pace`]); `typical` is the median of those of the candidates, taken anew every second; a failure costs 0.7 of that,
@@ -16,8 +16,16 @@
 //! with `s` alone asks it too early, by `c`. Nobody tells `c`. Two is the least of those that do work on several, and the
 //! square leads there without a step, so that small differences have small effects.
 //!
-//! Idle candidates that are nearly as fast share evenly, else a quiet service would use one of them only. Among busy ones
-//! any difference counts: a response time with a long memory differs by chance by less than a tenth.
+//! Idle candidates that are nearly as fast share evenly, else one client that asks one request after the other would use
+//! one of them only. Nearly is `1 / e ≤ s ≤ e` with `e = 1 + 3 √(1/m + 2/mn) + 0.5 ms / typical`: three times the error
+//! that chance leaves in the mean of `m` exponential times and in the median of `n` such, and half a millisecond. `m` is what the response time stands for, 128
+//! under load, and halves every 4 s without an answer; so who was called slow by chance is back the sooner the less is
+//! known of it. What failures add may be 0.2.
+//!
+//! The half millisecond, there and in all times, is for services that answer in as much or less: nobody gains by 0.2 ms
+//! instead of 0.4, and the difference is as often the network's or the clock's as the instance's.
+//!
+//! Among busy candidates any difference counts: a response time with a long memory differs by chance by less than a tenth.
 //!
 //! Who is compared: all of up to 16 candidates; of more, `d` distinct draws by weight, 4 ≤ d ≤ 8, the least with
 //! `f^d < 0.5 %` for the part `f` that is more than 1.5 times as slow as typical. Draws miss the sound ones with
@@ -30,8 +38,7 @@
 //!   never answered counts as typical.
 //! - **Unused for long**: due for a trial, whatever its cost. That is the floor of every candidate: a request every
 //!   5 to 30 s, the longer pause where trials would be more than one request in 2000, and never more than
-//!   one at a time. On the way there the slowness of an idle candidate halves three times, so that one called slow by
-//!   chance is back soon.
+//!   one at a time.
 //! - **Recovered**: an idle candidate whose last answer was good is equal to the others at once, and its response time
 //!   has no say until it has requests in flight. Without this it takes a trial each for every step of the smoothed
 //!   time.
@@ -57,16 +64,16 @@
 //! | | 4 | the same within 2 %, but p99.9 |
 //! | memory 128 | 8 | healthy 41.0, 1:2:4 40.7; 37.8 and 37.1 with all else alike |
 //! | | 32, 512 | healthy 38.0, 37.9 |
-//! | idle within 1.2 | 1.0 | ten identical at 100 requests/s: the least one has half its fair share, 0.9 at 1.2; eight balancers apart, healthy: 40.8, 44.1 at 1.2 |
+//! | idle within `e` | 1.2 | ten identical, 8 ms exponential, one client: the least one has 0.07 of its fair share, 0.8 with `e` |
+//! | 0.5 ms | 0, 1 | the same within 2 %, but p99.9 of speeds 1:2:4: 63, 65 at 0.5, 66 at 1 |
 //! | failure cost 0.7 | 3 | four that fail 20 %, nobody ejected: 45.8 ms, 41.8 at 0.7 |
 //! | waiting | off | one hangs, not within 100 ms: 0.033 %, 0.013 % with it |
 //! | 4 draws | 2, 8 | 100 instances, healthy 39.7 and 36.9 ms, 37.4 at 4 |
 //! | slow from 1.5 | 2.0 | 100 instances, speeds 1:2:4: 41.0, 36.9 at 1.5 |
 //! | all up to 16 | 4 draws of 10 | healthy 38.4, 37.8 with all |
 //!
-//! Two constants have another source, runs with the rule before this one (a shorter memory, a band of 1.2 for all):
-//! recovered (share of the fair one 5 to 10 s after 20 × slow ends: 0.44 without, 0.99 with), and the three halvings (least share of
-//! identical instances at 20 requests/s: 0.33 without, 0.85 with; now 0.5).
+//! Recovered has another source, runs with a rule before this one: a share of the fair one 5 to 10 s after 20 × slow
+//! ends of 0.44 without, and of 0.99 with it. Identical instances that one client or ten ask are in `fleet::quiet::table`.
 //!
 //! Absent on purpose: **hot and cold**. Prequal's rule (least latency among those below a quantile of requests in
 //! flight) was measured in place of the product, over the same ten: healthy p99 80 ms instead of 38, with one slow
@@ -77,7 +84,7 @@
 use std::sync::Arc;
 
 use super::{Picker, Strategy};
-use crate::math::{Alias, exp2_neg};
+use crate::math::Alias;
 use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::view::{Candidates, Slot};
 use crate::{LoadSlot, Nanos, NoPick, PickContext, PickRequest, Rng, Share, Stats};
@@ -93,6 +100,10 @@ pub struct Tuning {
     pub draws: (usize, usize),
     /// Idle ones within so many percent of typical are equal.
     pub even_percent: u32,
+    /// And those that so many percent of the error may explain that chance leaves in their response times.
+    pub chance_percent: u32,
+    /// So many microseconds are added to all response times before they are compared.
+    pub blur_us: u32,
     /// How many requests an instance is taken to work on at once.
     pub workers: u32,
     /// What a failure costs, in percent of a typical response time.
@@ -101,8 +112,6 @@ pub struct Tuning {
     pub requests_per_trial: u32,
     /// A trial is due after so many milliseconds without a request, at the least and at the most.
     pub trial_ms: (u32, u32),
-    /// How often slowness halves until a trial is due.
-    pub halvings: u32,
     /// Whether a request that waits for long is evidence before it ends.
     pub waiting: bool,
     /// Whether a good answer to a trial calls for the next one at once.
@@ -115,11 +124,12 @@ impl Default for Tuning {
             all: MOST_ALL,
             draws: (4, MOST_DRAWS),
             even_percent: 120,
+            chance_percent: 300,
+            blur_us: 500,
             workers: 2,
             failure_percent: 70,
             requests_per_trial: 2000,
             trial_ms: (5000, 30_000),
-            halvings: 3,
             waiting: true,
             returning: true,
         }
@@ -138,6 +148,8 @@ const SLOW: f32 = 1.5;
 const LEAST_SHARE: f32 = 0.05;
 /// The success share above which an answer to a trial is a good one.
 const SOUND_SHARE: f32 = 0.9;
+/// The fewest samples that a response time is taken to stand for.
+const LEAST_SAMPLES: f32 = 0.01;
 /// What each further request to a candidate costs that has not answered yet, in those of the first.
 const UNMEASURED: f32 = 100.0;
 /// How often typical values are taken anew.
@@ -179,6 +191,7 @@ impl Strategy for Adaptive {
                 per_weight: 1.0 / weight as f32,
                 share: candidates.share(index),
                 per_share: 1.0 / candidates.share(index).as_f64() as f32,
+                even: AtomicU32::new(1.0f32.to_bits()),
             })
         });
         let entries: Box<[Entry]> = entries.collect();
@@ -190,6 +203,8 @@ impl Strategy for Adaptive {
             table,
             tuning,
             even: tuning.even_percent as f32 / 100.0,
+            chance: tuning.chance_percent as f32 / 100.0,
+            blur: tuning.blur_us as f32 * 1000.0,
             workers: tuning.workers as f32,
             failure: tuning.failure_percent as f32 / 100.0,
             per_typical: AtomicU32::new(0.0f32.to_bits()),
@@ -215,6 +230,8 @@ struct Entry {
     per_weight: f32,
     share: Share,
     per_share: f32,
+    /// Within this factor of typical it is equal while it has nothing to do, as f32 bits.
+    even: AtomicU32,
 }
 
 impl Entry {
@@ -224,6 +241,16 @@ impl Entry {
     fn rank(&self, in_flight: u32) -> f32 {
         (in_flight as f32 * self.per_share + 1.0) * self.per_weight
     }
+
+    /// The response time while it has nothing to do, where one that may differ by chance alone is typical.
+    #[inline(always)]
+    fn leveled(&self, time: f32) -> f32 {
+        if is_within(time, f32::from_bits(self.even.load(Relaxed))) {
+            1.0
+        } else {
+            time
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -232,8 +259,11 @@ struct Choice {
     /// Draws by weight; `None` when all are compared, or are alike.
     table: Option<Alias>,
     tuning: Tuning,
-    /// [`Tuning::even_percent`] and [`Tuning::failure_percent`] as factors.
+    /// [`Tuning::even_percent`], [`Tuning::chance_percent`] and [`Tuning::failure_percent`] as factors.
     even: f32,
+    chance: f32,
+    /// [`Tuning::blur_us`] in ns.
+    blur: f32,
     failure: f32,
     workers: f32,
     /// One over the typical response time in ns, as f32 bits; 0 before anybody is measured.
@@ -249,23 +279,39 @@ struct Choice {
     seen_at: AtomicU64,
 }
 
+/// Whether `value` is at most so many times more or less than 1.
+#[inline(always)]
+fn is_within(value: f32, times: f32) -> bool {
+    (value <= times) & (value * times >= 1.0)
+}
+
 /// What one pick goes by.
 struct Moment<'a> {
     tried: &'a [Slot],
     now: Nanos,
     per_typical: f32,
+    /// [`Choice::blur`] in typical response times.
+    blur: f32,
     trial: u64,
 }
 
+impl Moment<'_> {
+    /// So many ns in typical response times.
+    #[inline(always)]
+    fn relative(&self, time: f32) -> f32 {
+        time * self.per_typical + self.blur
+    }
+}
+
 impl Choice {
-    /// Expected time until a success, in typical response times, of one whose response time is `time` of those.
+    /// What failures add to the expected time until a success, in typical response times.
     #[inline]
-    fn slowness(&self, time: f32, stats: &Stats) -> f32 {
+    fn failing(&self, stats: &Stats) -> f32 {
         let share = stats.success_share();
         if share == 1.0 {
-            return time;
+            return 0.0;
         }
-        time + self.failure * (1.0 / share.max(LEAST_SHARE) - 1.0)
+        self.failure * (1.0 / share.max(LEAST_SHARE) - 1.0)
     }
 
     /// How slowness multiplies the cost.
@@ -277,8 +323,11 @@ impl Choice {
     /// How it multiplies that of one that has nothing to do.
     #[inline]
     fn idle_factor(&self, slowness: f32) -> f32 {
-        let even = (slowness <= self.even) & (slowness * self.even >= 1.0);
-        if even { 1.0 } else { self.factor(slowness) }
+        if is_within(slowness, self.even) {
+            1.0
+        } else {
+            self.factor(slowness)
+        }
     }
 
     /// The cost of one of whom there is no more to say.
@@ -286,9 +335,12 @@ impl Choice {
     fn plain_cost(&self, entry: &Entry, moment: &Moment<'_>) -> f32 {
         let stats = &*entry.stats;
         let in_flight = entry.load.get();
-        let slowness = self.slowness(stats.steady_time() * moment.per_typical, stats);
+        let (time, failing) = (moment.relative(stats.steady_time()), self.failing(stats));
         // Both at once: a branch would be guessed wrong for every other candidate.
-        let (factor, idle) = (self.factor(slowness), self.idle_factor(slowness));
+        let (factor, idle) = (
+            self.factor(time + failing),
+            self.idle_factor(entry.leveled(time) + failing),
+        );
         (in_flight as f32 + 1.0) * entry.per_weight * if in_flight == 0 { idle } else { factor }
     }
 
@@ -300,7 +352,7 @@ impl Choice {
         if !self.tuning.waiting || answered > used || entry.load.get() == 0 {
             return 0.0;
         }
-        moment.now.since(used).0 as i64 as f32 * moment.per_typical
+        moment.relative(moment.now.since(used).0 as i64 as f32)
     }
 
     /// The cost, whatever there is to say.
@@ -323,19 +375,17 @@ impl Choice {
         if in_flight > 0 && !measured {
             return rank * UNMEASURED;
         }
-        let time = if measured { time * moment.per_typical } else { 1.0 };
-        let slowness = self.slowness(time, stats);
+        let time = if measured { moment.relative(time) } else { 1.0 };
+        let failing = self.failing(stats);
         if in_flight > 0 {
-            return rank * self.factor(slowness.max(self.waiting(entry, moment)));
+            return rank * self.factor((time + failing).max(self.waiting(entry, moment)));
         }
-        if slowness > self.even {
-            let last = stats.last_response_time().0 as f32 * moment.per_typical;
-            let good = measured && last < self.even && stats.success_share() > SOUND_SHARE;
-            if self.tuning.returning && good {
+        let slowness = entry.leveled(time) + failing;
+        if self.tuning.returning && slowness > self.even {
+            let last = moment.relative(stats.last_response_time().0 as f32);
+            if measured && last < self.even && stats.success_share() > SOUND_SHARE {
                 return rank;
             }
-            let halvings = f64::from(self.tuning.halvings) * unused as f64 / moment.trial as f64;
-            return rank * self.idle_factor((slowness * exp2_neg(halvings) as f32).max(1.0));
         }
         rank * self.idle_factor(slowness)
     }
@@ -412,17 +462,18 @@ impl Choice {
     /// Whether a choice by plain costs stands: with what there is to say, it would cost as much, and nobody less.
     #[inline]
     fn stands(&self, entry: &Entry, moment: &Moment<'_>) -> bool {
-        let slowness = entry.stats.steady_time() * moment.per_typical;
-        self.waiting(entry, moment) <= slowness
+        self.waiting(entry, moment) <= moment.relative(entry.stats.steady_time())
     }
 }
 
 impl Picker for Choice {
     fn pick(&self, request: &PickRequest<'_>, cx: &mut PickContext) -> Result<Slot, NoPick> {
+        let per_typical = f32::from_bits(self.per_typical.load(Relaxed));
         let moment = Moment {
             tried: request.tried,
             now: cx.now,
-            per_typical: f32::from_bits(self.per_typical.load(Relaxed)),
+            per_typical,
+            blur: self.blur * per_typical,
             trial: self.trial.load(Relaxed),
         };
         let calm = (cx.now.0 < self.calm_until.load(Relaxed)) & moment.tried.is_empty();
@@ -464,8 +515,17 @@ impl Picker for Choice {
         let Some(middle) = times.len().checked_sub(1).map(|last| last / 2) else {
             return;
         };
-        let per_typical = 1.0 / *times.select_nth_unstable(middle).1 as f32;
+        let per_typical = 1.0 / (*times.select_nth_unstable(middle).1 as f32 + self.blur);
         self.per_typical.store(per_typical.to_bits(), Relaxed);
+        // What its own mean is off by, and the median.
+        let of_median = 1.0 + 2.0 / times.len() as f32;
+        for entry in &self.entries {
+            let samples = entry.stats.steady_samples(now).max(LEAST_SAMPLES);
+            let even = 1.0 + self.chance * (of_median / samples).sqrt() + self.blur * per_typical;
+            let even = even.max(self.even);
+            // Relaxed: each stands alone.
+            entry.even.store(even.to_bits(), Relaxed);
+        }
 
         let (least, most) = self.tuning.trial_ms;
         let (least, most) = (Nanos::from_millis(least.into()), Nanos::from_millis(most.into()));
@@ -473,8 +533,12 @@ impl Picker for Choice {
         let (mut all, mut slow, mut trials, mut picks) = (0u32, 0u32, 0u32, 0u64);
         for stats in sample() {
             let time = stats.steady_time();
-            let time = if time > 0.0 { time * per_typical } else { 1.0 };
-            let is_slow = self.slowness(time, stats) > SLOW;
+            let time = if time > 0.0 {
+                (time + self.blur) * per_typical
+            } else {
+                1.0
+            };
+            let is_slow = time + self.failing(stats) > SLOW;
             let unused = now.since(stats.last_used());
             calm &= unused <= REFRESH && stats.steady_time() > 0.0;
             all += 1;

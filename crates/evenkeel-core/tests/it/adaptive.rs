@@ -19,17 +19,21 @@ struct Few {
 }
 
 impl Few {
-    /// All measured, at a typical 10 ms, used just now.
-    fn new(weights: &[u32]) -> Self {
+    fn unmeasured(weights: &[u32]) -> Self {
         let candidates = candidates(weights).unwrap();
         let picker = build(StrategyName::adaptive, &candidates, 1);
         let mut cx = PickContext::new(1);
         cx.now = seconds(100);
-        let few = Self {
+        Self {
             candidates,
             picker,
             cx,
-        };
+        }
+    }
+
+    /// All measured, at a typical 10 ms, used just now.
+    fn new(weights: &[u32]) -> Self {
+        let few = Self::unmeasured(weights);
         (0..weights.len() as u32).for_each(|slot| few.ended(slot, 60, &Outcome::from_status(200, TYPICAL)));
         few.picker.refresh(few.cx.now);
         few
@@ -72,7 +76,7 @@ fn similar_response_times_are_equal_and_requests_in_flight_decide() {
 #[test]
 fn slow_ones_wait_until_the_others_have_as_much_before_them() {
     // Twice what they are slower, and between one and two the square of it.
-    for (percent, others) in [(610, 12), (310, 6), (150, 2)] {
+    for (percent, others) in [(650, 12), (330, 6), (170, 2)] {
         let mut few = Few::new(&[1, 1, 1]);
         few.took(0, Nanos(TYPICAL.0 * percent / 100));
         for slot in [1, 2] {
@@ -95,6 +99,42 @@ fn small_differences_decide_only_between_those_that_are_busy() {
         add_load(&few.candidates, Slot(slot), 1);
     }
     assert_eq!(few.counts(), [1000, 0, 0]);
+}
+
+#[test]
+fn half_a_millisecond_decides_only_between_those_that_are_busy() {
+    let mut few = Few::unmeasured(&[1, 1, 1]);
+    for (slot, micros) in [(0, 200), (1, 250), (2, 600)] {
+        few.took(slot, Nanos(micros * 1000));
+    }
+    few.picker.refresh(few.cx.now);
+    let counts = few.counts();
+    assert!(
+        counts.iter().all(|count| (250..420).contains(count)),
+        "{counts:?}"
+    );
+    for slot in 0..3 {
+        add_load(&few.candidates, Slot(slot), 1);
+    }
+    assert_eq!(few.counts(), [1000, 0, 0]);
+    few.took(2, Nanos(2_000_000));
+    for slot in 0..3 {
+        few.candidates.member(Slot(slot)).unwrap().load().end();
+    }
+    assert_eq!(few.counts()[2], 0, "two milliseconds are no noise");
+}
+
+#[test]
+fn the_fewer_answers_the_more_is_taken_for_chance() {
+    for (answers, slow) in [(500, true), (10, false)] {
+        let mut few = Few::unmeasured(&[1, 1, 1]);
+        for slot in [0, 1] {
+            few.took(slot, TYPICAL);
+        }
+        few.ended(2, answers, &Outcome::from_status(200, Nanos(TYPICAL.0 * 3 / 2)));
+        few.picker.refresh(few.cx.now);
+        assert_eq!(few.counts()[2] == 0, slow, "{answers}");
+    }
 }
 
 #[test]

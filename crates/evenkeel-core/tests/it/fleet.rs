@@ -2,6 +2,7 @@
 
 mod known_failures;
 mod oracle;
+mod quiet;
 pub(crate) mod scenarios;
 mod world;
 

@@ -85,7 +85,7 @@ fn line(what: &str, report: &Report) {
 }
 
 /// The strategy, with other constants where the environment has them.
-fn tuned(name: StrategyName) -> StrategySettings {
+pub(crate) fn tuned(name: StrategyName) -> StrategySettings {
     if name != StrategyName::adaptive {
         return name.into();
     }
@@ -96,11 +96,12 @@ fn tuned(name: StrategyName) -> StrategySettings {
         all: size("ADAPTIVE_ALL", default.all),
         draws: (size("ADAPTIVE_DRAWS", default.draws.0), default.draws.1),
         even_percent: or("ADAPTIVE_EVEN", default.even_percent),
+        chance_percent: or("ADAPTIVE_CHANCE", default.chance_percent),
+        blur_us: or("ADAPTIVE_BLUR", default.blur_us),
         workers: or("ADAPTIVE_WORKERS", default.workers),
         failure_percent: or("ADAPTIVE_FAILURE", default.failure_percent),
         requests_per_trial: or("ADAPTIVE_TRIALS", default.requests_per_trial),
         trial_ms: (or("ADAPTIVE_TRIAL", default.trial_ms.0), default.trial_ms.1),
-        halvings: or("ADAPTIVE_HALVINGS", default.halvings),
         waiting: or("ADAPTIVE_WAITING", default.waiting.into()) == 1,
         returning: or("ADAPTIVE_RETURNING", default.returning.into()) == 1,
     }))

@@ -379,7 +379,7 @@ impl Service {
     }
 
     /// Nanoseconds of work for one request.
-    fn draw(self, rng: &mut Rng) -> f64 {
+    pub(super) fn draw(self, rng: &mut Rng) -> f64 {
         let unit = 1.0 - rng.unit();
         match self {
             Self::Exponential(mean) => -unit.ln() * mean.0 as f64,
