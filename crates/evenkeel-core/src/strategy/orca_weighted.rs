@@ -38,8 +38,9 @@ use crate::{Nanos, NoPick, PickContext, PickRequest, REPORT_EXPIRY, Rng, Stats};
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 /// How many times the median capacity is believed, and how small a part of it.
 const BOUND: f64 = 10.0;
-/// What a candidate of mean weight has in the table, whose weights are whole numbers.
-const MEAN: f64 = 1_048_576.0;
+/// What the candidate of the greatest weight has in the table, whose weights are whole numbers: who has a millionth of
+/// that is off by a thousandth at most.
+const GREATEST: f64 = u32::MAX as f64;
 
 /// The strategy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,10 +135,10 @@ impl Turns {
 
     /// Writes the table. O(n).
     fn fill(&self, weights: Vec<f64>) {
-        let mean = weights.iter().sum::<f64>() / weights.len().max(1) as f64;
+        let greatest = weights.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
         let whole = weights
             .iter()
-            .map(|weight| (weight / mean * MEAN).round().max(1.0) as u32);
+            .map(|weight| (weight / greatest * GREATEST).round().max(1.0) as u32);
         let table = Alias::new((0..).zip(whole));
         for (column, (threshold, other)) in self.columns.iter().zip(table.columns()) {
             // Relaxed: each column stands alone.

@@ -198,3 +198,17 @@ fn equal_weights_come_nearly_in_turn() {
         last[slot] = step;
     }
 }
+
+#[test]
+fn one_great_weight_among_thousands_of_small_ones_has_its_part() {
+    let n = 10_000;
+    let mut weights = vec![1; n];
+    weights[7] = 65_535;
+    let mut service = Service::new(&weights);
+    service.pass(1);
+    let picks = 200_000u32;
+    let mine = (0..picks).filter(|_| pick(&*service.picker, &mut service.cx).0 == 7);
+    let part = mine.count() as f64 / f64::from(picks);
+    let exact = 65_535.0 / (65_535.0 + n as f64 - 1.0);
+    assert!((part - exact).abs() < 0.002, "{part} instead of {exact}");
+}
