@@ -115,7 +115,9 @@ impl Exclusion {
 pub(crate) struct Staged {
     /// The candidates, ascending.
     pub(crate) slots: Arc<[Slot]>,
-    /// Theirs.
+    /// Their registered weights.
+    pub(crate) weights: Arc<[u32]>,
+    /// Their shares.
     pub(crate) shares: Vec<Share>,
     /// Of all instances, in slot order, why they are no candidates.
     pub(crate) excluded: Vec<(Slot, Exclusion)>,
@@ -137,7 +139,8 @@ pub(crate) fn stage(mut all: Vec<Prospect<'_>>, settings: &ServiceSettings, now:
     };
     let excluded = all.iter().filter_map(|p| Some((p.slot, p.excluded?)));
     Staged {
-        slots: candidates(&all).map(|prospect| prospect.slot).collect(),
+        slots: gather(&all, ramp.shares.len(), |prospect| prospect.slot),
+        weights: gather(&all, ramp.shares.len(), |prospect| prospect.weight),
         shares: ramp.shares,
         excluded: excluded.collect(),
         findings: Findings {
@@ -168,6 +171,13 @@ impl Minimum {
 /// Who is still in.
 fn candidates<'a, 'p>(all: &'a [Prospect<'p>]) -> impl Iterator<Item = &'a Prospect<'p>> {
     all.iter().filter(|prospect| prospect.excluded.is_none())
+}
+
+/// What `of` says of the `n` who are still in.
+fn gather<T>(all: &[Prospect<'_>], n: usize, of: impl Fn(&Prospect<'_>) -> T) -> Arc<[T]> {
+    let mut gathered = Vec::with_capacity(n);
+    gathered.extend(candidates(all).map(of));
+    gathered.into()
 }
 
 /// Leaves out everybody still in whom `reason` names one for.

@@ -144,6 +144,8 @@ pub struct ServiceState {
     next_step: Nanos,
     /// Readers would see a difference.
     dirty: bool,
+    /// The strategy is another one, or has other settings.
+    switched: bool,
     /// The stages may leave other candidates or shares than before.
     restage: bool,
 }
@@ -171,7 +173,7 @@ impl ServiceState {
         let journal = Journal::new(Arc::clone(&settings.name));
         let mut rng = Rng::new(seed);
         let staged = stages::stage(&slots, &settings, now);
-        let view = publish::build(&settings, &slots, &staged, &journal, &mut rng, None, now);
+        let view = publish::build(&settings, &slots, staged, &journal, &mut rng, None, now);
         let mut state = Self {
             next_refresh: next_refresh(&settings, now),
             settings,
@@ -190,6 +192,7 @@ impl ServiceState {
             last_resort: false,
             next_step: Nanos::MAX,
             dirty: false,
+            switched: false,
             restage: true,
         };
         state.slots.checked = state.settings.checks.is_some();
@@ -222,9 +225,8 @@ impl ServiceState {
             .slots
             .replace(instances, now)
             .inspect_err(|_| self.slots.checked = before)?;
-        self.dirty |= !replaced.is_empty()
-            || settings.strategy != self.settings.strategy
-            || settings.sessions != self.settings.sessions;
+        self.dirty |= !replaced.is_empty() || settings.sessions != self.settings.sessions;
+        self.switched |= settings.strategy != self.settings.strategy;
         self.journal.rename(&settings.name);
         for (kind, which) in [
             (EventKind::Deregistered, replaced.deregistered),

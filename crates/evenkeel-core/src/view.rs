@@ -84,6 +84,8 @@ pub struct Status {
 pub struct Candidates {
     members: Arc<[Option<Arc<Member>>]>,
     slots: Arc<[Slot]>,
+    /// In the order of `slots`: who builds a picker of a large service need not look at every instance for it.
+    weights: Arc<[u32]>,
     /// In the order of `slots`; `None` when all are full.
     shares: Option<Arc<[Share]>>,
     loads: Loads,
@@ -93,10 +95,27 @@ impl Candidates {
     /// `slots` must be ascending and refer to present members.
     #[must_use]
     pub fn new(members: Arc<[Option<Arc<Member>>]>, slots: Arc<[Slot]>, loads: Loads) -> Self {
+        let member = |slot: &Slot| members.get(slot.0 as usize)?.as_ref();
+        let weights = slots
+            .iter()
+            .map(|slot| member(slot).map_or(1, |member| member.instance().weight.get()))
+            .collect();
+        Self::weighing(members, slots, weights, loads)
+    }
+
+    /// As [`Self::new`], for who has the weights at hand, in the order of `slots`.
+    pub(crate) fn weighing(
+        members: Arc<[Option<Arc<Member>>]>,
+        slots: Arc<[Slot]>,
+        weights: Arc<[u32]>,
+        loads: Loads,
+    ) -> Self {
         debug_assert!(slots.is_sorted());
+        debug_assert_eq!(weights.len(), slots.len());
         Self {
             members,
             slots,
+            weights,
             shares: None,
             loads,
         }
@@ -161,9 +180,7 @@ impl Candidates {
     /// The registered weights, in the order of [`Self::slots`]: what tables of hashes are made of, which a
     /// share must not move.
     pub fn base_weights(&self) -> impl Iterator<Item = u32> + '_ {
-        self.slots
-            .iter()
-            .map(|slot| self.member(*slot).map_or(1, |m| m.instance().weight.get()))
+        self.weights.iter().copied()
     }
 
     /// What strategies share by that ignore weights, in the order of [`Self::slots`]: 1 each while all
@@ -197,7 +214,7 @@ pub struct View {
     pub(crate) strategy: StrategyName,
     pub(crate) request_key: Option<RequestKey>,
     pub(crate) candidates: Candidates,
-    pub(crate) statuses: Box<[Option<Status>]>,
+    pub(crate) statuses: Arc<[Option<Status>]>,
     pub(crate) picker: Box<dyn Picker>,
     /// Whether evidence has no say because too few instances are healthy.
     pub(crate) fallback: bool,
@@ -207,7 +224,7 @@ pub struct View {
     /// What it was built by.
     pub(crate) settings: ServiceSettings,
     /// And what the stages went by, to explain it.
-    pub(crate) findings: Findings,
+    pub(crate) findings: Arc<Findings>,
 }
 
 /// Draws from the strategy before any untried candidate is taken instead.
@@ -346,7 +363,7 @@ impl View {
         self.candidates
             .members
             .iter()
-            .zip(&self.statuses)
+            .zip(&*self.statuses)
             .enumerate()
             .filter_map(|(slot, (member, status))| {
                 Some((Slot(slot as u32), member.as_ref()?, status.as_ref()?))

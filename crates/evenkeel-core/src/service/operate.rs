@@ -11,7 +11,8 @@ use crate::{Score, Source, StrategySettings, Weight};
 type Outcome = Result<Effect, OperationError>;
 
 impl ServiceState {
-    /// Does what is asked for. O(log n), and O(n) for the view where it changed something.
+    /// Does what is asked for. O(log n), and O(n) for the view where it changed something; another strategy costs no
+    /// more than its picker.
     ///
     /// # Errors
     /// Says why it was refused; nothing changed then.
@@ -177,7 +178,7 @@ impl ServiceState {
         self.settings.strategy = strategy;
         self.next_refresh = super::next_refresh(&self.settings, self.now);
         self.journal.service(self.now, EventKind::StrategyChanged, reason);
-        self.dirty = true;
+        self.switched = true;
         Effect::Changed
     }
 }

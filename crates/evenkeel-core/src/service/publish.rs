@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Journal, ServiceSettings, ServiceState, Slots, stages};
 use crate::candidates::{Panic, Staged};
 use crate::session::Sessions;
-use crate::{Candidates, EventKind, Nanos, Rng, View};
+use crate::{Candidates, EventKind, Nanos, Picker, Rng, View};
 
 /// How often shares are looked at while something ramps: a ramp of ten seconds goes in forty steps, and a view
 /// is built four times a second at most for it.
@@ -16,14 +16,24 @@ impl ServiceState {
     pub(super) fn publish(&mut self) {
         let dirty = std::mem::take(&mut self.dirty);
         let restage = std::mem::take(&mut self.restage);
-        if !dirty && !restage {
-            return;
+        let switched = std::mem::take(&mut self.switched);
+        if dirty || restage {
+            self.restage(dirty, switched);
+        } else if switched {
+            self.switch();
         }
+    }
+
+    /// Runs the stages, and builds the next view when they leave something else.
+    fn restage(&mut self, dirty: bool, switched: bool) {
         self.slots.refresh();
         let staged = stages::stage(&self.slots, &self.settings, self.now);
         self.next_step = if staged.ramps { self.now + STEP } else { Nanos::MAX };
         self.last_resort = staged.findings.minimum.last_resort;
         if !dirty && !differs(&self.view, &staged) {
+            if switched {
+                self.switch();
+            }
             return;
         }
         self.tell_fallback(&staged);
@@ -31,7 +41,7 @@ impl ServiceState {
         let view = build(
             &self.settings,
             &self.slots,
-            &staged,
+            staged,
             &self.journal,
             &mut self.rng,
             before,
@@ -39,6 +49,38 @@ impl ServiceState {
         );
         let returns = self.slots.iter().filter_map(|(_, entry)| entry.ejection.until());
         self.next_return = returns.min().unwrap_or(Nanos::MAX);
+        self.show(view);
+    }
+
+    /// The next view for another strategy alone: all that was judged stays as it is, and is shared. As dear as the
+    /// picker.
+    fn switch(&mut self) {
+        let before = &*self.view;
+        let picker = picker(
+            &self.settings,
+            &before.candidates,
+            &mut self.rng,
+            Some(before),
+            self.now,
+        );
+        let view = View {
+            version: before.version + 1,
+            strategy: self.settings.strategy.name(),
+            request_key: self.settings.strategy.strategy().request_key(),
+            candidates: before.candidates.clone(),
+            statuses: Arc::clone(&before.statuses),
+            picker,
+            fallback: before.fallback,
+            counters: Arc::clone(&before.counters),
+            sessions: before.sessions.clone(),
+            settings: self.settings.clone(),
+            findings: Arc::clone(&before.findings),
+        };
+        self.show(view);
+    }
+
+    /// Puts `view` in the place of the one before.
+    fn show(&mut self, view: View) {
         self.replaced
             .push(std::mem::replace(&mut self.view, Arc::new(view)));
         self.bury();
@@ -91,26 +133,17 @@ fn differs(view: &View, staged: &Staged) -> bool {
 pub(super) fn build(
     settings: &ServiceSettings,
     slots: &Slots,
-    staged: &Staged,
+    staged: Staged,
     journal: &Journal,
     rng: &mut Rng,
     before: Option<&View>,
     now: Nanos,
 ) -> View {
-    let candidates = Candidates::new(
-        Arc::clone(slots.members()),
-        Arc::clone(&staged.slots),
-        slots.loads().clone(),
-    );
+    let members = Arc::clone(slots.members());
+    let loads = slots.loads().clone();
+    let candidates = Candidates::weighing(members, staged.slots, staged.weights, loads);
     let candidates = candidates.with_shares(&staged.shares);
-    let seed = rng.next_u64();
-    let strategy = settings.strategy.strategy();
-    let picker = match before {
-        _ if slots.len() == 0 => Box::new(stages::NoInstances),
-        Some(before) => strategy.rebuild(&*before.picker, &candidates, seed),
-        None => strategy.build(&candidates, seed),
-    };
-    picker.refresh(now);
+    let picker = picker(settings, &candidates, rng, before, now);
     let sessions = settings.sessions.map(|key| {
         let same = before.and_then(|before| {
             let sessions = before.sessions.as_ref()?;
@@ -123,7 +156,7 @@ pub(super) fn build(
     View {
         version: before.map_or(0, |before| before.version) + 1,
         strategy: settings.strategy.name(),
-        request_key: strategy.request_key(),
+        request_key: settings.strategy.strategy().request_key(),
         candidates,
         statuses: slots.statuses(&staged.excluded),
         picker,
@@ -131,6 +164,25 @@ pub(super) fn build(
         counters: Arc::clone(journal.counters()),
         sessions,
         settings: settings.clone(),
-        findings: staged.findings.clone(),
+        findings: Arc::new(staged.findings),
     }
+}
+
+/// The picker among `candidates`, after that of the view before.
+fn picker(
+    settings: &ServiceSettings,
+    candidates: &Candidates,
+    rng: &mut Rng,
+    before: Option<&View>,
+    now: Nanos,
+) -> Box<dyn Picker> {
+    let seed = rng.next_u64();
+    let strategy = settings.strategy.strategy();
+    let picker = match before {
+        _ if candidates.members().iter().all(Option::is_none) => Box::new(stages::NoInstances),
+        Some(before) => strategy.rebuild(&*before.picker, candidates, seed),
+        None => strategy.build(candidates, seed),
+    };
+    picker.refresh(now);
+    picker
 }

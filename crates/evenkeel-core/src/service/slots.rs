@@ -83,15 +83,15 @@ impl Slots {
     }
 
     /// Health by slot, with who is no candidate and why.
-    pub(super) fn statuses(&self, excluded: &[(Slot, Exclusion)]) -> Box<[Option<Status>]> {
-        let entries = self.entries.iter();
-        let mut statuses: Box<[_]> = entries.map(|entry| entry.as_ref().map(Entry::status)).collect();
-        for (slot, why) in excluded {
-            if let Some(Some(status)) = statuses.get_mut(slot.0 as usize) {
-                status.excluded = Some(*why);
-            }
-        }
-        statuses
+    pub(super) fn statuses(&self, excluded: &[(Slot, Exclusion)]) -> Arc<[Option<Status>]> {
+        let mut excluded = excluded.iter().peekable();
+        let entries = (0..).zip(&self.entries);
+        let status = |(slot, entry): (u32, &Option<Entry>)| {
+            let mut status = entry.as_ref()?.status();
+            status.excluded = excluded.next_if(|(who, _)| who.0 == slot).map(|(_, why)| *why);
+            Some(status)
+        };
+        entries.map(status).collect()
     }
 
     /// Brings [`Self::members`] up to date. O(n) after a change of membership.

@@ -259,6 +259,82 @@ fn a_switch_of_strategy_is_told() {
 }
 
 #[test]
+fn a_switch_of_strategy_judges_nobody_anew() {
+    let mut rig = Rig::of(4);
+    rig.drain("a").unwrap();
+    rig.check("b", false);
+    let before = Arc::clone(rig.state.view());
+    for name in StrategyName::ALL {
+        let switch = Operation::SetStrategy((*name).into());
+        rig.operate(switch).unwrap();
+        let view = rig.state.view();
+        assert_eq!(view.strategy(), *name);
+        assert_eq!(&view.settings.strategy, &(*name).into());
+        assert_eq!(
+            view.request_key.is_some(),
+            name.strategy().request_key().is_some()
+        );
+        assert!(Arc::ptr_eq(&view.statuses, &before.statuses), "{name}");
+        assert!(Arc::ptr_eq(
+            view.candidates().slots(),
+            before.candidates().slots()
+        ));
+        for n in 0..20 {
+            let request = PickRequest {
+                key: Some(n.into()),
+                ..PickRequest::default()
+            };
+            let slot = view.choose(&request, &mut PickContext::new(n)).unwrap();
+            assert!(view.is_candidate(slot), "{name}");
+        }
+    }
+    let (switches, view) = (StrategyName::ALL.len() as u64, rig.state.view());
+    // One of them was in force already.
+    assert_eq!(view.version(), before.version() + switches - 1);
+    rig.check("b", true);
+    rig.check("b", true);
+    assert_eq!(rig.candidates(), "bcd", "who comes back later is chosen from");
+}
+
+#[test]
+fn a_switch_at_an_empty_service_waits_for_its_first_instance() {
+    let mut rig = Rig::of(0);
+    let switch = Operation::SetStrategy(StrategyName::maglev.into());
+    assert_eq!(rig.operate(switch), Ok(Effect::Changed));
+    let choose = |rig: &Rig| {
+        rig.state
+            .view()
+            .choose(&PickRequest::default(), &mut PickContext::new(1))
+    };
+    assert_eq!(choose(&rig), Err(NoPick::Empty));
+    rig.register(instance("a", 9000)).unwrap();
+    assert_eq!(choose(&rig), Ok(rig.slot("a")));
+}
+
+#[test]
+fn a_switch_keeps_the_time_of_the_new_strategy() {
+    let mut rig = Rig::of(2);
+    assert_eq!(rig.state.next_refresh, Nanos::MAX, "turns need no look");
+    let switch = |rig: &mut Rig, name: StrategyName| {
+        assert_eq!(
+            rig.operate(Operation::SetStrategy(name.into())),
+            Ok(Effect::Changed)
+        );
+    };
+    for name in StrategyName::ALL
+        .iter()
+        .filter(|name| name.strategy().refresh_every().is_some())
+    {
+        switch(&mut rig, *name);
+        let due = rig.now + name.strategy().refresh_every().unwrap();
+        assert_eq!(rig.state.next_refresh, due, "{name}");
+        assert!(rig.state.next_deadline() <= due, "{name}");
+        switch(&mut rig, StrategyName::round_robin);
+        assert_eq!(rig.state.next_refresh, Nanos::MAX, "after {name}");
+    }
+}
+
+#[test]
 fn a_batch_keeps_the_order_of_evidence_and_operations_in_one_view() {
     let mut rig = Rig::of(1);
     let failed = Evidence::Check {
