@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 
 use super::*;
 use crate::{
-    CheckFailure, CheckOutcome, CheckThresholds, Evidence, Operation, Outcome, Panic, Regions,
+    CheckFailure, CheckOutcome, CheckThresholds, Evidence, Instance, Operation, Outcome, Panic, Regions,
     ServiceSettings, ServiceState, Weight,
 };
 

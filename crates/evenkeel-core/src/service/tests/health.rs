@@ -1,7 +1,7 @@
 //! Who is taken out, for how long, and what is left to choose from.
 
 use super::*;
-use crate::Mode;
+use crate::{Mode, Operation};
 
 #[test]
 fn checks_take_out_and_bring_back() {
@@ -322,6 +322,25 @@ fn a_clock_that_steps_back_loses_nothing() {
     assert!(rig.state.next_deadline() <= rig.now + LOOK);
     rig.wait(left);
     assert_eq!(rig.state("a"), "healthy");
+}
+
+#[test]
+fn reports_of_load_count_on_a_clock_that_stepped_back() {
+    let mut rig = Rig::of(1);
+    let mut tell = |cpu: f64, now: Nanos| {
+        let report = crate::LoadReport::default().with_cpu(cpu).unwrap();
+        let id = InstanceId::new("a").unwrap();
+        let report = Operation::ReportLoad {
+            id,
+            report,
+            observed: now,
+        };
+        assert_eq!(rig.state.operate(report, now), Ok(crate::Effect::Changed));
+        let stats = Arc::clone(rig.member("a").stats());
+        stats.reported().get(now).unwrap().0.cpu()
+    };
+    assert_eq!(tell(0.5, Nanos::from_secs(1000)), Some(0.5));
+    assert_eq!(tell(0.75, Nanos::from_secs(10)), Some(0.75));
 }
 
 #[test]
