@@ -7,14 +7,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use evenkeel_core::{
-    CheckFailure, CheckOutcome, CheckThresholds, Effect, Event, EventKind, Evidence, Instance, InstanceId,
-    InstanceState, Lease, Member, Nanos, NoPick, Operation, OperationError, Outcome, Panic, PickContext,
-    PickRequest, ServiceSettings, ServiceState, Slot, Source, Status, StrategyName, Verdict, View, Weight,
+    CheckFailure, CheckOutcome, CheckThresholds, Effect, Event, EventKind, Evidence, HealthPart, Instance,
+    InstanceId, InstanceState, Lease, LoadReport, Member, Nanos, NoPick, Operation, OperationError, Outcome,
+    Panic, PickContext, PickRequest, Score, ServiceSettings, ServiceState, Slot, Source, Status,
+    StrategyName, Verdict, View, Weight,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::operations::{Checked, IDS, Op, name, op};
+use super::operations::{Checked, IDS, Op, Words, name, op};
 
 struct World {
     state: ServiceState,
@@ -24,6 +25,7 @@ struct World {
     /// Who registered itself.
     registered: BTreeSet<String>,
     draining: BTreeSet<String>,
+    words: BTreeMap<String, Words>,
     leases: Vec<Lease>,
     views: Vec<Arc<View>>,
     trace: Vec<String>,
@@ -74,6 +76,7 @@ impl World {
             checked: BTreeMap::new(),
             registered: BTreeSet::new(),
             draining: BTreeSet::new(),
+            words: BTreeMap::new(),
             leases: Vec::new(),
             views: Vec::new(),
             trace: Vec::new(),
@@ -89,6 +92,7 @@ impl World {
             self.versions(&before, &events);
             self.agreement();
             self.conservation();
+            self.newest_words_win();
         }
     }
 
@@ -137,6 +141,8 @@ impl World {
                 assert_eq!(self.state.view().strategy(), strategy);
             }
             Op::Check { id, age, passed } => self.check(*id, *age, *passed),
+            Op::Health { id, quarters, age } => self.health(*id, *quarters, *age),
+            Op::Load { id, cpu, age } => self.load(*id, *cpu, *age),
             Op::Requests { n, failing } => self.requests(*n, *failing),
             Op::Open => {
                 if let Some(lease) = self.pick() {
@@ -172,6 +178,9 @@ impl World {
                 for checked in self.checked.values_mut() {
                     checked.newest = checked.newest.saturating_sub(back.0);
                 }
+                for words in self.words.values_mut() {
+                    words.step_back(back.0);
+                }
             }
         }
         let events = self.state.take_events();
@@ -195,6 +204,7 @@ impl World {
             None => {
                 assert_eq!(outcome, Ok(Effect::Registered));
                 self.checked.insert(id.clone(), Checked::new(address, self.now));
+                self.words.insert(id.clone(), Words::new(self.now));
                 self.registered.insert(id);
             }
             Some(present) => assert_eq!(outcome.is_ok(), present.address == address),
@@ -204,6 +214,7 @@ impl World {
     fn forget(&mut self, id: &str) {
         self.registered.remove(id);
         self.draining.remove(id);
+        self.words.remove(id);
     }
 
     fn replace(
@@ -245,6 +256,11 @@ impl World {
             at.is_none() || at != old.get(id).map(|checked| checked.address)
         };
         self.draining.retain(|id| !moved(id));
+        self.words.retain(|id, _| !moved(id));
+        for instance in &instances {
+            let fresh = || Words::new(self.now);
+            self.words.entry(instance.id.to_string()).or_insert_with(fresh);
+        }
         self.state.replace(settings, instances, self.now).unwrap();
     }
 
@@ -265,6 +281,94 @@ impl World {
             && self.state.settings().checks.is_some()
         {
             checked.observe(passed, observed.0);
+        }
+    }
+
+    /// The time that was `age` seconds ago, or will be.
+    fn at(&self, age: i64) -> Nanos {
+        let span = Nanos::from_secs(age.unsigned_abs());
+        if age < 0 {
+            self.now + span
+        } else {
+            self.now.since(span)
+        }
+    }
+
+    fn health(&mut self, id: u8, quarters: u8, age: i64) {
+        let (score, observed, now) = (f32::from(quarters) / 4.0, self.at(age), self.now);
+        let outcome = self.operate(Operation::ReportHealth {
+            id: known(id),
+            score: Score::new(score.into()).unwrap(),
+            observed,
+        });
+        let Some(words) = self.words_of(id, &outcome) else {
+            return;
+        };
+        let (before, at) = (words.health, observed.min(now).0);
+        let expected = match before {
+            _ if !words.takes(before, at) => Effect::Stale,
+            Some((same, _)) if same == score => Effect::Unchanged,
+            _ => Effect::Changed,
+        };
+        if expected != Effect::Stale {
+            words.health = Some((score, at));
+        }
+        assert_eq!(outcome, Ok(expected));
+    }
+
+    fn load(&mut self, id: u8, cpu: u8, age: i64) {
+        let (cpu, observed, now) = (f32::from(cpu) / 100.0, self.at(age), self.now);
+        let outcome = self.operate(Operation::ReportLoad {
+            id: known(id),
+            report: LoadReport::default().with_cpu(cpu.into()).unwrap(),
+            observed,
+        });
+        let Some(words) = self.words_of(id, &outcome) else {
+            return;
+        };
+        let at = observed.min(now).0;
+        let taken = words.takes(words.load, at);
+        if taken {
+            words.load = Some((cpu, at));
+        }
+        let expected = if taken { Effect::Changed } else { Effect::Stale };
+        assert_eq!(outcome, Ok(expected));
+    }
+
+    /// What was said of `id`; `None` when there is none, which is an error.
+    fn words_of(&mut self, id: u8, outcome: &Result<Effect, OperationError>) -> Option<&mut Words> {
+        let registered = self.checked.contains_key(&name(id));
+        assert_eq!(outcome.is_ok(), registered, "{outcome:?}");
+        self.words.get_mut(&name(id))
+    }
+
+    /// Whatever came in which order: the newest report is the one that counts, and the newest word on health is
+    /// what that part of the score was made of when it was judged last, faded by age at most.
+    fn newest_words_win(&self) {
+        for (_, member, _) in rows(self.state.view()) {
+            let words = &self.words[member.instance().id.as_str()];
+            let reported = member.stats().reported();
+            assert_eq!(reported.observed().map(|at| at.0), words.load.map(|(_, at)| at));
+            let fresh = |(_, at): &(f32, u64)| self.now.0.saturating_sub(*at) < 180_000_000_000;
+            let cpu = reported.get(self.now).and_then(|(report, _)| report.cpu());
+            assert_eq!(cpu, words.load.filter(fresh).map(|(cpu, _)| cpu));
+        }
+    }
+
+    /// Right after the scores were judged.
+    fn words_on_health_are_judged(&self) {
+        for (_, member, _) in rows(self.state.view()) {
+            let words = &self.words[member.instance().id.as_str()];
+            let part = member.stats().health_parts().get(HealthPart::Reported);
+            let expected = match words.health {
+                None => 1.0,
+                Some((score, at)) => {
+                    let age = self.now.since(Nanos(at)).as_secs_f64() as f32;
+                    let worth = 1.0 - ((age - 10.0) / 170.0).clamp(0.0, 1.0);
+                    1.0 - (1.0 - score) * worth
+                }
+            };
+            assert!((part - expected).abs() < 1e-3, "{part} and {words:?}");
         }
     }
 
@@ -533,6 +637,9 @@ impl World {
     fn all_is_well_in_the_end(&mut self) {
         // Who has a request that never ends may get no other.
         self.leases.clear();
+        self.step(&Op::Forward { ms: 4000 });
+        self.step(&Op::Tick);
+        self.words_on_health_are_judged();
         for round in 0..800 {
             // A small share of a thousand requests can be none by chance, of ten thousand it cannot.
             let well = |m: &Member, status: &Status| m.stats().consecutive_failures() == 0 || drains(status);

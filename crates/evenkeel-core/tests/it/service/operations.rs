@@ -49,6 +49,18 @@ pub(super) enum Op {
         age: u64,
         passed: bool,
     },
+    /// A word on its health, in quarters, that speaks of `age` seconds ago, or of what is yet to come.
+    Health {
+        id: u8,
+        quarters: u8,
+        age: i64,
+    },
+    /// A report of the hundredths of its processors in use, likewise.
+    Load {
+        id: u8,
+        cpu: u8,
+        age: i64,
+    },
     /// Requests that end at once; those to the ids in the mask fail.
     Requests {
         n: u8,
@@ -91,6 +103,8 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
         1 => (0..IDS, 1u64..4).prop_map(|(id, weight)| Op::Weigh { id, weight }),
         1 => any::<u8>().prop_map(|which| Op::Switch { which }),
         6 => (0..IDS, 0u64..4, any::<bool>()).prop_map(|(id, age, passed)| Op::Check { id, age, passed }),
+        3 => (0..IDS, 0u8..=4, -3i64..15).prop_map(|(id, quarters, age)| Op::Health { id, quarters, age }),
+        3 => (0..IDS, 0u8..=150, -3i64..15).prop_map(|(id, cpu, age)| Op::Load { id, cpu, age }),
         6 => (1u8..60, any::<u8>()).prop_map(|(n, failing)| Op::Requests { n, failing }),
         3 => Just(Op::Open),
         3 => (any::<u8>(), 0u8..3).prop_map(|(which, outcome)| Op::Close { which, outcome }),
@@ -145,4 +159,35 @@ impl Checked {
 
 pub(super) fn name(id: u8) -> String {
     format!("i{id}")
+}
+
+/// What was said of one registration, each with the time it speaks of: the newest word.
+#[derive(Debug, Clone)]
+pub(super) struct Words {
+    /// Words from before speak of another that had the name.
+    since: u64,
+    pub(super) health: Option<(f32, u64)>,
+    pub(super) load: Option<(f32, u64)>,
+}
+
+impl Words {
+    pub(super) fn new(now: Nanos) -> Self {
+        Self {
+            since: now.0,
+            health: None,
+            load: None,
+        }
+    }
+
+    /// Whether a word that speaks of `observed` is taken over `newest`; of equals the later one is.
+    pub(super) fn takes(&self, newest: Option<(f32, u64)>, observed: u64) -> bool {
+        observed >= self.since && newest.is_none_or(|(_, at)| observed >= at)
+    }
+
+    pub(super) fn step_back(&mut self, back: u64) {
+        self.since = self.since.saturating_sub(back);
+        for (_, at) in [&mut self.health, &mut self.load].into_iter().flatten() {
+            *at = at.saturating_sub(back);
+        }
+    }
 }
