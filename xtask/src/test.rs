@@ -51,7 +51,7 @@ pub(crate) fn run(with_peers: bool) -> Result<bool> {
     if with_peers {
         match sanitize::of_pure_crates() {
             Some(mut command) => runner.tests("address", &mut command),
-            None => println!("\n==> address: no nightly compiler here, see `cargo xtask sanitize`"),
+            None => runner.left_out("address", "a nightly compiler with sanitizers"),
         }
     }
     let packages = peers::packages_with_tests()?;
