@@ -5,6 +5,7 @@
 
 mod clients;
 mod envoy;
+mod hashing;
 mod keep_alive;
 mod slow;
 

@@ -1,0 +1,298 @@
+//! Rings and tables of real proxies: the answers in `golden/` of the core are theirs, and ours are the same for two
+//! thousand other keys.
+//!
+//! Nothing listens where the instances are: whom a proxy chose is known before the connection fails, at once or after
+//! two milliseconds.
+
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use evenkeel_core::strategy::{ConsistentHash, Maglev, RingKind};
+use evenkeel_core::{Candidates, Instance, Loads, Member, PickContext, PickRequest, Slot, Strategy, Weight};
+
+use super::beside;
+use crate::support::client::Client;
+use crate::support::{Folder, until};
+
+const KEYS: usize = 2000;
+
+/// Files of the core with what a program answered.
+macro_rules! golden {
+    ($program:literal) => {
+        [
+            golden!($program, "even"),
+            golden!($program, "weighted"),
+            golden!($program, "ipv6"),
+            golden!($program, "many"),
+            golden!($program, "heavy"),
+        ]
+    };
+    ($program:literal, $fleet:literal) => {
+        Golden::read(
+            concat!($program, " ", $fleet),
+            include_str!(concat!(
+                "../../../../evenkeel-core/tests/it/golden/",
+                $program,
+                "-",
+                $fleet,
+                ".txt"
+            )),
+        )
+    };
+}
+
+struct Golden {
+    name: &'static str,
+    instances: Vec<(SocketAddr, u32)>,
+    answers: Vec<(&'static str, SocketAddr)>,
+}
+
+impl Golden {
+    fn read(name: &'static str, text: &'static str) -> Self {
+        let (mut instances, mut answers) = (Vec::new(), Vec::new());
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        for (left, right) in lines.filter_map(|line| line.split_once(' ')) {
+            match left.parse() {
+                Ok(address) => instances.push((address, right.parse().unwrap())),
+                Err(_) => answers.push((left, right.parse().unwrap())),
+            }
+        }
+        Self {
+            name,
+            instances,
+            answers,
+        }
+    }
+
+    /// Whom our picker chooses.
+    fn ours(&self, strategy: &dyn Strategy, keys: &[String]) -> Vec<SocketAddr> {
+        let loads = Loads::default().with_room_for(self.instances.len());
+        let members: Vec<_> = (0..)
+            .zip(&self.instances)
+            .map(|(slot, (address, weight))| {
+                let instance = Instance::new(&format!("any-{slot}"), *address).unwrap();
+                let instance = instance.with_weight(Weight::new(u64::from(*weight)).unwrap());
+                Some(Arc::new(Member::new(
+                    instance,
+                    Arc::default(),
+                    loads.slot(slot).unwrap(),
+                )))
+            })
+            .collect();
+        let slots: Vec<Slot> = (0..self.instances.len() as u32).map(Slot).collect();
+        let candidates = Candidates::new(members.into(), slots.into(), loads);
+        let hash = strategy.request_key().unwrap().hash;
+        let picker = strategy.build(&candidates, 1);
+        let owner = |key: &String| {
+            let request = PickRequest {
+                key: Some(hash.hash(key.as_bytes())),
+                ..PickRequest::default()
+            };
+            let slot = picker.pick(&request, &mut PickContext::new(0)).unwrap();
+            self.instances[slot.0 as usize].0
+        };
+        keys.iter().map(owner).collect()
+    }
+}
+
+/// A running proxy, killed when dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+async fn started(mut command: Command, address: SocketAddr) -> Running {
+    let child = command.stdout(Stdio::null()).stderr(Stdio::null());
+    let running = Running(child.spawn().unwrap());
+    until("the proxy listens", || async {
+        tokio::net::TcpStream::connect(address).await.ok()
+    })
+    .await;
+    running
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+async fn ask(address: SocketAddr, keys: &[String]) -> Vec<Option<SocketAddr>> {
+    let mut client = Client::connect(address).await.unwrap();
+    let mut owners = Vec::new();
+    for key in keys {
+        let answer = client.get_with("/", ("x-user", key)).await.unwrap();
+        let owner = answer.headers.get("x-owner");
+        owners.push(owner.and_then(|owner| owner.to_str().ok()?.parse().ok()));
+    }
+    owners
+}
+
+async fn nginx(fleet: &Golden, keys: &[String]) -> Vec<SocketAddr> {
+    let (folder, address) = (Folder::new(), free_address());
+    let path = folder.path().display();
+    let servers: String = fleet
+        .instances
+        .iter()
+        .map(|(address, weight)| format!("server {address} weight={weight} max_fails=0;\n"))
+        .collect();
+    let config = folder.write(
+        "nginx.conf",
+        &format!(
+            "daemon off; master_process off; pid {path}/pid; error_log {path}/error.log crit;
+events {{ worker_connections 1024; }}
+http {{
+access_log off;
+client_body_temp_path {path}; proxy_temp_path {path}; fastcgi_temp_path {path}; uwsgi_temp_path {path}; scgi_temp_path {path};
+upstream web {{ hash $http_x_user consistent; {servers} }}
+server {{ listen {address}; keepalive_requests 1000000; location / {{
+proxy_pass http://web; proxy_connect_timeout 2ms; proxy_next_upstream off; add_header x-owner $upstream_addr always; }} }} }}"
+        ),
+    );
+    let mut command = Command::new("nginx");
+    command.arg("-p").arg(folder.path()).arg("-c").arg(config);
+    let _running = started(command, address).await;
+    ask(address, keys).await.into_iter().map(Option::unwrap).collect()
+}
+
+/// Envoy adds no field to the answers it makes itself, so its log says whom it chose.
+async fn envoy(policy: &str, fleet: &Golden, keys: &[String]) -> Vec<SocketAddr> {
+    let (folder, address) = (Folder::new(), free_address());
+    let log = folder.path().join("log");
+    let endpoints: String = fleet
+        .instances
+        .iter()
+        .map(|(address, weight)| {
+            let (ip, port) = (address.ip(), address.port());
+            format!(
+                "          - {{ endpoint: {{ address: {{ socket_address: {{ address: '{ip}', port_value: {port} }} }} }}, \
+                 load_balancing_weight: {weight} }}\n"
+            )
+        })
+        .collect();
+    let config = format!(
+        "static_resources:
+  listeners:
+  - address: {{ socket_address: {{ address: 127.0.0.1, port_value: {} }} }}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          '@type': type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: web
+          access_log:
+          - name: file
+            typed_config:
+              '@type': type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog
+              path: {}
+              log_format: {{ text_format_source: {{ inline_string: \"%UPSTREAM_HOST%\\n\" }} }}
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config: {{ '@type': type.googleapis.com/envoy.extensions.filters.http.router.v3.Router }}
+          route_config:
+            virtual_hosts:
+            - name: all
+              domains: ['*']
+              routes:
+              - match: {{ prefix: / }}
+                route: {{ cluster: web, hash_policy: [{{ header: {{ header_name: x-user }} }}] }}
+  clusters:
+  - name: web
+    type: STATIC
+    connect_timeout: 0.002s
+    lb_policy: {policy}
+    load_assignment:
+      cluster_name: web
+      endpoints:
+      - lb_endpoints:
+{endpoints}",
+        address.port(),
+        log.display()
+    );
+    let config = folder.write("envoy.yaml", &config);
+    let mut command = Command::new("envoy");
+    command
+        .args([
+            "--disable-hot-restart",
+            "--concurrency",
+            "1",
+            "--log-level",
+            "off",
+        ])
+        .args(["--file-flush-interval-msec", "20", "-c"])
+        .arg(config);
+    let _running = started(command, address).await;
+    ask(address, keys).await;
+    // One connection, so the lines are in order.
+    until("all is logged", || async {
+        let text = std::fs::read_to_string(&log).ok()?;
+        let owners: Vec<SocketAddr> = text.lines().filter_map(|line| line.parse().ok()).collect();
+        (owners.len() == keys.len()).then_some(owners)
+    })
+    .await
+}
+
+fn assert_same(fleet: &Golden, strategy: &dyn Strategy, keys: &[String], theirs: &[SocketAddr]) {
+    let golden: Vec<SocketAddr> = fleet.answers.iter().map(|(_, owner)| *owner).collect();
+    assert_eq!(
+        theirs[..golden.len()],
+        golden,
+        "{}: the answers in the file",
+        fleet.name
+    );
+    let ours = fleet.ours(strategy, keys);
+    let same = ours.iter().zip(theirs).filter(|(a, b)| a == b).count();
+    println!(
+        "{}: {same} of {} keys at the same instance",
+        fleet.name,
+        keys.len()
+    );
+    assert_eq!(same, keys.len(), "{}", fleet.name);
+}
+
+/// Those of the file, then others.
+fn keys(fleet: &Golden) -> Vec<String> {
+    let golden = fleet.answers.iter().map(|(key, _)| (*key).to_owned());
+    golden.chain((0..KEYS).map(|key| format!("key {key}"))).collect()
+}
+
+fn ring(ring: RingKind) -> ConsistentHash {
+    ConsistentHash {
+        ring,
+        ..ConsistentHash::default()
+    }
+}
+
+#[tokio::test]
+async fn rings_of_nginx_by_address_family_and_weight() {
+    if !beside(&["nginx"]) {
+        return;
+    }
+    for fleet in golden!("ketama") {
+        let keys = keys(&fleet);
+        let theirs = nginx(&fleet, &keys).await;
+        assert_same(&fleet, &ring(RingKind::Ketama), &keys, &theirs);
+    }
+}
+
+#[tokio::test]
+async fn rings_and_tables_of_envoy_by_address_family_and_weight() {
+    if !beside(&["envoy"]) {
+        return;
+    }
+    let maglev = Maglev {
+        envoy: true,
+        ..Maglev::default()
+    };
+    let tables = golden!("envoy-maglev").map(|fleet| ("MAGLEV", fleet, &maglev as &dyn Strategy));
+    let ring = ring(RingKind::Envoy);
+    let rings = golden!("envoy-ring").map(|fleet| ("RING_HASH", fleet, &ring as &dyn Strategy));
+    for (policy, fleet, strategy) in rings.into_iter().chain(tables) {
+        let keys = keys(&fleet);
+        let theirs = envoy(policy, &fleet, &keys).await;
+        assert_same(&fleet, strategy, &keys, &theirs);
+    }
+}
