@@ -59,12 +59,12 @@
 //!
 //! | what | varied | result |
 //! |---|---|---|
-//! | as it is, and the better oracle | | healthy 37.8 ms, 37.4; three 10 × slow 96.7, 104.8; speeds 1:2:4 unknown 36.1, 33.2; 1:8 23.9, 22.2 |
+//! | as it is, and the better oracle | | healthy 37.8 ms, 37.4; three 10 × slow 96.4, 104.8; speeds 1:2:4 unknown 36.2, 33.2; 1:8 23.9, 22.2 |
 //! | 2 workers | 1 | speeds 1:2:4 42.0, one of three at a quarter 32.9, 29.8 at 2 |
 //! | | 4 | the same within 2 %, but p99.9 |
 //! | memory 128 | 8 | healthy 41.0, 1:2:4 40.7; 37.8 and 37.1 with all else alike |
 //! | | 32, 512 | healthy 38.0, 37.9 |
-//! | idle within `e` | 1.2 | ten identical, 8 ms exponential, one client: the least one has 0.07 of its fair share, 0.8 with `e` |
+//! | idle within `e` | 1.2 | ten identical, 8 ms exponential, one client: the least one has 0.07 of its fair share, 0.8 with `e`; three balancers apart, speeds 1:2:4: 36.4, 38.6 with `e` |
 //! | 0.5 ms | 0, 1 | the same within 2 %, but p99.9 of speeds 1:2:4: 63, 65 at 0.5, 66 at 1 |
 //! | failure cost 0.7 | 3 | four that fail 20 %, nobody ejected: 45.8 ms, 41.8 at 0.7 |
 //! | waiting | off | one hangs, not within 100 ms: 0.033 %, 0.013 % with it |

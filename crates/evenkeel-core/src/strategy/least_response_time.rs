@@ -2,7 +2,7 @@
 //!
 //! `cost = response_time / success_share × (in_flight + 1) / weight`
 //!
-//! `response_time` (ns, smoothed) and `success_share` (0..=1, smoothed, floored at 1/64) come from
+//! `response_time` (the usual one, [`crate::Stats::usual_time`]: one slow answer is no slow instance) and `success_share` (0..=1, smoothed, floored at 1/64) come from
 //! [`crate::Stats`]; their quotient is the expected time when failed attempts are repeated. A failure
 //! never lowers the response time, and lowers the share at once, so an instance that fails fast does
 //! not look fast. In-flight counts are exact and shared by all workers, which is why comparing all
@@ -16,8 +16,8 @@
 //!   time of the measured candidates stands in. When nobody is measured, requests in flight decide.
 //! - **Unused**: an idle instance's cost halves for every [`HALF_LIFE`] since its last pick, so one
 //!   that was slow once is tried again. Only an idle one's does: while the trial is running the full
-//!   cost applies, hence one trial at a time. An instance 200 times slower than the best gets one
-//!   request in 38 s; a new measurement after a pause replaces the old one almost entirely.
+//!   cost applies, hence one trial at a time. An instance 20 times slower than the best gets one
+//!   request in 22 s, and any at least one in 30 s; a measurement after such a pause replaces the old one.
 //!
 //! Equal costs are shared by weight. O(n), about a cache line an instance.
 
@@ -31,6 +31,9 @@ use super::{Picker, Strategy};
 /// Halves the cost of an idle instance. Long against the pauses between requests at any rate where
 /// the choice matters, short against the patience of who waits for a recovered instance to be used.
 const HALF_LIFE: Nanos = Nanos::from_secs(5);
+
+/// After so long an idle instance is tried whatever its cost.
+const FLOOR: Nanos = Nanos::from_secs(30);
 
 /// The least success share that is believed: a run of failures multiplies the cost by at most 64.
 const LEAST_SHARE: f64 = 1.0 / 64.0;
@@ -78,7 +81,11 @@ impl Entry {
         if in_flight > 0 {
             return factor;
         }
-        factor * exp2_neg(now.since(stats.last_used()).0 as f64 * (1.0 / HALF_LIFE.0 as f64))
+        let unused = now.since(stats.last_used());
+        if unused > FLOOR {
+            return 0.0;
+        }
+        factor * exp2_neg(unused.0 as f64 * (1.0 / HALF_LIFE.0 as f64))
     }
 }
 
@@ -125,7 +132,7 @@ impl Picker for Scan {
         let mut unmeasured = Best::NONE;
         for entry in &self.entries {
             let stats = entry.member.stats();
-            if let Some((time, _)) = stats.response_time() {
+            if let Some(time) = stats.usual_time() {
                 let time = time.0 as f64;
                 sum += time;
                 count += 1;

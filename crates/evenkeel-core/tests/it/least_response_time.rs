@@ -168,3 +168,22 @@ fn cancelled_trials_do_not_attract_more() {
     let counts = service.sequential(1000, Nanos::from_millis(1), hangs);
     assert!(counts[0] < 600, "{counts:?}");
 }
+
+#[test]
+fn one_slow_answer_does_not_starve_a_sound_instance() {
+    let mut service = Service::new(&[1, 1]);
+    for slot in [0, 1] {
+        service.measured(slot, Nanos::from_millis(10));
+    }
+    service.ended(0, &ok(Nanos::from_secs(3)));
+    // For ten seconds at ten requests a second, and for the next ten.
+    let mut parts = [(); 2].map(|()| {
+        let apart = Nanos::from_millis(100);
+        service.sequential(100, apart, |_| ok(Nanos::from_millis(10)))[0]
+    });
+    assert!(parts[0] > 10 && parts[1] > 35, "{parts:?}");
+    // Even one that is a thousand times slower is asked within half a minute.
+    service.measured(0, Nanos::from_secs(10));
+    parts[0] = service.sequential(310, Nanos::from_millis(100), |_| ok(Nanos::from_millis(10)))[0];
+    assert!(parts[0] > 0);
+}
