@@ -20,7 +20,7 @@
 //! one of them only. Nearly is `1 / e ≤ s ≤ e` with `e = 1 + 3 √(1/m + 2/mn) + 0.5 ms / typical`: three times the error
 //! that chance leaves in the mean of `m` exponential times and in the median of `n` such, and half a millisecond. `m` is what the response time stands for, 128
 //! under load, and halves every 4 s without an answer; so who was called slow by chance is back the sooner the less is
-//! known of it. What failures add may be 0.2.
+//! known of it. What failures add may be 0.2, and halves three times on the way to a trial.
 //!
 //! The half millisecond, there and in all times, is for services that answer in as much or less: nobody gains by 0.2 ms
 //! instead of 0.4, and the difference is as often the network's or the clock's as the instance's.
@@ -84,7 +84,7 @@
 use std::sync::Arc;
 
 use super::{Picker, Strategy};
-use crate::math::Alias;
+use crate::math::{Alias, exp2_neg};
 use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::view::{Candidates, Slot};
 use crate::{LoadSlot, Nanos, NoPick, PickContext, PickRequest, Rng, Share, Stats};
@@ -112,6 +112,8 @@ pub struct Tuning {
     pub requests_per_trial: u32,
     /// A trial is due after so many milliseconds without a request, at the least and at the most.
     pub trial_ms: (u32, u32),
+    /// How often what failures cost halves until a trial is due.
+    pub halvings: u32,
     /// Whether a request that waits for long is evidence before it ends.
     pub waiting: bool,
     /// Whether a good answer to a trial calls for the next one at once.
@@ -130,6 +132,7 @@ impl Default for Tuning {
             failure_percent: 70,
             requests_per_trial: 2000,
             trial_ms: (5000, 30_000),
+            halvings: 3,
             waiting: true,
             returning: true,
         }
@@ -380,7 +383,8 @@ impl Choice {
         if in_flight > 0 {
             return rank * self.factor((time + failing).max(self.waiting(entry, moment)));
         }
-        let slowness = entry.leveled(time) + failing;
+        let halvings = f64::from(self.tuning.halvings) * unused as f64 / moment.trial as f64;
+        let slowness = entry.leveled(time) + failing * exp2_neg(halvings) as f32;
         if self.tuning.returning && slowness > self.even {
             let last = moment.relative(stats.last_response_time().0 as f32);
             if measured && last < self.even && stats.success_share() > SOUND_SHARE {

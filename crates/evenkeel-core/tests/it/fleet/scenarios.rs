@@ -102,6 +102,7 @@ pub(crate) fn tuned(name: StrategyName) -> StrategySettings {
         failure_percent: or("ADAPTIVE_FAILURE", default.failure_percent),
         requests_per_trial: or("ADAPTIVE_TRIALS", default.requests_per_trial),
         trial_ms: (or("ADAPTIVE_TRIAL", default.trial_ms.0), default.trial_ms.1),
+        halvings: or("ADAPTIVE_HALVINGS", default.halvings),
         waiting: or("ADAPTIVE_WAITING", default.waiting.into()) == 1,
         returning: or("ADAPTIVE_RETURNING", default.returning.into()) == 1,
     }))
