@@ -220,7 +220,11 @@ impl<'s> Room<'s> {
             return Some(Refusal::Cramped(cramped));
         }
         let full = self.out >= self.most_out;
-        (full && self.last_priority <= entry.member.instance().priority).then_some(Refusal::TooManyAreOut)
+        if full && self.last_priority <= entry.member.instance().priority {
+            return Some(Refusal::TooManyAreOut);
+        }
+        let waits = finding.is_some_and(|finding| self.waits(entry, finding, &settings.ejection, now));
+        waits.then_some(Refusal::Waits)
     }
 
     /// Whether a run of failures may be the first of many: most others had a failure of late, too, and nobody knows
@@ -233,7 +237,7 @@ impl<'s> Room<'s> {
             true => (self.asked, self.doubtful),
             false => (self.asked.saturating_sub(1), self.doubtful.saturating_sub(1)),
         };
-        run < 2 * entry.ejection.limit(settings) && 2 * failing > asked
+        run < long(entry, settings) && 2 * failing > asked
     }
 
     /// Whether all but one in `spared` of the others show signs of failing, too.
@@ -294,6 +298,7 @@ impl<'s> Room<'s> {
         match refusal {
             Refusal::TooFewWork(others) => format!("{others} others work, at least {} must", self.wanted),
             Refusal::Common => "hardly anybody else does better".to_owned(),
+            Refusal::Waits => "most others had a failure of late, too, and a longer run will tell".to_owned(),
             Refusal::Cramped(cramped) => cramped.tell(),
             Refusal::TooManyAreOut => format!(
                 "{} of {} are out already, at most {} may be",
@@ -308,8 +313,14 @@ impl<'s> Room<'s> {
 enum Refusal {
     TooFewWork(usize),
     Common,
+    Waits,
     TooManyAreOut,
     Cramped(Cramped),
+}
+
+/// A run that is no accident where most others had a failure of late.
+fn long(entry: &Entry, settings: &EjectionSettings) -> u32 {
+    entry.ejection.limit(settings).saturating_mul(2)
 }
 
 /// Looks at what speaks against every instance that takes traffic and ejects what the rules allow. True when a
@@ -330,7 +341,7 @@ pub(super) fn look(
                 continue;
             };
             let cramped = scores.headroom.refuses(entry, finding, &settings.ejection, now);
-            if room.waits(entry, finding, &settings.ejection, now) || cramped == Some(Cramped::Pause) {
+            if cramped == Some(Cramped::Pause) {
                 // What was found stays found, and is looked at again.
                 continue;
             }
@@ -382,7 +393,7 @@ fn accused(
         }
         let stats = entry.member.stats();
         match first {
-            None if !stats.suspicion().is_sign() => entry.spared = false,
+            None if stats.suspicion().get() == 0.0 => entry.spared = false,
             Some(finding) if judged => accused.push((finding, slot)),
             _ => {}
         }
@@ -406,7 +417,7 @@ fn tell_dry(
 ) -> u8 {
     let mut said = 0;
     for finding in findings(entry, &settings.ejection, room.level) {
-        if finding.bit() & news == 0 || room.waits(entry, finding, &settings.ejection, now) {
+        if finding.bit() & news == 0 {
             continue;
         }
         if room.refuses(entry, Some(finding), settings, now).is_some() {
@@ -440,10 +451,18 @@ fn judge(
     let told = finding.tell(entry);
     if let Some(why) = room.refuses(entry, Some(finding), settings, now) {
         let news = !(entry.withheld || entry.spared);
-        if matches!(finding, Finding::Run(_)) {
+        if let Finding::Run(run) = finding {
             // The next length at which the answer may be another one.
-            let limit = entry.ejection.limit(&settings.ejection);
-            entry.member.stats().set_alarm_at(limit.saturating_mul(HOPELESS));
+            let (limit, long) = (
+                entry.ejection.limit(&settings.ejection),
+                long(entry, &settings.ejection),
+            );
+            let next = if run < long {
+                long
+            } else {
+                limit.saturating_mul(HOPELESS)
+            };
+            entry.member.stats().set_alarm_at(next);
             entry.withheld = true;
         } else {
             entry.spared = true;

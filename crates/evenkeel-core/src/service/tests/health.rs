@@ -149,6 +149,9 @@ fn a_withheld_ejection_happens_when_another_works_again() {
     assert_eq!(rig.candidates(), "ab", "the last request to b failed too");
     rig.succeed("b", 1);
     rig.wait(LOOK);
+    rig.fail("a", 4);
+    assert_eq!(rig.candidates(), "ab", "both failed of late: five more are needed");
+    rig.fail("a", 1);
     assert_eq!(rig.candidates(), "b");
     assert_eq!(rig.events(), ["a ejection_withheld", "a ejected"]);
 }
@@ -160,7 +163,7 @@ fn the_longest_run_of_failures_goes_first() {
         rig.fail(id, 1);
     }
     // Nobody works, so nobody goes.
-    for (id, more) in [("a", 4), ("b", 8), ("c", 6)] {
+    for (id, more) in [("a", 9), ("b", 13), ("c", 11)] {
         rig.fail(id, more);
     }
     assert_eq!(rig.candidates(), "abcd");
@@ -194,7 +197,7 @@ fn priorities_take_over_in_order_even_beyond_half() {
     assert_eq!(rig.candidates(), "d");
     rig.fail("d", 5);
     assert_eq!(rig.candidates(), "d", "the last that is left stays");
-    for _ in 0..3 {
+    for _ in 0..5 {
         rig.wait(Nanos::from_secs(2));
     }
     assert_eq!(rig.candidates(), "abc", "one after the other");
