@@ -8,7 +8,7 @@
 //! * An ejection is on **trial**: in batches of looks, the sum of log-likelihood ratios grows that the others are slower
 //!   than just before by [`CROWDED`] (a sequential test, as for failures; Wald 1945). How far batches spread is measured
 //!   while nobody is out, and what the pace of before is not known to is in the bar. A batch moves the sum by a third of
-//!   it at most, so crowding has to last.
+//!   it at most, or a half where two others or one are left, so crowding has to last.
 //! * At the bar those that failed least **come back** (a tenth of the fleet at a time), by the usual ramp, and nobody
 //!   goes for [`HOLD`], twice as long each time, half as long again after as much calm time. But not when no more is in
 //!   flight than before.
@@ -339,7 +339,9 @@ impl Headroom {
         let queue = log(CROWDED).max(beyond);
         let step = queue * batch.looks / self.spread() * (beyond - 0.5 * queue);
         let full = batch.flight[0] >= batch.seconds * self.asked;
-        let step = if full { step.clamp(-STEP, STEP) } else { -STEP };
+        // The fewer there are, the more work one leaves to each of the others, and the sooner a queue is long.
+        let most = STEP.max(BAR / self.asked.max(2.0));
+        let step = if full { step.clamp(-STEP, most) } else { -STEP };
         self.sum = (self.sum + step).clamp(ROOM, BAR);
         match self.trial {
             Some(since) if self.sum <= ROOM && now.since(since) >= PAUSE => {

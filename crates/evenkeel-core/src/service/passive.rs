@@ -354,6 +354,10 @@ pub(super) fn look(
             }
         }
     }
+    if changed {
+        // What comes of it shows from now on, not from the next look on.
+        scores.headroom.observe(slots, now);
+    }
     room.cramped = None;
     for (_, entry) in slots.iter_mut() {
         changed |= weigh(entry, &mut room, settings, journal, now);
