@@ -150,7 +150,11 @@ fn a_withheld_ejection_happens_when_another_works_again() {
     rig.succeed("b", 1);
     rig.wait(LOOK);
     rig.fail("a", 4);
-    assert_eq!(rig.candidates(), "ab", "both failed of late: five more are needed");
+    assert_eq!(
+        rig.candidates(),
+        "ab",
+        "both failed of late: five more are needed"
+    );
     rig.fail("a", 1);
     assert_eq!(rig.candidates(), "b");
     assert_eq!(rig.events(), ["a ejection_withheld", "a ejected"]);
