@@ -166,7 +166,12 @@ mod tests {
             let error = Score::new(bad).unwrap_err();
             assert!(error.to_string().starts_with("score: "), "{error}");
         }
-        assert!(Score::new(1e308).unwrap_err().to_string().starts_with("score: 1e308 is not"));
+        assert!(
+            Score::new(1e308)
+                .unwrap_err()
+                .to_string()
+                .starts_with("score: 1e308 is not")
+        );
         assert_eq!(Score::new(0.25).map(Score::get), Ok(0.25));
         assert!(Score::new(0.0).is_ok() && Score::new(1.0).is_ok() && Score::new(-0.0).is_ok());
     }

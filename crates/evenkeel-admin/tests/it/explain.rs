@@ -64,17 +64,17 @@ fn every_instance_has_its_stages_its_score_and_its_odds() {
 
     let weak = one(&explanation, "web-1");
     assert!((weak.score_parts["reported"] - 0.65).abs() < 0.001, "{weak:?}");
-    assert_eq!(weak.share, 0.75);
+    assert_eq!(weak.share, 0.625);
     let [finding] = &weak.stages[..] else {
         panic!("{weak:?}")
     };
     assert_eq!(
         (&*finding.stage, &*finding.effect, finding.left),
-        ("score", "reduced", 0.75)
+        ("score", "reduced", 0.625)
     );
     assert_eq!(
         finding.reason,
-        "its score, 0.65 now, was below 0.80: 75 % of its share"
+        "its score, 0.65 now, was below 0.80: 62 % of its share"
     );
 
     let drained = one(&explanation, "web-2");

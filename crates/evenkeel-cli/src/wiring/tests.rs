@@ -59,6 +59,8 @@ services:
       on_error_rate: off
       on_burst: dry_run
       on_slow: off
+      on_silence: dry_run
+      max_ejected: 0.375
       error_rate: 0.625
       error_rate_requests: 61
       slow_factor: 62
@@ -147,11 +149,11 @@ async fn every_key_of_a_service_reaches_the_balancer() {
                 on_error_rate: Mode::Off,
                 on_burst: Mode::DryRun,
                 on_slow: Mode::Off,
-                on_silence: Mode::Enforce,
+                on_silence: Mode::DryRun,
                 error_rate: 0.625,
                 error_rate_requests: 61,
                 slow_factor: 62.0,
-                max_ejected: 0.5,
+                max_ejected: 0.375,
                 threshold: 0.25,
                 recovery_threshold: 0.75,
                 refresh: Nanos::from_secs(60),
@@ -306,9 +308,10 @@ fn assert_slow(upstream: UpstreamSettings) {
 }
 
 /// What is not wired here: `serve` uses the first seven itself, and the last can only be `http`.
-const ELSEWHERE: [&str; 8] = [
+const ELSEWHERE: [&str; 9] = [
     "workers",
     "admin.listen",
+    "admin.max_weight",
     "admin.metrics",
     "admin.token_file",
     "state_dir",

@@ -3,6 +3,7 @@
 use evenkeel_config::Config;
 
 mod across;
+mod by_health_and_place;
 mod document;
 mod strategies;
 mod traffic;
@@ -24,6 +25,7 @@ fn every_error_is_shown_with_its_place_and_a_remedy() {
         values::CASES,
         across::CASES,
         strategies::CASES,
+        by_health_and_place::CASES,
         traffic::CASES,
     ];
     for case in cases.concat() {

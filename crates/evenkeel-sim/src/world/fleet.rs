@@ -23,6 +23,7 @@ impl World<'_> {
         let changed = self.servers[server].change(now);
         for job in changed.lost {
             if self.is_alive(job.request, job.attempt) {
+                self.requests[job.request as usize].arrived_there = false;
                 self.answer(job.request, job.attempt, Nanos::ZERO, Answer::Broken);
             }
         }

@@ -197,7 +197,10 @@ impl World<'_> {
             let delay = there.condition().delay;
             if self.is_alive(job.request, job.attempt) {
                 let report = self.servers[server as usize].report(now);
-                self.requests[job.request as usize].report = report;
+                let request = &mut self.requests[job.request as usize];
+                request.report = report;
+                // Who gives up now gives up the answer, not the work.
+                request.arrived_there = false;
                 let answer = if failed { Answer::Error } else { Answer::Good };
                 self.answer(job.request, job.attempt, delay, answer);
             }

@@ -269,7 +269,7 @@ fn a_switch_of_strategy_judges_nobody_anew() {
         rig.operate(switch).unwrap();
         let view = rig.state.view();
         assert_eq!(view.strategy(), *name);
-        assert_eq!(&view.settings.strategy, &(*name).into());
+        assert_eq!(view.settings.strategy.name(), *name);
         assert_eq!(
             view.request_key.is_some(),
             name.strategy().request_key().is_some()
