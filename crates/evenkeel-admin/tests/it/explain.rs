@@ -55,7 +55,6 @@ fn every_instance_has_its_stages_its_score_and_its_odds() {
         "/api/v1/services/web/instances/web-2/drain",
         r#"{"reason": "a new release"}"#,
     );
-    fleet.until("web", |view| !view.candidates().has_full_shares());
     let explanation = explained(&fleet, "");
     assert_eq!(explanation.strategy, "least_connections");
     assert_eq!(explanation.rule, StrategyName::least_connections.summary());

@@ -150,17 +150,19 @@ impl Fleet {
         service.metrics().record_response(status, took);
     }
 
-    /// Waits until the view of `service` satisfies `condition`.
+    /// Waits for events until the view of `service` satisfies `condition`: a view is there before its events are.
     pub(crate) fn until(&self, service: &str, condition: impl Fn(&evenkeel_core::View) -> bool) {
         let service = self.balancer.service(service).unwrap();
+        let mut events = self.balancer.subscribe();
         self.runtime.block_on(async {
-            tokio::time::timeout(crate::client::PATIENCE, async {
+            let waiting = async {
                 while !condition(&service.view_full()) {
-                    tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+                    events.recv().await.unwrap();
                 }
-            })
-            .await
-            .unwrap();
+            };
+            tokio::time::timeout(crate::client::PATIENCE, waiting)
+                .await
+                .unwrap();
         });
     }
 }

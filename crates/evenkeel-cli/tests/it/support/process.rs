@@ -123,10 +123,8 @@ impl Server {
             let found: Vec<_> = log.iter().filter(|line| line.contains(words)).cloned().collect();
             (found.len() >= count).then_some(found)
         });
-        tokio::select! {
-            found = asking => found,
-            () = tokio::time::sleep(DEADLINE / 2) => panic!("no {words:?} in the log:\n{}", self.log()),
-        }
+        let found = tokio::time::timeout(DEADLINE / 2, asking).await;
+        found.unwrap_or_else(|_| panic!("no {words:?} in the log:\n{}", self.log()))
     }
 
     /// The address of a listener, as logged last.
