@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -258,6 +259,34 @@ async fn clients_beyond_the_limit_of_open_files_leave_some_for_the_others() {
         answer.is_ok_and(|answer| answer.status == 200).then_some(())
     })
     .await;
+}
+
+/// The connection that could not be accepted is still there to be accepted, so nothing but a pause keeps a worker from
+/// asking for it again and again.
+#[tokio::test]
+async fn who_cannot_accept_waits_before_asking_again() {
+    let backend = Backend::start("one");
+    let server = Server::start(&one_service("", [backend.instance("one")])).await;
+    let web = server.address("web").await;
+    let pid = Pid::from_raw(server.pid().cast_signed());
+    let allowed = getrlimit(Resource::Nofile);
+    let none = Rlimit {
+        current: Some(0),
+        ..allowed.clone()
+    };
+    prlimit(pid, Resource::Nofile, none).unwrap();
+    let began = Instant::now();
+    let waiting = tokio::spawn(crate::support::client::get(web, "/name"));
+    let lines = server.lines("cannot accept", 4).await;
+    assert!(lines[0].contains("raise the limit of open files"), "{}", lines[0]);
+    let took = began.elapsed();
+    assert!(
+        took >= Duration::from_millis(300),
+        "three pauses of 100 ms lie between: {took:?}"
+    );
+    prlimit(pid, Resource::Nofile, allowed).unwrap();
+    let answer = waiting.await.unwrap().unwrap();
+    assert_eq!(answer.status, 200, "who waited is served");
 }
 
 /// Nobody asked for the default; a line about it at every start would be noise.
