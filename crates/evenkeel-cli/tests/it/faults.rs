@@ -272,7 +272,7 @@ async fn who_cannot_accept_waits_before_asking_again() {
     let allowed = getrlimit(Resource::Nofile);
     let none = Rlimit {
         current: Some(0),
-        ..allowed.clone()
+        ..allowed
     };
     prlimit(pid, Resource::Nofile, none).unwrap();
     let began = Instant::now();
