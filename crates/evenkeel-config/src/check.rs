@@ -166,6 +166,7 @@ fn services(file: &ConfigFile, found: &mut Vec<Finding>) {
             found.push(Finding::new(name, text).with("the first is", first));
         }
         strategy(service.strategy.as_ref(), &at, found);
+        suits(service, defaults, &at, found);
         instances(service, &at, found);
         health_check(service, defaults, &at, found);
         circuit_breaker(service, defaults, &at, found);
@@ -182,6 +183,31 @@ fn strategy(strategy: Option<&StrategyText>, at: &Path, found: &mut Vec<Finding>
             .into_iter()
             .map(|(key, text)| Finding::new(at.then("strategy").then(key), text)),
     );
+}
+
+/// Whether the strategy can choose among the instances.
+fn suits(service: &ServiceFile, defaults: &DefaultsFile, at: &Path, found: &mut Vec<Finding>) {
+    let own = service.strategy.as_ref().map(|own| (own, at.clone()));
+    let shared = defaults.strategy.as_ref().map(|shared| (shared, at!["defaults"]));
+    let Some((strategy, at)) = own.or(shared) else {
+        return;
+    };
+    let weights = service.instances.iter().map(|instance| {
+        let weight: u16 = instance.weight.map_or(1, Into::into);
+        u64::from(weight)
+    });
+    let settings = strategy.0.settings(&service.name, None);
+    let verdict = settings
+        .strategy()
+        .suits(service.instances.len() as u64, weights.sum());
+    if let Err(why) = verdict {
+        let name = strategy.0.name;
+        let text = format!(
+            "`{name}` does not suit the instances of `{}`\n{why}",
+            service.name
+        );
+        found.push(Finding::new(at.then("strategy"), text));
+    }
 }
 
 fn instances(service: &ServiceFile, at: &Path, found: &mut Vec<Finding>) {

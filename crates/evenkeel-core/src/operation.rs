@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::report::Written;
-use crate::{Evidence, Instance, InstanceId, LoadReport, Nanos, StrategySettings, Weight};
+use crate::{Evidence, Instance, InstanceId, LoadReport, Nanos, StrategyName, StrategySettings, Weight};
 
 /// A change of a service from outside its configuration. All of them travel the same way as evidence does:
 /// in order, to the one writer.
@@ -87,6 +87,14 @@ pub enum OperationError {
     /// A score is not a number from 0 to 1.
     #[error("score: {} is not a number from 0 (out of order) to 1 (well)", Written(*.0))]
     Score(f64),
+    /// The strategy could not choose among the instances as they would be.
+    #[error("strategy: {strategy} does not suit the service as it would be: {why}")]
+    Unsuitable {
+        /// Which.
+        strategy: StrategyName,
+        /// Why not, and what to do.
+        why: String,
+    },
 }
 
 /// How well an instance is, from 0 (out of order) to 1 (well).

@@ -16,7 +16,7 @@ use crate::checks::Lanes;
 use crate::clock::Clock;
 use crate::events::EventLog;
 use crate::service::Service;
-use crate::settings::check_settings;
+use crate::settings::{check_settings, check_suits};
 use crate::spec::{ApplyError, ServiceSpec};
 use crate::writer::{INBOX, Message, Shared, Writer};
 
@@ -210,7 +210,7 @@ impl Inner {
         }
         let prepared: Vec<_> = specs
             .into_iter()
-            .map(|spec| self.prepare(spec))
+            .map(|spec| self.prepare(spec, &table))
             .collect::<Result<_, _>>()?;
         for one in prepared {
             self.put_prepared(&mut table, one, &alive).await?;
@@ -229,7 +229,7 @@ impl Inner {
     async fn put(&self, spec: ServiceSpec) -> Result<(), ApplyError> {
         let mut table = self.table.lock().await;
         let alive = table.alive.clone().ok_or(ApplyError::ShutDown)?;
-        let prepared = self.prepare(spec)?;
+        let prepared = self.prepare(spec, &table)?;
         self.put_prepared(&mut table, prepared, &alive).await?;
         self.publish(&table);
         Ok(())
@@ -273,7 +273,7 @@ impl Inner {
 
     /// Validates all of it. That ids are unique the core finds by building the state, which for services that exist
     /// already is then thrown away.
-    fn prepare(&self, mut spec: ServiceSpec) -> Result<Prepared, ApplyError> {
+    fn prepare(&self, mut spec: ServiceSpec, table: &Table) -> Result<Prepared, ApplyError> {
         let service = Arc::clone(&spec.settings.name);
         spec.settings.checks = match &spec.check {
             None => None,
@@ -295,6 +295,8 @@ impl Inner {
                 source,
             })?;
         }
+        let present = table.entries.get(&service).map(|entry| entry.service.view_full());
+        check_suits(&spec, present.as_deref())?;
         let (now, seed) = (self.shared.clock.now(), self.seed ^ fnv1a(&service));
         let state = ServiceState::new(spec.settings.clone(), spec.instances.clone(), seed, now)
             .map_err(|source| ApplyError::Instance { service, source })?;

@@ -64,7 +64,8 @@ impl Service {
     /// What is registered stays when a new configuration is applied, unless that declares the id.
     ///
     /// # Errors
-    /// When the instance is not acceptable, its id is registered at another address, or the service is gone.
+    /// When the instance is not acceptable, its id is registered at another address, the strategy could not choose among
+    /// so many, or the service is gone.
     pub async fn register(&self, instance: Instance) -> Result<Effect, OperateError> {
         self.operate(Operation::Register(instance)).await
     }
@@ -81,7 +82,7 @@ impl Service {
     /// Changes a weight. For an instance of the configuration it holds until that is applied again.
     ///
     /// # Errors
-    /// When there is no such instance, or the service is gone.
+    /// When there is no such instance, the weights are too much for the strategy, or the service is gone.
     pub async fn set_weight(&self, id: &InstanceId, weight: Weight) -> Result<Effect, OperateError> {
         let id = id.clone();
         self.operate(Operation::SetWeight { id, weight }).await
@@ -143,7 +144,8 @@ impl Service {
     /// configuration is applied again.
     ///
     /// # Errors
-    /// When a setting is not acceptable, or the service is gone.
+    /// When a setting is not acceptable, the strategy could not choose among the instances that there are, or the service
+    /// is gone.
     pub async fn set_strategy(&self, strategy: StrategySettings) -> Result<Effect, OperateError> {
         self.operate(Operation::SetStrategy(strategy)).await
     }

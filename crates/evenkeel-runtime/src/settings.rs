@@ -1,7 +1,12 @@
 //! What settings may be, for those that a program wrote: the configuration file has the same limits at each key.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use evenkeel_core::strategy::RingKind;
-use evenkeel_core::{EjectionSettings, Nanos, ServiceSettings, StrategySettings};
+use evenkeel_core::{EjectionSettings, Instance, Nanos, ServiceSettings, Source, StrategySettings, View};
+
+use crate::spec::{ApplyError, ServiceSpec};
 
 /// A setting is not acceptable. The text names it and says what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -58,6 +63,29 @@ pub fn check_strategy(strategy: &StrategySettings) -> Result<(), SettingsError> 
         }
         _ => Ok(()),
     }
+}
+
+/// Whether the strategy of `spec` can choose among its instances, and those that were registered in `present`, which
+/// stay beside them.
+pub(crate) fn check_suits(spec: &ServiceSpec, present: Option<&View>) -> Result<(), ApplyError> {
+    let declared: HashSet<_> = spec.instances.iter().map(|instance| &instance.id).collect();
+    let members = present.into_iter().flat_map(View::members);
+    let stay: Vec<&Instance> = members
+        .filter(|(.., status)| status.source == Source::Registration)
+        .map(|(_, member, _)| member.instance())
+        .filter(|instance| !declared.contains(&instance.id))
+        .collect();
+    let all = spec.instances.iter().chain(stay.iter().copied());
+    let weight = all.map(|instance| u64::from(instance.weight.get())).sum();
+    let instances = (spec.instances.len() + stay.len()) as u64;
+    let strategy = &spec.settings.strategy;
+    let verdict = strategy.strategy().suits(instances, weight);
+    verdict.map_err(|why| ApplyError::Unsuitable {
+        service: Arc::clone(&spec.settings.name),
+        strategy: strategy.name(),
+        registered: stay.len(),
+        why,
+    })
 }
 
 fn ejection(ejection: &EjectionSettings) -> Result<(), SettingsError> {

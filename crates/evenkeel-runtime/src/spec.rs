@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_core::{Instance, InstanceError, ServiceSettings};
+use evenkeel_core::{Instance, InstanceError, ServiceSettings, StrategyName};
 use hyper::Uri;
 use hyper::header::HeaderValue;
 
@@ -137,6 +137,18 @@ pub enum ApplyError {
         /// Which, and what is wrong with it.
         source: SettingsError,
     },
+    /// The strategy could not choose among the instances.
+    #[error("service {service}: strategy: {strategy} does not suit its instances: {why}{}", beside(*.registered))]
+    Unsuitable {
+        /// Of which service.
+        service: Arc<str>,
+        /// Which strategy.
+        strategy: StrategyName,
+        /// How many of the instances were registered and stay.
+        registered: usize,
+        /// Why not, and what to do.
+        why: String,
+    },
     /// The active check is not acceptable.
     #[error("service {service}: health check: {reason}")]
     Check {
@@ -160,6 +172,16 @@ pub enum ApplyError {
     /// A bug: the task that took in the configuration panicked. Services may have changed in part.
     #[error("taking in the configuration failed unexpectedly; the log says where")]
     Panicked,
+}
+
+/// What is to be said of instances that are not among those that were applied.
+fn beside(registered: usize) -> String {
+    match registered {
+        0 => String::new(),
+        n => {
+            format!("; {n} of them were registered at run time and stay: deregister some, or take others out")
+        }
+    }
 }
 
 #[cfg(test)]

@@ -89,7 +89,8 @@ impl LoadBalancer {
     /// ```
     ///
     /// # Errors
-    /// When the name is not acceptable, there is no tokio runtime, or the balancer was shut down.
+    /// When the name is not acceptable, the strategy could not choose among the instances that there are, there is no
+    /// tokio runtime, or the balancer was shut down.
     pub async fn configure(&self, settings: ServiceSettings) -> Result<(), Error> {
         specs::check_name(&settings.name)?;
         let name = Arc::clone(&settings.name);
@@ -137,8 +138,8 @@ impl LoadBalancer {
     /// address gets the weight, priority and labels, and keeps what is known of it.
     ///
     /// # Errors
-    /// When the id is registered at another address, a new service's name is not acceptable, there is no tokio runtime,
-    /// or the balancer was shut down.
+    /// When the id is registered at another address, the strategy could not choose among so many, a new service's name is
+    /// not acceptable, there is no tokio runtime, or the balancer was shut down.
     pub async fn register_instance(&self, service: &str, instance: Instance) -> Result<Effect, Error> {
         if let Some(service) = self.balancer.service(service) {
             return Ok(service.register(instance).await?);
@@ -233,7 +234,7 @@ impl LoadBalancer {
     /// not disturbed, and what is known of the instances is kept.
     ///
     /// # Errors
-    /// When there is no such service.
+    /// When there is no such service, or the strategy could not choose among the instances that there are.
     pub async fn set_strategy(
         &self,
         service: &str,
@@ -255,7 +256,7 @@ impl LoadBalancer {
     /// Changes the weight of an instance.
     ///
     /// # Errors
-    /// When there is no such service or instance.
+    /// When there is no such service or instance, or the weights are too much for the strategy.
     pub async fn set_weight(&self, service: &str, id: &str, weight: Weight) -> Result<Effect, Error> {
         let (service, id) = self.find(service, id)?;
         Ok(service.set_weight(&id, weight).await?)

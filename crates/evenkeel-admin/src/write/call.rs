@@ -219,7 +219,10 @@ fn refused(service: &Service, error: OperateError) -> Problem {
     match error {
         OperateError::Refused { source, .. } => match source {
             OperationError::UnknownInstance(id) => api::unknown_instance(service, id.as_str()),
-            taken @ OperationError::IdTaken { .. } => Problem::new(StatusCode::CONFLICT, taken.to_string()),
+            // It would be right in a service that has other instances.
+            conflict @ (OperationError::IdTaken { .. } | OperationError::Unsuitable { .. }) => {
+                Problem::new(StatusCode::CONFLICT, conflict.to_string())
+            }
             other => Problem::new(StatusCode::BAD_REQUEST, other.to_string()),
         },
         gone => Problem::new(StatusCode::NOT_FOUND, gone.to_string()),

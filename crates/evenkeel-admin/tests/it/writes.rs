@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use evenkeel_admin::wire;
+use evenkeel_config::{ServicePatch, read_body};
 use evenkeel_core::{InstanceState, NoPick, PickContext, PickRequest};
 use serde_json::json;
 
@@ -455,4 +456,30 @@ fn weights_that_are_registered_have_a_bound() {
     assert_eq!(served(&fleet, "PUT", at, &body(65535)).status, 400);
     let kept = get(fleet.address(), at).json();
     assert_eq!(kept["weight"], 1000);
+}
+
+#[test]
+fn what_the_strategy_could_not_choose_among_is_a_conflict() {
+    let many = |n| (1..=n).map(|i| instance(&format!("web-{i}"), 9000 + i)).collect();
+    let mut web = service("web", many(1022));
+    let fleet = Fleet::new(vec![web.clone()]);
+    let patch = r#"{"strategy":{"name":"maglev","compatibility":"envoy","table_size":1021}}"#;
+    let refused = problem(&served(&fleet, "PATCH", "/api/v1/services/web", patch), 409);
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("strategy: maglev does not suit") && detail.contains("make `table_size`"),
+        "{detail}"
+    );
+    assert!(kinds(&fleet).is_empty());
+
+    let request: ServicePatch = read_body(patch).unwrap();
+    (web.instances, web.settings.strategy) = (many(1021), request.strategy("web").unwrap());
+    let fleet = Fleet::new(vec![web]);
+    let target = "/api/v1/services/web/instances/web-1022";
+    let body = r#"{"address":"127.0.0.1:1022"}"#;
+    let refused = problem(&served(&fleet, "PUT", target, body), 409);
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(detail.contains("1022 instances share a table"), "{detail}");
+    assert!(kinds(&fleet).is_empty());
+    assert_eq!(get(fleet.address(), target).status, 404);
 }

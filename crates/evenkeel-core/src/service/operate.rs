@@ -49,6 +49,15 @@ impl ServiceState {
         outcomes
     }
 
+    /// Whether the strategy can choose among the instances that there are. Operations that it could not follow are
+    /// refused; [`Self::replace`] has the last word, and the picker then does what it can.
+    ///
+    /// # Errors
+    /// Says why not, and what to do.
+    pub fn suits(&self) -> Result<(), OperationError> {
+        self.would_suit(&self.settings.strategy, 0, 0)
+    }
+
     fn operate_unpublished(&mut self, operation: Operation) -> Outcome {
         match operation {
             Operation::Register(instance) => self.register(instance),
@@ -63,13 +72,14 @@ impl ServiceState {
                 let taken = observed >= entry.registered && reported.observe(&report, observed, self.now);
                 Ok(if taken { Effect::Changed } else { Effect::Stale })
             }
-            Operation::SetStrategy(strategy) => Ok(self.set_strategy(strategy)),
+            Operation::SetStrategy(strategy) => self.set_strategy(strategy),
         }
     }
 
     fn register(&mut self, instance: Instance) -> Outcome {
         let Some(entry) = self.slots.by_id(&instance.id) else {
             let (id, address) = (instance.id.clone(), instance.address);
+            self.would_suit(&self.settings.strategy, 1, instance.weight.get().into())?;
             self.slots.reclaim();
             self.slots.place(instance, Source::Registration, self.now);
             if let Some(entry) = self.slots.by_id(&id) {
@@ -110,6 +120,12 @@ impl ServiceState {
     /// Puts `instance` in the place of the one with its id and address.
     fn update(&mut self, instance: Instance) -> Outcome {
         let id = instance.id.clone();
+        let before = self.slots.known(&id)?.member.instance().weight;
+        // Who gets less is no trouble, even where all together have too much.
+        if instance.weight > before {
+            let more = instance.weight.get() - before.get();
+            self.would_suit(&self.settings.strategy, 0, more.into())?;
+        }
         let Some(difference) = self.slots.update(instance) else {
             return Ok(Effect::Unchanged);
         };
@@ -165,11 +181,12 @@ impl ServiceState {
         })
     }
 
-    fn set_strategy(&mut self, strategy: StrategySettings) -> Effect {
+    fn set_strategy(&mut self, strategy: StrategySettings) -> Outcome {
         let strategy = strategy.of_service(&self.settings.name, self.settings.hash_keys);
         if strategy == self.settings.strategy {
-            return Effect::Unchanged;
+            return Ok(Effect::Unchanged);
         }
+        self.would_suit(&strategy, 0, 0)?;
         let (from, to) = (self.settings.strategy.name(), strategy.name());
         let reason = match from == to {
             true => format!("{to} with other settings"),
@@ -179,6 +196,16 @@ impl ServiceState {
         self.next_refresh = super::next_refresh(&self.settings, self.now);
         self.journal.service(self.now, EventKind::StrategyChanged, reason);
         self.switched = true;
-        Effect::Changed
+        Ok(Effect::Changed)
+    }
+
+    /// Whether `strategy` could choose among so many instances more, with so much weight more in all.
+    fn would_suit(&self, strategy: &StrategySettings, more: u64, heavier: u64) -> Result<(), OperationError> {
+        let (instances, weight) = (self.slots.len() as u64, self.slots.weight());
+        let verdict = strategy.strategy().suits(instances + more, weight + heavier);
+        verdict.map_err(|why| OperationError::Unsuitable {
+            strategy: strategy.name(),
+            why,
+        })
     }
 }

@@ -21,6 +21,8 @@ use crate::{
 pub(super) struct Slots {
     entries: Vec<Option<Entry>>,
     by_id: BTreeMap<InstanceId, Slot>,
+    /// Sum of the weights.
+    weight: u64,
     /// Left, but perhaps still held by a view or a lease.
     retired: Vec<(Slot, Arc<Stats>)>,
     /// Held by nobody; the lowest is given away first.
@@ -75,6 +77,11 @@ impl Slots {
     /// How many instances there are.
     pub(super) fn len(&self) -> usize {
         self.by_id.len()
+    }
+
+    /// What their weights add up to.
+    pub(super) fn weight(&self) -> u64 {
+        self.weight
     }
 
     /// Whether a slot waits for its last lease or view.
@@ -143,7 +150,9 @@ impl Slots {
         let entry = self.by_id(&instance.id)?;
         let old = entry.member.instance();
         let difference = (*old != instance).then(|| differences(old, &instance))?;
+        let (before, after) = (weight_of(old), weight_of(&instance));
         entry.update(instance);
+        self.weight = self.weight - before + after;
         self.stale = true;
         Some(difference)
     }
@@ -188,6 +197,7 @@ impl Slots {
                     if new != old {
                         let change = (new.id.clone(), Reason::Differs(differences(old, new)));
                         replaced.changed.push(change);
+                        self.weight = self.weight - weight_of(old) + weight_of(new);
                         entry.update(new.clone());
                     }
                 }
@@ -230,6 +240,7 @@ impl Slots {
         };
         debug_assert_eq!(load.get(), 0, "a slot is given away only without leases");
         self.by_id.insert(instance.id.clone(), slot);
+        self.weight += weight_of(&instance);
         let member = Member::new(instance, Arc::default(), load);
         let why = self.registered.get_or_insert_with(|| "registered".into());
         let mut entry = Entry::new(member, source, Mark::new(now, Arc::clone(why)));
@@ -240,7 +251,9 @@ impl Slots {
     fn retire(&mut self, slot: Slot) {
         if let Some(entry) = self.entries[slot.0 as usize].take() {
             self.stale = true;
-            self.by_id.remove(&entry.member.instance().id);
+            let instance = entry.member.instance();
+            self.weight -= weight_of(instance);
+            self.by_id.remove(&instance.id);
             self.retired.push((slot, Arc::clone(entry.member.stats())));
         }
     }
@@ -263,6 +276,10 @@ impl Slots {
             self.entries.pop();
         }
     }
+}
+
+fn weight_of(instance: &Instance) -> u64 {
+    instance.weight.get().into()
 }
 
 fn differences(old: &Instance, new: &Instance) -> String {

@@ -11,6 +11,7 @@ mod membership;
 mod operations;
 mod sessions;
 mod stages;
+mod suits;
 
 fn settings() -> ServiceSettings {
     ServiceSettings {

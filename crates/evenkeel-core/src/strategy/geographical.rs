@@ -138,6 +138,10 @@ impl Strategy for Geographical {
         Box::new(Rings::new(self, before, candidates, seed))
     }
 
+    fn suits(&self, instances: u64, weight: u64) -> Result<(), String> {
+        self.inner().suits(instances, weight)
+    }
+
     fn request_key(&self) -> Option<RequestKey> {
         self.inner().request_key()
     }

@@ -1,8 +1,9 @@
 //! Changes of a running service through its handle.
 
+use evenkeel_core::strategy::{ConsistentHash, RingKind};
 use evenkeel_core::{
     Effect, EventKind, InstanceId, LoadReport, NoPick, OperationError, PickContext, PickRequest, Source,
-    StrategyName, Weight,
+    StrategyName, StrategySettings, Weight,
 };
 use evenkeel_runtime::OperateError;
 
@@ -130,4 +131,92 @@ async fn a_registered_instance_is_checked() {
     within(backend.more_connections(2)).await;
     poll_until(|| status(&web.view(), "sick").state.as_str() == "down").await;
     assert_eq!(web.view().candidates().len(), 1);
+}
+
+/// Under this strategy weights may add up to 52428.
+fn ketama() -> StrategySettings {
+    StrategySettings::consistent_hash(ConsistentHash {
+        ring: RingKind::Ketama,
+        ..ConsistentHash::default()
+    })
+}
+
+#[tokio::test]
+async fn what_the_strategy_could_not_choose_among_is_refused() {
+    let balancer = balancer();
+    let heavy = |letter| {
+        let [instance]: [_; 1] = letters(letter).try_into().unwrap();
+        instance.with_weight(Weight::new(52_428).unwrap())
+    };
+    let with = |strategy, instances| {
+        let mut spec = spec("web", instances);
+        spec.settings.strategy = strategy;
+        spec
+    };
+    let error = balancer
+        .apply(vec![with(ketama(), vec![heavy("a"), heavy("b")])])
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().starts_with(
+            "service web: strategy: consistent_hash does not suit its instances: weights add up to 104856"
+        ),
+        "{error}"
+    );
+    assert!(balancer.services().is_empty());
+
+    balancer.apply(vec![with(ketama(), letters("a"))]).await.unwrap();
+    let web = balancer.service("web").unwrap();
+    let error = web.register(heavy("b")).await.unwrap_err();
+    assert!(
+        error.to_string().starts_with("service web: strategy: ") && error.to_string().contains("52429"),
+        "{error}"
+    );
+    balancer
+        .apply(vec![with(StrategyName::random.into(), letters("a"))])
+        .await
+        .unwrap();
+    web.register(heavy("b")).await.unwrap();
+    let error = web.set_strategy(ketama()).await.unwrap_err();
+    let OperateError::Refused { source, .. } = error else {
+        panic!("{error}");
+    };
+    assert!(matches!(source, OperationError::Unsuitable { .. }), "{source}");
+    assert_eq!(web.view().strategy(), StrategyName::random);
+}
+
+#[tokio::test]
+async fn a_configuration_that_does_not_suit_what_is_registered_changes_nothing() {
+    let balancer = balancer();
+    let two = |strategy: StrategySettings, of_first: &str| {
+        let mut web = spec("web", letters("a"));
+        web.settings.strategy = strategy;
+        vec![spec("first", letters(of_first)), web]
+    };
+    balancer
+        .apply(two(StrategyName::random.into(), "a"))
+        .await
+        .unwrap();
+    let web = balancer.service("web").unwrap();
+    let [b]: [_; 1] = letters("b").try_into().unwrap();
+    let heavy = b.clone().with_weight(Weight::new(60_000).unwrap());
+    web.register(heavy).await.unwrap();
+    let before = [web.view_full(), balancer.service("first").unwrap().view_full()];
+    let error = balancer.apply(two(ketama(), "bc")).await.unwrap_err().to_string();
+    for part in [
+        "service web: strategy: ",
+        "60001",
+        "1 of them were registered at run time",
+    ] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    let after = [web.view_full(), balancer.service("first").unwrap().view_full()];
+    for (before, after) in before.iter().zip(&after) {
+        assert!(std::sync::Arc::ptr_eq(before, after));
+    }
+    // What it declares itself counts once, and as it says.
+    let mut declared = two(ketama(), "bc");
+    declared[1].instances.push(b);
+    balancer.apply(declared).await.unwrap();
+    assert_eq!(web.view().strategy(), StrategyName::consistent_hash);
 }

@@ -89,7 +89,7 @@ impl Control {
     /// Picks by another strategy from now on. What is known of the instances is kept.
     ///
     /// # Errors
-    /// When the settings of the strategy are not acceptable.
+    /// When the settings of the strategy are not acceptable, or it could not choose among the instances that there are.
     pub fn set_strategy(&self, strategy: impl Into<StrategySettings>) -> Result<Effect, Error> {
         let strategy = strategy.into();
         check_strategy(&strategy).map_err(|source| {

@@ -120,9 +120,14 @@ impl Fleet {
         }
         let instances = state.instances.values().cloned().collect();
         let settings = state.service.settings().clone();
+        let suited = state.service.suits().is_ok();
         let Ok(()) = state.service.replace(settings, instances, now) else {
             unreachable!("only ids that stand there twice can be wrong, and a map has none");
         };
+        // Discovery cannot be refused what it found.
+        if let (true, Err(error)) = (suited, state.service.suits()) {
+            tracing::warn!(service = &**shared.name(), %error, "discovery found too much; it does what it can");
+        }
         self.take(&state);
         shared.tell(&mut state);
     }

@@ -521,3 +521,35 @@ async fn settings_and_instances_that_cannot_be_are_named_and_change_nothing() {
     }
     assert_eq!(balancer.explain("web").unwrap().instances.len(), 1);
 }
+
+#[tokio::test]
+async fn what_the_strategy_could_not_choose_among_is_refused() {
+    let balancer = fleet(1).await;
+    let weight = Weight::new(60_000).unwrap();
+    let ketama = StrategySettings::consistent_hash(ConsistentHash {
+        ring: RingKind::Ketama,
+        ..ConsistentHash::default()
+    });
+    let refused = |outcome: Result<(), evenkeel::Error>| {
+        let text = outcome.unwrap_err().to_string();
+        let part = "service web: strategy: consistent_hash does not suit";
+        assert!(text.contains(part) && text.contains("add up to 60001"), "{text}");
+    };
+    balancer
+        .register_instance("web", instance("b", 9002).with_weight(weight))
+        .await
+        .unwrap();
+    refused(balancer.set_strategy("web", ketama.clone()).await.map(drop));
+    let settings = ServiceSettings {
+        strategy: ketama.clone(),
+        ..ServiceSettings::new("web")
+    };
+    refused(balancer.configure(settings).await);
+    assert_eq!(balancer.explain("web").unwrap().strategy, StrategyName::default());
+
+    balancer.set_weight("web", "b", Weight::ONE).await.unwrap();
+    balancer.set_strategy("web", ketama).await.unwrap();
+    refused(balancer.set_weight("web", "b", weight).await.map(drop));
+    let heavier = instance("b", 9002).with_weight(weight);
+    refused(balancer.register_instance("web", heavier).await.map(drop));
+}

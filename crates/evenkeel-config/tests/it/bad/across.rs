@@ -237,6 +237,46 @@ error: a second service is called `a`
 "#,
     },
     Case {
+        name: "weights that are too much for the strategy",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    strategy: { name: consistent_hash, compatibility: ketama }
+    instances: [{ address: 127.0.0.1:9001, weight: 52428 }, { address: 127.0.0.1:9002 }]
+"#,
+        shown: r#"
+error: `consistent_hash` does not suit the instances of `web`
+ --> bad.yaml:4:15
+  |
+4 |     strategy: { name: consistent_hash, compatibility: ketama }
+  |               ^
+  = weights add up to 52429, and ketama has 160 points in memory per unit of weight: divide the weights by a common number, so that they add up to 52428 at most (nginx needs the same ones)
+
+1 error in bad.yaml
+"#,
+    },
+    Case {
+        name: "weights that are too much for the strategy of the defaults",
+        input: r#"
+defaults: { strategy: { name: geographical, within: { name: consistent_hash, compatibility: ketama } } }
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    instances: [{ address: 127.0.0.1:9001, weight: 50000 }, { address: 127.0.0.1:9002, weight: 5000 }]
+"#,
+        shown: r#"
+error: `geographical` does not suit the instances of `web`
+ --> bad.yaml:1:23
+  |
+1 | defaults: { strategy: { name: geographical, within: { name: consistent_hash, compatibility: ketama } } }
+  |                       ^
+  = weights add up to 55000, and ketama has 160 points in memory per unit of weight: divide the weights by a common number, so that they add up to 52428 at most (nginx needs the same ones)
+
+1 error in bad.yaml
+"#,
+    },
+    Case {
         name: "repeated listener and bind",
         input: r#"
 listeners:
