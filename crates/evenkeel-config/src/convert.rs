@@ -44,6 +44,7 @@ impl Service {
                 on_burst: breaker.on_burst,
                 on_slow: breaker.on_slow,
                 on_silence: breaker.on_silence,
+                on_score: service.health.on_score,
                 error_rate: breaker.error_rate as f32,
                 error_rate_requests: breaker.error_rate_requests,
                 slow_factor: breaker.slow_factor as f32,

@@ -139,6 +139,9 @@ settings! {
         threshold: Ratio => f64 = Ratio(0.5),
         /// And it gets some again from this score on.
         recovery_threshold: Ratio => f64 = Ratio(0.8),
+        /// What a score does: `enforce`; `dry_run` (every instance keeps its share, and an event says who would get nothing)
+        /// or `off`.
+        on_score: ModeText => Mode = ModeText::Enforce,
         /// How often scores are judged when nothing happens; failures that raise an alarm are judged at once.
         refresh: DurationText => Duration = DurationText::secs(1),
         /// With fewer healthy instances than this, `panic` says what happens; that is counted and told. 0 counts as 1.

@@ -15,8 +15,10 @@
 //! What is permitted comes first, because it is somebody's will rather than evidence: no shortage brings back
 //! whom it leaves out. Evidence can be wrong about many at once, and then the minimum puts it aside.
 //!
-//! Two promises hold whatever the strategy. **Floor**: a candidate's share is at least 1/256 of the greatest,
-//! so nobody who may be used starves. **Cap**: an instance that nothing is known of is picked while it has no
+//! Two promises. **Floor**: a candidate's share is at least 1/256 of the greatest. A strategy that goes by shares gives
+//! it as much; one that measures gives it less for as long as what it measured speaks against it, and tries it again
+//! when that has faded; one that hashes gives it the keys that it owns, of which there may be none. **Cap**, whatever
+//! the strategy: an instance that nothing is known of is picked while it has no
 //! more in flight than its ramped share ([`SlowStart`]) of what the busiest has, and beyond that gets at most its
 //! ramped share of the picks.
 //!

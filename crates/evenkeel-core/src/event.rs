@@ -44,7 +44,7 @@ pub enum EventKind {
     Ejected,
     /// Its requests fail, but too few others work to do without it.
     EjectionWithheld,
-    /// A detector in dry run found what it would have ejected for.
+    /// A dry run: for what a detector found it would have been ejected, or for its score it would get nothing.
     WouldEject,
     /// An ejection is over.
     Returned,

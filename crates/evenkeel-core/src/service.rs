@@ -20,6 +20,7 @@ use crate::{
 };
 
 mod detect;
+mod dry;
 mod entry;
 mod headroom;
 mod journal;
@@ -134,8 +135,10 @@ pub struct ServiceState {
     next_refresh: Nanos,
     /// When the next ejection ends.
     next_return: Nanos,
-    /// Ejections that end before this end then: one after the other.
+    /// Whoever would return before this returns then: one after the other.
     returns_from: Nanos,
+    /// When the next one returns whose score is back.
+    next_strengthened: Nanos,
     /// Somebody said how healthy an instance is, which was not looked at.
     told: bool,
     /// All instances are candidates because nobody answers.
@@ -188,6 +191,7 @@ impl ServiceState {
             next_age: now + AGE,
             next_return: Nanos::MAX,
             returns_from: Nanos::ZERO,
+            next_strengthened: Nanos::MAX,
             told: false,
             last_resort: false,
             next_step: Nanos::MAX,
@@ -311,6 +315,7 @@ impl ServiceState {
         }
         self.next_look
             .min(self.next_return)
+            .min(self.next_strengthened)
             .min(self.next_refresh)
             .min(self.next_step)
     }
@@ -352,7 +357,11 @@ impl ServiceState {
         self.scores.shift(back);
         self.next_look = self.next_look.since(back);
         self.next_age = self.next_age.since(back);
-        for deadline in [&mut self.next_refresh, &mut self.next_step] {
+        for deadline in [
+            &mut self.next_refresh,
+            &mut self.next_step,
+            &mut self.next_strengthened,
+        ] {
             if *deadline < Nanos::MAX {
                 *deadline = deadline.since(back);
             }
@@ -399,6 +408,7 @@ impl ServiceState {
 
     fn look(&mut self) {
         self.scores.alarm(&mut self.slots, &self.settings, self.now);
+        self.end_weakness();
         self.dirty |= passive::look(
             &mut self.slots,
             &self.settings,

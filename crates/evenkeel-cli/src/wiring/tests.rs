@@ -45,6 +45,7 @@ services:
       preset: haproxy
       threshold: 0.25
       recovery_threshold: 0.75
+      on_score: dry_run
       refresh: 60s
       min_healthy_instances: 2
       panic: fail
@@ -150,6 +151,7 @@ async fn every_key_of_a_service_reaches_the_balancer() {
                 on_burst: Mode::DryRun,
                 on_slow: Mode::Off,
                 on_silence: Mode::DryRun,
+                on_score: Mode::DryRun,
                 error_rate: 0.625,
                 error_rate_requests: 61,
                 slow_factor: 62.0,

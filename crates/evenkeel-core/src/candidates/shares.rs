@@ -8,7 +8,7 @@
 
 use super::priority::Loads;
 use super::{Parts, Prospect, candidates, score};
-use crate::{Nanos, ServiceSettings, Share};
+use crate::{Mode, Nanos, ServiceSettings, Share};
 
 /// Shares of the candidates, in slot order.
 pub(super) struct Shared {
@@ -32,6 +32,7 @@ pub(super) fn full(all: &[Prospect<'_>]) -> Shared {
 pub(super) fn of(all: &[Prospect<'_>], loads: &Loads, settings: &ServiceSettings, now: Nanos) -> Shared {
     let threshold = f64::from(settings.ejection.threshold);
     let recovery = f64::from(settings.ejection.recovery_threshold).max(threshold);
+    let scored = settings.ejection.on_score == Mode::Enforce;
     let mut moves = false;
     let parts: Vec<Parts> = candidates(all)
         .map(|prospect| {
@@ -40,7 +41,10 @@ pub(super) fn of(all: &[Prospect<'_>], loads: &Loads, settings: &ServiceSettings
             Parts {
                 started,
                 recovered: prospect.recovery.as_f64(),
-                score: score::part(prospect.score, threshold, recovery).min(score::told(prospect.told)),
+                score: match scored {
+                    true => score::part(prospect.score, threshold, recovery).min(score::told(prospect.told)),
+                    false => 1.0,
+                },
             }
         })
         .collect();

@@ -150,16 +150,16 @@ fn reduced(view: &View, member: &Member, index: usize) -> Vec<Finding> {
             "recovery",
             parts.recovered,
             format!(
-                "it came back from an ejection: {} so far, more as it answers",
+                "it came back lately: {} so far, more as it answers",
                 percent(parts.recovered)
             ),
         );
-        let (score, recovery) = (member.stats().health(), settings.ejection.recovery_threshold);
+        let score = member.stats().health();
         tell(
             "score",
             parts.score,
             format!(
-                "its score, {score:.2} now, was below {recovery:.2}: {} of its share",
+                "its score, {score:.2} now, leaves {} of its share",
                 percent(parts.score)
             ),
         );

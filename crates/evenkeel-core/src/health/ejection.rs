@@ -239,6 +239,19 @@ impl Ejection {
         self.calm_since = now;
     }
 
+    /// It was no ejection that it comes back from, and nothing is to be proven: only its share grows.
+    pub(crate) fn ease_in(&mut self, stats: &Stats, settings: &EjectionSettings, now: Nanos) {
+        if settings.recovery == Recovery::Ramp {
+            self.before = [stats.successes(), stats.failures()];
+            self.ramp = Some(Ramp {
+                since: now,
+                length: settings.base,
+                full_at: f64::from(settings.recovery_threshold),
+            });
+            self.told = BreakerState::Recovering;
+        }
+    }
+
     /// How long the last ejection was.
     pub(crate) fn length(&self) -> Nanos {
         self.length

@@ -80,6 +80,12 @@ impl HealthParts {
         (self.0 >> (BITS * part as u32) & ONE) as f32 / ONE as f32
     }
 
+    /// `value` as parts have it, so that one at a threshold is not below it.
+    pub(crate) fn rounded(value: f32) -> f32 {
+        let part = HealthPart::Checks;
+        Self::default().with(part, value).get(part)
+    }
+
     /// The worst part and its value, which is the score; of equals the first.
     #[must_use]
     pub fn worst(self) -> (HealthPart, f32) {
@@ -142,6 +148,16 @@ mod tests {
             "checks 0.90, requests 0.80, latency 0.25, load 0.60, reported 0.50"
         );
         assert_eq!(HealthParts::from_bits(parts.bits()), parts);
+    }
+
+    #[test]
+    fn what_is_held_at_a_threshold_is_not_below_it() {
+        for threshold in (0..=1000).map(|n| n as f32 / 1000.0) {
+            for part in HealthPart::ALL {
+                let held = HealthParts::default().with(part, threshold);
+                assert!(held.score() >= HealthParts::rounded(threshold), "{threshold}");
+            }
+        }
     }
 
     #[test]

@@ -65,6 +65,8 @@ pub struct EjectionSettings {
     pub on_slow: Mode,
     /// What requests do that wait without any answer, while others answer.
     pub on_silence: Mode,
+    /// What a score below [`Self::threshold`] does. Unless it is enforced, no score costs any part of a share either.
+    pub on_score: Mode,
     /// The share of failures in ten seconds that is too much, `0.0..=1.0`.
     pub error_rate: f32,
     /// With fewer requests in ten seconds the share says nothing.
@@ -93,6 +95,7 @@ impl Default for EjectionSettings {
             on_burst: Mode::Enforce,
             on_slow: Mode::Enforce,
             on_silence: Mode::Enforce,
+            on_score: Mode::Enforce,
             error_rate: 0.5,
             error_rate_requests: 20,
             slow_factor: 5.0,
@@ -109,6 +112,19 @@ impl EjectionSettings {
     #[must_use]
     pub const fn is_off(&self) -> bool {
         self.consecutive_failures == 0
+    }
+
+    /// Whether something only says what it would do.
+    pub(crate) fn has_dry_run(&self) -> bool {
+        [
+            self.on_consecutive,
+            self.on_error_rate,
+            self.on_burst,
+            self.on_slow,
+            self.on_silence,
+            self.on_score,
+        ]
+        .contains(&Mode::DryRun)
     }
 
     /// How many of so many instances may be out at most.

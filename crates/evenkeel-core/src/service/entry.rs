@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::detect::Finding;
+use super::dry::Dry;
 use super::headroom::Pace;
 use crate::health::burst::{BAR, BAR_ON_PROBATION};
 use crate::health::checks::Checks;
@@ -9,8 +11,8 @@ use crate::health::ejection::{Ejection, PROBATION_FAILURES};
 use crate::health::vitals::Vitals;
 use crate::health::{InstanceState, Mark};
 use crate::{
-    CheckThresholds, EjectionSettings, HealthParts, Instance, Member, Mode, Nanos, Score, Share, Source,
-    Status,
+    CheckThresholds, EjectionSettings, HealthPart, HealthParts, Instance, Member, Mode, Nanos, Score, Share,
+    Source, Status,
 };
 
 #[derive(Debug)]
@@ -20,8 +22,8 @@ pub(super) struct Entry {
     pub(super) ejection: Ejection,
     pub(super) vitals: Vitals,
     pub(super) pace: Pace,
-    /// What dry runs found and said, by detector.
-    pub(super) dry: u8,
+    /// What dry runs said.
+    pub(super) dry: Dry,
     /// Something other than a run of failures speaks against it, it may not be ejected, and that was said.
     pub(super) spared: bool,
     pub(super) source: Source,
@@ -49,7 +51,7 @@ impl Entry {
             ejection: Ejection::default(),
             vitals: Vitals::new(now),
             pace: Pace::default(),
-            dry: 0,
+            dry: Dry::default(),
             spared: false,
             source,
             drain: None,
@@ -91,6 +93,22 @@ impl Entry {
     /// Whether its score fell below the threshold, and has not come back to the recovery threshold.
     pub(super) fn is_below_threshold(&self) -> bool {
         self.vitals.below().is_some()
+    }
+
+    /// Whether it gets nothing for what its requests or its score say.
+    pub(super) fn is_out(&self) -> bool {
+        self.ejection.until().is_some() || self.is_below_threshold()
+    }
+
+    /// Whether that would be so if what is in dry run were enforced.
+    pub(super) fn would_be_out(&self) -> bool {
+        self.is_out() || self.dry.is_out()
+    }
+
+    /// Its score as it would be if its checks passed: those that fail speak for themselves.
+    pub(super) fn score_beside_checks(&self) -> f32 {
+        let parts = self.member.stats().health_parts();
+        parts.with(HealthPart::Checks, 1.0).score()
     }
 
     /// The part of its share that it gets at `now`, because it came back from an ejection.
@@ -153,6 +171,11 @@ impl Entry {
         good && self.ejection.answered(stats.successes())
     }
 
+    /// Whether its score is all that speaks against it.
+    pub(super) fn is_only_weak(&self) -> bool {
+        matches!(self.state(), InstanceState::Weak)
+    }
+
     /// Whether nothing speaks against it.
     pub(super) fn serves(&self) -> bool {
         matches!(self.state(), InstanceState::Healthy)
@@ -177,8 +200,12 @@ impl Entry {
         self.spared = false;
     }
 
-    /// How long it takes, at the rate of the present `run` of failures, until one ejects.
-    pub(super) fn run_takes(&self, run: u32, settings: &EjectionSettings, now: Nanos) -> Nanos {
+    /// How long it is out at least: who is asked seldom, for as long as it takes, at the rate of the present run of
+    /// failures, until one ejects.
+    pub(super) fn least_out(&self, finding: Finding, settings: &EjectionSettings, now: Nanos) -> Nanos {
+        let Finding::Run(run) = finding else {
+            return Nanos::ZERO;
+        };
         let took = now.since(self.vitals.sound_at());
         let each = took.0 / u64::from(run.max(1));
         Nanos(each.saturating_mul(self.ejection.limit(settings).into()))
@@ -213,6 +240,7 @@ impl Entry {
         self.vitals.shift(back);
         self.healthy.shift(back);
         self.registered = self.registered.since(back);
+        self.dry.shift(back);
         if let Some(began) = &mut self.began {
             *began = began.since(back);
         }

@@ -28,7 +28,8 @@
 //!
 //! What speaks against an instance comes from several detectors ([`super::detect`]); none of them is above these
 //! rules, nor is a score that falls below its threshold by requests alone: that one has to fail more than what the
-//! fleet commonly fails, too. Who leaves by its score counts as out. A dry run tells of what these rules would let go.
+//! fleet commonly fails, too. Who leaves by its score counts as out. A dry run tells of what these rules would let
+//! go, as if those were out already of whom one told of late.
 //!
 //! Instances that are down do not count on either side: for those, checks have spoken. Except in
 //! **fallback**: then checks call so many down that they are not believed, all instances take traffic, and
@@ -38,6 +39,7 @@
 //! The longest run of failures goes first.
 
 use super::detect::{Finding, findings};
+use super::dry;
 use super::entry::Entry;
 use super::headroom::Cramped;
 use super::scores::Scores;
@@ -47,7 +49,9 @@ use crate::health::Mark;
 use crate::health::burst::Level;
 use crate::health::ramp::wilson;
 use crate::service::journal::Journal;
-use crate::{EjectionSettings, EventKind, HealthPart, Mode, Nanos, Regions, Rng, ServiceSettings, Slot};
+use crate::{
+    EjectionSettings, EventKind, HealthPart, HealthParts, Mode, Nanos, Regions, Rng, ServiceSettings, Slot,
+};
 
 /// Runs this many times as long as what ejects are no bad luck. Ten: at the default limit of 5, an
 /// instance that fails nine requests in ten gets that far in one of 200 runs, one that fails two in
@@ -74,7 +78,7 @@ fn lately(entry: &Entry) -> f32 {
 
 /// How much the service can do without.
 #[derive(Debug)]
-struct Room<'s> {
+pub(super) struct Room<'s> {
     /// Which instances may be used at all.
     regions: &'s Regions,
     /// Too few are healthy: down ones count too.
@@ -106,13 +110,20 @@ struct Room<'s> {
     /// The two least shares of failures among their last requests.
     least: [f32; 2],
     /// What the fleet commonly fails.
-    level: Level,
+    pub(super) level: Level,
     /// The one in question does most of its work, and the others have no room for it.
-    cramped: Option<Cramped>,
+    pub(super) cramped: Option<Cramped>,
 }
 
 impl<'s> Room<'s> {
-    fn of(slots: &Slots, settings: &'s ServiceSettings, scores: &Scores, now: Nanos) -> Self {
+    /// With `dry` as it would be if what is in dry run were enforced.
+    pub(super) fn of(
+        slots: &Slots,
+        settings: &'s ServiceSettings,
+        scores: &Scores,
+        dry: bool,
+        now: Nanos,
+    ) -> Self {
         let minimum = minimum(slots, settings, now);
         let (wanted, fallback) = (minimum.wanted, minimum.fallback);
         let mut room = Self {
@@ -139,7 +150,7 @@ impl<'s> Room<'s> {
                 continue;
             }
             room.present += 1;
-            if entry.ejection.until().is_some() || entry.is_below_threshold() {
+            if entry.is_out() || (dry && entry.would_be_out()) {
                 room.out += 1;
                 continue;
             }
@@ -173,7 +184,7 @@ impl<'s> Room<'s> {
     }
 
     /// Whether its requests count: it may get new ones.
-    fn judges(&self, entry: &Entry) -> bool {
+    pub(super) fn judges(&self, entry: &Entry) -> bool {
         let region = entry.member.instance().region.as_deref();
         entry.drain.is_none()
             && self.regions.permit(region)
@@ -181,7 +192,7 @@ impl<'s> Room<'s> {
     }
 
     /// Whether `entry` may not go for what was found, or for its score, and why.
-    fn refuses(
+    pub(super) fn refuses(
         &self,
         entry: &Entry,
         finding: Option<Finding>,
@@ -276,7 +287,7 @@ impl<'s> Room<'s> {
     }
 
     /// `entry` goes.
-    fn lose(&mut self, entry: &Entry, settings: &ServiceSettings, now: Nanos) {
+    pub(super) fn lose(&mut self, entry: &Entry, settings: &ServiceSettings, now: Nanos) {
         if entry.is_below_threshold() || !self.judges(entry) {
             return;
         }
@@ -310,7 +321,7 @@ impl<'s> Room<'s> {
 
 /// Why one that fails has to stay.
 #[derive(Debug, Clone, Copy)]
-enum Refusal {
+pub(super) enum Refusal {
     TooFewWork(usize),
     Common,
     Waits,
@@ -333,10 +344,15 @@ pub(super) fn look(
     rng: &mut Rng,
     now: Nanos,
 ) -> bool {
-    let mut room = Room::of(slots, settings, scores, now);
+    let mut room = Room::of(slots, settings, scores, false, now);
+    let dry = settings.ejection.has_dry_run();
+    let mut dry = dry.then(|| Room::of(slots, settings, scores, true, now));
     let mut changed = false;
     if !settings.ejection.is_off() {
-        for (finding, slot) in accused(slots, settings, scores, journal, &room, now) {
+        if let Some(room) = &mut dry {
+            dry::look(slots, room, scores, settings, journal, rng, now);
+        }
+        for (finding, slot) in accused(slots, settings, scores, &room) {
             let Some(entry) = slots.get_mut(slot) else {
                 continue;
             };
@@ -358,9 +374,18 @@ pub(super) fn look(
         // What comes of it shows from now on, not from the next look on.
         scores.headroom.observe(slots, now);
     }
-    room.cramped = None;
-    for (_, entry) in slots.iter_mut() {
-        changed |= weigh(entry, &mut room, settings, journal, now);
+    match (settings.ejection.on_score, dry) {
+        (Mode::Enforce, _) => {
+            room.cramped = None;
+            for (_, entry) in slots.iter_mut() {
+                changed |= weigh(entry, &mut room, settings, journal, now);
+            }
+        }
+        (Mode::DryRun, Some(mut room)) => {
+            room.cramped = None;
+            dry::weigh(slots, &mut room, settings, journal, now);
+        }
+        _ => {}
     }
     changed
 }
@@ -370,25 +395,13 @@ fn accused(
     slots: &mut Slots,
     settings: &ServiceSettings,
     scores: &Scores,
-    journal: &mut Journal,
     room: &Room<'_>,
-    now: Nanos,
 ) -> Vec<(Finding, Slot)> {
     let mut accused = Vec::new();
     for (slot, entry) in slots.iter_mut() {
-        let (mut dry, mut first) = (0, None);
         let judged = room.judges(entry) && entry.ejection.until().is_none();
-        for finding in findings(entry, &settings.ejection, scores.level()) {
-            match finding.mode(&settings.ejection) {
-                Mode::Enforce => first = first.or(Some(finding)),
-                Mode::DryRun => dry |= finding.bit(),
-                Mode::Off => {}
-            }
-        }
-        let said = std::mem::replace(&mut entry.dry, dry);
-        if judged && dry & !said != 0 {
-            entry.dry = said & dry | tell_dry(entry, dry & !said, room, settings, journal, now);
-        }
+        let first = findings(entry, &settings.ejection, scores.level())
+            .find(|finding| finding.mode(&settings.ejection) == Mode::Enforce);
         let stats = entry.member.stats();
         let limit = entry.ejection.limit(&settings.ejection);
         let fails = limit > 0 && stats.consecutive_failures() >= limit;
@@ -407,39 +420,6 @@ fn accused(
         _ => (std::cmp::Reverse(0), *slot),
     });
     accused
-}
-
-/// Says what detectors in dry run found that they had not found before, where the rules would let it go. Returns the
-/// bits of what was said; the rest is looked at again.
-fn tell_dry(
-    entry: &Entry,
-    news: u8,
-    room: &Room<'_>,
-    settings: &ServiceSettings,
-    journal: &mut Journal,
-    now: Nanos,
-) -> u8 {
-    let mut said = 0;
-    for finding in findings(entry, &settings.ejection, room.level) {
-        if finding.bit() & news == 0 {
-            continue;
-        }
-        if room.refuses(entry, Some(finding), settings, now).is_some() {
-            if finding == Finding::Burst {
-                entry.member.stats().suspicion().halve();
-            }
-            continue;
-        }
-        said |= finding.bit();
-        let reason = format!("{}; not ejected: a dry run", finding.tell(entry));
-        let id = &entry.member.instance().id;
-        journal.instance(now, id, EventKind::WouldEject, reason.into());
-        if finding == Finding::Burst {
-            // So that it can be found again.
-            entry.member.stats().suspicion().halve();
-        }
-    }
-    said
 }
 
 /// Ejects `entry` for `finding`, unless a rule is against it. True when it did.
@@ -487,10 +467,7 @@ fn judge(
     entry.vitals.set_below(None);
     entry.arm(&settings.ejection);
     let down = entry.checks.down().is_some();
-    let least = match finding {
-        Finding::Run(run) => entry.run_takes(run, &settings.ejection, now),
-        _ => Nanos::ZERO,
-    };
+    let least = entry.least_out(finding, &settings.ejection, now);
     let reason = entry
         .ejection
         .eject(&told, down, least, &settings.ejection, rng, now);
@@ -498,8 +475,7 @@ fn judge(
     true
 }
 
-/// Lets `entry` leave when its score is below the threshold, and come back from the recovery threshold on. True
-/// when it did.
+/// Lets `entry` leave when its score is below the threshold. True when it did.
 fn weigh(
     entry: &mut Entry,
     room: &mut Room<'_>,
@@ -507,47 +483,41 @@ fn weigh(
     journal: &mut Journal,
     now: Nanos,
 ) -> bool {
-    let (threshold, recovery) = (settings.ejection.threshold, settings.ejection.recovery_threshold);
-    let stats = entry.member.stats();
-    let (part, score) = stats.health_parts().worst();
-    let told = entry.told.map(|(score, observed)| (score.get(), observed));
-    let (kind, reason) = if entry.is_below_threshold() {
-        // Checks that fail since speak for themselves.
-        let score = stats.health_parts().with(HealthPart::Checks, 1.0).score();
-        if score < recovery.max(threshold) {
-            return false;
-        }
-        let reason = format!("its score is {score:.2} again, at least {recovery:.2} was wanted");
-        (EventKind::Strengthened, reason)
-    } else {
-        let out = entry.ejection.until().is_some() || entry.checks.down().is_some();
-        if score >= threshold || out {
-            return false;
-        }
-        let run = Finding::Run(stats.consecutive_failures());
-        if part == HealthPart::Requests
-            && (settings.ejection.is_off()
-                || room.waits(entry, run, &settings.ejection, now)
-                || !room.exceeds(entry)
-                || room.refuses(entry, None, settings, now).is_some())
-        {
-            return false;
-        }
-        let why = entry.vitals.explain(part, score, told, stats, now);
-        (
-            EventKind::Weakened,
-            format!("its score is below {threshold:.2}: {why}"),
-        )
+    let Some(reason) = too_weak(entry, room, settings, now) else {
+        return false;
     };
     let reason: std::sync::Arc<str> = reason.into();
-    let mark = Mark::new(now, std::sync::Arc::clone(&reason));
-    if kind == EventKind::Weakened {
-        room.lose(entry, settings, now);
-        entry.vitals.set_below(Some(mark));
-    } else {
-        entry.vitals.set_below(None);
-        entry.healthy = mark;
-    }
-    journal.instance(now, &entry.member.instance().id, kind, reason);
+    room.lose(entry, settings, now);
+    entry
+        .vitals
+        .set_below(Some(Mark::new(now, std::sync::Arc::clone(&reason))));
+    journal.instance(now, &entry.member.instance().id, EventKind::Weakened, reason);
     true
+}
+
+/// Why `entry` has to leave for its score, if it has to and the rules allow it.
+pub(super) fn too_weak(
+    entry: &Entry,
+    room: &Room<'_>,
+    settings: &ServiceSettings,
+    now: Nanos,
+) -> Option<String> {
+    let threshold = settings.ejection.threshold;
+    let stats = entry.member.stats();
+    let (part, score) = stats.health_parts().worst();
+    if score >= HealthParts::rounded(threshold) || entry.is_out() || entry.checks.down().is_some() {
+        return None;
+    }
+    let run = Finding::Run(stats.consecutive_failures());
+    if part == HealthPart::Requests
+        && (settings.ejection.is_off()
+            || room.waits(entry, run, &settings.ejection, now)
+            || !room.exceeds(entry)
+            || room.refuses(entry, None, settings, now).is_some())
+    {
+        return None;
+    }
+    let told = entry.told.map(|(score, observed)| (score.get(), observed));
+    let why = entry.vitals.explain(part, score, told, stats, now);
+    Some(format!("its score is below {threshold:.2}: {why}"))
 }

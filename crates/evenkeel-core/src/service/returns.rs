@@ -6,7 +6,7 @@ use super::ServiceState;
 use super::entry::Entry;
 use super::journal::Journal;
 use crate::health::Mark;
-use crate::{BreakerState, EventKind, Nanos};
+use crate::{BreakerState, EventKind, HealthParts, Mode, Nanos};
 
 /// Time between two returns…
 const PAUSE: Nanos = Nanos::from_millis(500);
@@ -20,8 +20,7 @@ impl ServiceState {
     pub(super) fn end_ejections(&mut self) {
         let settings = &self.settings.ejection;
         let now = self.now;
-        let pause = Nanos(PAUSE.0 / (self.slots.len() as u64 / AT_A_TIME).max(1));
-        let hurry = self.last_resort || self.view.fallback || self.view.candidates().is_empty();
+        let (pause, hurry) = (self.pause(), self.is_short());
         for (_, entry) in self.slots.iter_mut() {
             let successes = entry.member.stats().successes();
             let down = entry.checks.down().is_some();
@@ -58,6 +57,46 @@ impl ServiceState {
         }
     }
 
+    /// Time between two returns.
+    fn pause(&self) -> Nanos {
+        Nanos(PAUSE.0 / (self.slots.len() as u64 / AT_A_TIME).max(1))
+    }
+
+    /// Whether nobody else is there, so that returns do not wait for each other.
+    fn is_short(&self) -> bool {
+        self.last_resort || self.view.fallback || self.view.candidates().is_empty()
+    }
+
+    /// Gives instances requests again whose score is back: as after an ejection one after the other, and with a share
+    /// that grows. Whoever has requests all the same, or is out for another reason too, has nothing to wait for.
+    pub(super) fn end_weakness(&mut self) {
+        let settings = &self.settings.ejection;
+        let (now, wanted) = (self.now, settings.recovery_threshold.max(settings.threshold));
+        let (pause, hurry) = (self.pause(), self.is_short());
+        self.next_strengthened = Nanos::MAX;
+        for (slot, entry) in self.slots.iter_mut() {
+            let score = entry.score_beside_checks();
+            if !entry.is_below_threshold() || score < HealthParts::rounded(wanted) {
+                continue;
+            }
+            let mut reason = format!("its score is {score:.2} again, at least {wanted:.2} was wanted");
+            if entry.is_only_weak() && !self.view.is_candidate(slot) {
+                if now < self.returns_from && !hurry {
+                    self.next_strengthened = self.returns_from;
+                    continue;
+                }
+                self.returns_from = now + pause;
+                entry.ejection.ease_in(entry.member.stats(), settings, now);
+                let percent = 100.0 * entry.recovery_share(now).as_f64();
+                if percent < 100.0 {
+                    reason = format!("{reason}; its share begins at {percent:.0} %");
+                }
+            }
+            strengthen(entry, reason.into(), &mut self.journal, now);
+            self.dirty = true;
+        }
+    }
+
     /// Forgets failures of instances that nobody asks any more: those that are no candidates, and those that
     /// had to stay though they failed. Who stands in for others and fails once must still count as one that may
     /// stand in, years after. A candidate that is asked now and then keeps its run, and in the last resort
@@ -80,11 +119,17 @@ impl ServiceState {
     pub(super) fn release_unjudged(&mut self) {
         let checks_off = self.settings.checks.is_none();
         let ejection_off = self.settings.ejection.is_off();
+        let unscored = self.settings.ejection.on_score != Mode::Enforce;
         for (_, entry) in self.slots.iter_mut() {
             entry.withheld &= !ejection_off;
             entry.spared &= !ejection_off;
             if checks_off {
                 entry.began.get_or_insert(self.now);
+            }
+            if unscored && entry.is_below_threshold() {
+                let reason = "scores take nobody out any more".into();
+                strengthen(entry, reason, &mut self.journal, self.now);
+                self.dirty = true;
             }
             let returned = ejection_off && entry.ejection.reset();
             let up = checks_off && entry.checks.reset(self.now);
@@ -104,6 +149,13 @@ impl ServiceState {
     }
 }
 
+/// The score of `entry` does not speak against it any more.
+fn strengthen(entry: &mut Entry, reason: Arc<str>, journal: &mut Journal, now: Nanos) {
+    entry.vitals.set_below(None);
+    entry.healthy = Mark::new(now, Arc::clone(&reason));
+    journal.instance(now, &entry.member.instance().id, EventKind::Strengthened, reason);
+}
+
 /// Tells how far a way back went since the last look. True when readers would see a difference.
 fn progress(entry: &mut Entry, journal: &mut Journal, now: Nanos) -> bool {
     let stats = entry.member.stats();
@@ -119,7 +171,7 @@ fn progress(entry: &mut Entry, journal: &mut Journal, now: Nanos) -> bool {
         }
         BreakerState::Closed => {
             let reason = match all {
-                0 => "nobody asked it for ten minutes or more since its return".to_owned(),
+                0 => "nobody asked it since its return".to_owned(),
                 _ => format!("{good} of its last {all} requests succeeded since its return"),
             };
             (EventKind::Recovered, reason)

@@ -6,6 +6,7 @@
 mod clients;
 mod common;
 mod detectors;
+mod dry_runs;
 mod fallback;
 mod faults;
 mod magnets;
@@ -19,3 +20,4 @@ mod silence;
 mod switching;
 mod tails;
 mod traffic;
+mod weak;

@@ -113,6 +113,7 @@ fn settings(strategy: StrategySettings) -> ServiceSettings {
             on_burst: Mode::Off,
             on_slow: Mode::DryRun,
             on_silence: Mode::Enforce,
+            on_score: Mode::DryRun,
             error_rate: 0.4,
             error_rate_requests: 30,
             slow_factor: 4.0,

@@ -333,6 +333,32 @@ fn what_is_off_finds_nothing() {
     assert_eq!(fleet.count(EventKind::Ejected), 0);
 }
 
+/// Back from an ejection, an instance is believed less: half the suspicion is enough, also where no two failures follow
+/// each other.
+#[test]
+fn on_probation_half_the_suspicion_ejects() {
+    let mut fleet = Fleet::of(4, 1);
+    fleet.run(
+        |i| sick(if i == 0 { 1.0 } else { 0.0 }),
+        Nanos::from_millis(20),
+        5,
+    );
+    assert!(fleet.is_out(0));
+    while fleet.is_out(0) {
+        fleet.round(&|_| sick(0.0), Nanos::from_millis(20));
+    }
+    for failures in 1..=4 {
+        assert!(!fleet.is_out(0), "after {} failures", failures - 1);
+        fleet.end(0, &Outcome::failed(MS));
+        if failures < 4 {
+            fleet.end(0, &Outcome::from_status(200, MS));
+        }
+    }
+    assert!(fleet.is_out(0), "four failures of seven requests");
+    let reasons = fleet.reasons(EventKind::Ejected);
+    assert!(reasons[1].contains("than chance explains"), "{reasons:?}");
+}
+
 #[test]
 fn the_error_rate_alone_catches_a_half() {
     let mut fleet = Fleet::with(3, 1, |settings| {
