@@ -51,11 +51,10 @@
 //!
 //! # Where the constants come from
 //!
-//! `cargo test --release -p evenkeel-core --test it -- --ignored --nocapture fleet::scenarios::table` prints p50,
-//! p99, p99.9, errors and the part not answered within 100 ms, for every strategy and scenario and for two oracles that know
-//! all speeds and queues; `FLEET_…` and `ADAPTIVE_…` variables choose and vary. Ten instances of two workers, 8 ms
-//! exponential, 70 % of the healthy capacity, 20 seeds of 8 s from the fault on, without detectors (`FLEET_DETECTORS=0`, and
-//! `FLEET_EJECTS=0` where nobody is ejected), so that the strategy is measured and not they. p99:
+//! `cargo bench -p evenkeel-core --bench fleet` prints p50, p99, p99.9, errors and the part not answered within 100 ms, for
+//! every strategy and scenario and for two oracles that know all speeds and queues; its keys choose and vary. Ten instances of
+//! two workers, 8 ms exponential, 70 % of the healthy capacity, 20 seeds of 8 s from the fault on, without detectors
+//! (`detectors=0`, and `ejects=0` where nobody is ejected), so that the strategy is measured and not they. p99:
 //!
 //! | what | varied | result |
 //! |---|---|---|
@@ -73,7 +72,7 @@
 //! | all up to 16 | 4 draws of 10 | healthy 38.4, 37.8 with all |
 //!
 //! Recovered has another source, runs with a rule before this one: a share of the fair one 5 to 10 s after 20 × slow
-//! ends of 0.44 without, and of 0.99 with it. Identical instances that one client or ten ask are in `fleet::quiet::table`.
+//! ends of 0.44 without, and of 0.99 with it. Identical instances that one client or ten ask: the same with `-- quiet`.
 //!
 //! Absent on purpose: **hot and cold**. Prequal's rule (least latency among those below a quantile of requests in
 //! flight) was measured in place of the product, over the same ten: healthy p99 80 ms instead of 38, with one slow

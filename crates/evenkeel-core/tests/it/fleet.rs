@@ -1,9 +1,16 @@
 //! A virtual fleet: what clients see when instances are slow, fail or hang, strategy by strategy.
+//!
+//! `benches/fleet.rs` is made of it too, and prints tables; hence the paths.
 
+#[path = "fleet/known_failures.rs"]
 mod known_failures;
+#[path = "fleet/oracle.rs"]
 mod oracle;
-mod quiet;
+#[path = "fleet/quiet.rs"]
+pub(crate) mod quiet;
+#[path = "fleet/scenarios.rs"]
 pub(crate) mod scenarios;
+#[path = "fleet/world.rs"]
 mod world;
 
 use evenkeel_core::{Nanos, StrategyName, StrategySettings};

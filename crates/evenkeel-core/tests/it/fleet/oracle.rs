@@ -5,6 +5,7 @@
 
 use evenkeel_core::Nanos;
 
+use super::scenarios::{FURTHER, NAMES, fleet, left};
 use super::{Backend, Fault};
 
 /// Who decides in place of a strategy.
@@ -96,4 +97,25 @@ pub(super) fn first_free(fleet: &[True], waiting: usize, place: usize) -> Option
     // Until as many of them are free, and then their work, in the mean over who will be free.
     let work: f64 = faster().map(|one| one.rate() * cost(one)).sum::<f64>() / rate;
     (own <= waiting as f64 / rate + work).then_some(best)
+}
+
+/// What is to be had bounds what is had; a bound that a strategy beats says nothing.
+#[test]
+fn nobody_does_better_than_who_knows_everything() {
+    for scenario in NAMES.into_iter().chain(FURTHER) {
+        let run = |oracle| {
+            let mut fleet = fleet(scenario, evenkeel_core::StrategyName::adaptive, 10, 0.7);
+            fleet.rate *= left(&fleet);
+            fleet.oracle = oracle;
+            fleet.run(1).quantile(0.99)
+        };
+        let strategy = run(None);
+        for oracle in [Oracle::OneQueue, Oracle::ShortestDelay] {
+            let bound = run(Some(oracle));
+            assert!(
+                bound < strategy * 1.05,
+                "{scenario}, {oracle:?}: p99 of {bound:.1} ms, and {strategy:.1} without"
+            );
+        }
+    }
 }

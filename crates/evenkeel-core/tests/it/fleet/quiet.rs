@@ -8,14 +8,13 @@ use std::net::SocketAddr;
 
 use evenkeel_core::{
     EjectionSettings, Instance, Lease, Mode, Nanos, Outcome, PickContext, PickRequest, Rng, ServiceSettings,
-    ServiceState, StrategyName, StrategySettings,
+    ServiceState, StrategySettings,
 };
 
 use super::Service;
-use super::scenarios::tuned;
 
 /// Identical instances, and clients that ask again when they are answered, after a pause.
-struct Quiet {
+pub(crate) struct Quiet {
     strategy: StrategySettings,
     instances: usize,
     clients: usize,
@@ -26,9 +25,15 @@ struct Quiet {
 }
 
 impl Quiet {
-    fn new(instances: usize, clients: usize, service: Service, rate: f64) -> Self {
+    pub(crate) fn new(
+        strategy: impl Into<StrategySettings>,
+        instances: usize,
+        clients: usize,
+        service: Service,
+        rate: f64,
+    ) -> Self {
         Self {
-            strategy: tuned(StrategyName::adaptive),
+            strategy: strategy.into(),
             instances,
             clients,
             service,
@@ -88,7 +93,7 @@ impl Quiet {
     }
 
     /// The least and the mean of these seeds.
-    fn shares(&self, seeds: u64) -> (f64, f64) {
+    pub(crate) fn shares(&self, seeds: u64) -> (f64, f64) {
         let shares: Vec<f64> = (0..seeds).map(|seed| self.least_share(seed)).collect();
         let least = shares.iter().copied().fold(f64::INFINITY, f64::min);
         (least, shares.iter().sum::<f64>() / seeds as f64)
@@ -98,9 +103,9 @@ impl Quiet {
 const MS: Nanos = Nanos::from_millis(1);
 const FAST: Nanos = Nanos(200_000);
 /// As fast as the clients can, and what somebody does by hand or a check by itself.
-const RATES: [f64; 3] = [1e9, 100.0, 20.0];
+pub(crate) const RATES: [f64; 3] = [1e9, 100.0, 20.0];
 
-fn services() -> [(&'static str, Service); 5] {
+pub(crate) fn services() -> [(&'static str, Service); 5] {
     [
         ("200 us +- 10", Service::Normal(FAST, Nanos(10_000))),
         ("200 us +- 100", Service::Normal(FAST, Nanos(100_000))),
@@ -111,30 +116,12 @@ fn services() -> [(&'static str, Service); 5] {
 }
 
 #[test]
-#[ignore = "prints a table; ADAPTIVE_… vary the constants"]
-fn table() {
-    println!("least share of identical instances, as a multiple of the fair one: least of 20 seeds, mean");
-    for (what, service) in services() {
-        for rate in RATES {
-            for clients in [1, 10] {
-                let cell = |n| Quiet::new(n, clients, service, rate).shares(20);
-                let cells = [2, 3, 10].map(cell);
-                let cells = cells.map(|(least, mean)| format!("{least:.2} {mean:.2}"));
-                println!(
-                    "{what:<20} {rate:>10}/s {clients:>2} clients  {}",
-                    cells.join("   ")
-                );
-            }
-        }
-    }
-}
-
-#[test]
 fn identical_instances_share_a_quiet_service() {
     for (what, service) in services() {
         for rate in RATES {
             for (clients, n) in [(1, 2), (1, 3), (1, 10), (10, 2), (10, 3)] {
-                let (least, mean) = Quiet::new(n, clients, service, rate).shares(5);
+                let (least, mean) =
+                    Quiet::new(evenkeel_core::StrategyName::adaptive, n, clients, service, rate).shares(5);
                 // Two thousand draws among ten leave 0.9 to the least of them by chance, and 0.82 in one of a hundred runs.
                 assert!(
                     least >= 0.8,
