@@ -20,6 +20,7 @@ mod table;
 mod tests;
 
 use aspects::Basis;
+pub(crate) use stages::percent;
 
 /// The request that is asked about. All of it is optional.
 #[derive(Debug, Clone, Copy, Default)]

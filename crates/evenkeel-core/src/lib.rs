@@ -56,6 +56,6 @@ pub use session::{SessionKey, SessionTag};
 pub use share::Share;
 pub use snapshot::{InstanceSnapshot, Quantiles, RequestCounts};
 pub use stats::Stats;
-pub use strategy::{Picker, Strategy, StrategyName, StrategySettings};
+pub use strategy::{Appraisal, Picker, Strategy, StrategyName, StrategySettings};
 pub use time::Nanos;
 pub use view::{Candidates, Member, Slot, Status, View};

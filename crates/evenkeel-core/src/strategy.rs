@@ -98,12 +98,27 @@ pub trait Picker: Any + fmt::Debug + Send + Sync {
         let _ = each;
     }
 
+    /// What the candidate at `slot` costs now, for a strategy that takes the least cost. For explanations.
+    fn appraise(&self, slot: Slot, now: Nanos) -> Option<Appraisal> {
+        let _ = (slot, now);
+        None
+    }
+
     /// Whether it makes a difference that a request comes from `region`, for a strategy that knows of regions: the
     /// service has an instance there.
     fn knows_region(&self, region: &str) -> bool {
         let _ = region;
         true
     }
+}
+
+/// A candidate as its picker sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Appraisal {
+    /// The least is chosen.
+    pub cost: f64,
+    /// How it comes about, in words and numbers.
+    pub why: String,
 }
 
 macro_rules! strategies {

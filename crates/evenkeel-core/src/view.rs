@@ -9,8 +9,8 @@ use crate::load::{LoadSlot, Loads};
 use crate::service::ServiceCounters;
 use crate::session::{SessionKey, SessionTag, Sessions};
 use crate::{
-    Exclusion, Instance, Lease, Nanos, NoPick, PickContext, PickRequest, Picker, ServiceSettings, Share,
-    Source, Stats, StrategyName,
+    Appraisal, Exclusion, Instance, Lease, Nanos, NoPick, PickContext, PickRequest, Picker, ServiceSettings,
+    Share, Source, Stats, StrategyName,
 };
 
 /// The place of an instance in its service. Stable while the instance is registered; reused only
@@ -252,6 +252,11 @@ impl View {
     #[inline]
     pub fn choose(&self, request: &PickRequest<'_>, cx: &mut PickContext) -> Result<Slot, NoPick> {
         self.choose_by(&*self.picker, request, cx)
+    }
+
+    /// What the candidate at `slot` costs by the strategy, if that goes by costs.
+    pub(crate) fn appraise(&self, slot: Slot, now: Nanos) -> Option<Appraisal> {
+        self.picker.appraise(slot, now)
     }
 
     /// As [`Self::choose`], by a picker over the same candidates.

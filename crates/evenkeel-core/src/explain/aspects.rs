@@ -3,7 +3,7 @@
 use super::Question;
 use super::stages::percent;
 use crate::view::{Slot, View};
-use crate::{KeySource, LoadReport, Nanos, StrategyName};
+use crate::{Appraisal, KeySource, LoadReport, Nanos, StrategyName};
 
 /// What a strategy may look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,6 +119,7 @@ pub(super) struct Seen {
     score: f32,
     used: Option<f32>,
     region: Option<String>,
+    appraisal: Option<Appraisal>,
 }
 
 impl Seen {
@@ -138,6 +139,7 @@ impl Seen {
             score: stats.health(),
             used: stats.reported().get(now).and_then(used),
             region: instance.region.as_deref().map(str::to_owned),
+            appraisal: view.appraise(slot, now),
         })
     }
 
@@ -201,6 +203,9 @@ pub(super) fn lost(basis: Basis, one: &Seen, chosen: &Seen, tried: bool) -> Stri
         return "it was tried for this request already".to_owned();
     }
     let id = &chosen.id;
+    if let (Some(own), Some(chosen)) = (&one.appraisal, &chosen.appraisal) {
+        return outbid(own, chosen, id);
+    }
     let (otherwise, aspects) = match basis {
         Basis::Turns(aspects) => (format!("the turn is {id}'s"), aspects),
         Basis::Chance => (format!("the draw fell on {id}"), &[][..]),
@@ -219,4 +224,24 @@ pub(super) fn lost(basis: Basis, one: &Seen, chosen: &Seen, tried: bool) -> Stri
         (Basis::Turns(_), false) => format!("{otherwise}; it has fewer: {}", behind.join("; ")),
         (_, false) => behind.join("; "),
     }
+}
+
+/// Why who costs `own` lost to `id`, which costs `chosen`.
+fn outbid(own: &Appraisal, chosen: &Appraisal, id: &str) -> String {
+    if own.cost > chosen.cost {
+        return format!(
+            "its cost is {:.2} ({}), and {id}'s {:.2} ({})",
+            own.cost, own.why, chosen.cost, chosen.why
+        );
+    }
+    if own.cost == chosen.cost {
+        return format!(
+            "it costs as much as {id}, {:.2} ({}): the draw fell on {id}",
+            own.cost, own.why
+        );
+    }
+    format!(
+        "it costs less, {:.2} ({}), and was not drawn to be compared",
+        own.cost, own.why
+    )
 }

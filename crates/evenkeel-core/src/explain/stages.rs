@@ -176,7 +176,7 @@ fn reduced(view: &View, member: &Member, index: usize) -> Vec<Finding> {
     found
 }
 
-pub(super) fn percent(part: f64) -> String {
+pub(crate) fn percent(part: f64) -> String {
     let percent = part * 100.0;
     if percent > 0.0 && percent < 1.0 {
         format!("{percent:.1} %")

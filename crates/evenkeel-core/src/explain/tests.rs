@@ -308,3 +308,79 @@ fn a_service_without_instances_has_nobody() {
         assert!(explanation.to_string().contains("would find nobody"));
     }
 }
+
+/// What `adaptive` goes by is more than a smoothed time, so it speaks for itself.
+#[test]
+fn adaptive_says_what_each_candidate_costs_it_and_why() {
+    let mut state = service(by(StrategyName::adaptive), fleet());
+    let lost = |state: &ServiceState, id: &str, now: Nanos| {
+        let explanation = Explanation::new(state.view(), &Question::default(), now, 1);
+        explanation.instance(id).unwrap().lost.clone()
+    };
+    let of = |state: &ServiceState, id: &str| {
+        let (slot, member, _) = state
+            .view()
+            .members()
+            .find(|(_, member, _)| member.instance().id.as_str() == id)
+            .unwrap();
+        (slot, Arc::clone(member.stats()))
+    };
+    let answer = |id: &str, ms: u64, now: Nanos| {
+        let (_, stats) = of(&state, id);
+        stats.on_start(now);
+        let _ = stats.on_end(&Outcome::from_status(200, Nanos::from_millis(ms)), now);
+    };
+    // Nobody has answered: the first requests are due to all, and all are equal.
+    let explanation = explained(&state, &Question::default());
+    let words: Vec<&str> = explanation
+        .instances
+        .iter()
+        .filter_map(|one| one.lost.as_deref())
+        .collect();
+    assert_eq!(words.len(), 2);
+    assert!(
+        words[0].contains("it costs as much as") && words[0].contains("its first request is due"),
+        "{words:?}"
+    );
+    for id in ["a", "b"] {
+        (0..200).for_each(|_| answer(id, 8, NOW));
+    }
+    (0..200).for_each(|_| answer("c", 12, NOW));
+    state.tick(NOW + Nanos::from_secs(1));
+    let soon = NOW + Nanos::from_millis(1500);
+    assert_eq!(
+        lost(&state, "c", soon).unwrap().split_once(", and ").unwrap().0,
+        "its cost is 2.16 (idle, it takes 12.0 ms, where 8.0 ms are typical)"
+    );
+    // One of two equal ones: the draw.
+    let words = lost(&state, "a", soon)
+        .or_else(|| lost(&state, "b", soon))
+        .unwrap();
+    assert!(
+        words.contains("costs as much as") && words.contains("nearly as fast as most"),
+        "{words}"
+    );
+    // Twenty seconds later all are due, and after others were asked the slow one is.
+    let later = NOW + Nanos::from_secs(40);
+    for id in ["a", "b"] {
+        let (_, stats) = of(&state, id);
+        stats.on_start(later);
+        let _ = stats.on_end(&Outcome::from_status(200, Nanos::from_millis(8)), later);
+    }
+    let explanation = Explanation::new(state.view(), &Question::default(), later, 1);
+    assert_eq!(explanation.choice.as_ref().unwrap().as_str(), "c");
+    let words = lost(&state, "a", later).unwrap();
+    assert!(
+        words.starts_with("its cost is 1.00 (idle, ")
+            && words.ends_with("and c's 0.00 (it had no request for 40.0 s, so a trial is due)"),
+        "{words}"
+    );
+    // A request that is not answered speaks against it.
+    let (slot, _) = of(&state, "a");
+    let _held = state.view().lease(slot, later).unwrap();
+    let words = lost(&state, "a", later + Nanos::from_secs(2)).unwrap();
+    assert!(
+        words.contains("1 in flight without an answer for 2.0 s"),
+        "{words}"
+    );
+}

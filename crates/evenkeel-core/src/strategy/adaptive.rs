@@ -82,7 +82,7 @@
 
 use std::sync::Arc;
 
-use super::{Picker, Strategy};
+use super::{Appraisal, Picker, Strategy};
 use crate::math::{Alias, exp2_neg};
 use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::view::{Candidates, Slot};
@@ -287,6 +287,22 @@ fn is_within(value: f32, times: f32) -> bool {
     (value <= times) & (value * times >= 1.0)
 }
 
+/// What decides the cost of a candidate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Because {
+    Tried,
+    New,
+    Trial,
+    /// Nobody is measured.
+    Unknown,
+    Unmeasured,
+    Waiting,
+    Recovered,
+    /// Idle, and as fast as most, or so it may be.
+    Typical,
+    Slowness,
+}
+
 /// What one pick goes by.
 struct Moment<'a> {
     tried: &'a [Slot],
@@ -306,6 +322,53 @@ impl Moment<'_> {
 }
 
 impl Choice {
+    #[inline(always)]
+    fn moment<'a>(&self, tried: &'a [Slot], now: Nanos) -> Moment<'a> {
+        let per_typical = f32::from_bits(self.per_typical.load(Relaxed));
+        Moment {
+            tried,
+            now,
+            per_typical,
+            blur: self.blur * per_typical,
+            trial: self.trial.load(Relaxed),
+        }
+    }
+
+    /// What decides the cost, in words and numbers.
+    fn describe(&self, entry: &Entry, moment: &Moment<'_>, because: Because) -> String {
+        let stats = &*entry.stats;
+        let unused = moment.now.since(stats.last_used()).as_secs_f64();
+        let in_flight = entry.load.get();
+        let failing = match self.failing(stats) {
+            0.0 => String::new(),
+            _ => format!(
+                ", and {} of its requests succeed",
+                crate::explain::percent(stats.success_share().into())
+            ),
+        };
+        let speed = match (stats.steady_time(), moment.per_typical) {
+            (0.0, _) => "it has not answered yet".to_owned(),
+            (time, 0.0) => format!("it takes {:.1} ms", f64::from(time) / 1e6),
+            (time, per_typical) => format!(
+                "it takes {:.1} ms, where {:.1} ms are typical",
+                f64::from(time) / 1e6,
+                f64::from(1.0 / per_typical - self.blur) / 1e6
+            ),
+        };
+        match because {
+            Because::Tried => "it was tried for this request already".to_owned(),
+            Because::New => "it was never used, so its first request is due".to_owned(),
+            Because::Trial => format!("it had no request for {unused:.1} s, so a trial is due"),
+            Because::Unknown => format!("{in_flight} in flight, and nobody has answered yet"),
+            Because::Unmeasured => format!("{in_flight} in flight, and it has not answered yet"),
+            Because::Waiting => format!("{in_flight} in flight without an answer for {unused:.1} s"),
+            Because::Recovered => "idle, and its last answer was as good as any".to_owned(),
+            Because::Typical => "idle, and nearly as fast as most".to_owned(),
+            Because::Slowness if in_flight == 0 => format!("idle, {speed}{failing}"),
+            Because::Slowness => format!("{in_flight} in flight, {speed}{failing}"),
+        }
+    }
+
     /// What failures add to the expected time until a success, in typical response times.
     #[inline]
     fn failing(&self, stats: &Stats) -> f32 {
@@ -358,39 +421,59 @@ impl Choice {
     }
 
     /// The cost, whatever there is to say.
+    #[inline]
     fn cost(&self, entry: &Entry, moment: &Moment<'_>) -> f32 {
+        self.judge(entry, moment).0
+    }
+
+    /// The cost, and what decides it.
+    fn judge(&self, entry: &Entry, moment: &Moment<'_>) -> (f32, Because) {
         if moment.tried.contains(&entry.slot) {
-            return f32::INFINITY;
+            return (f32::INFINITY, Because::Tried);
         }
         let stats = &*entry.stats;
         let in_flight = entry.load.get();
         let rank = entry.rank(in_flight);
         let unused = moment.now.since(stats.last_used()).0;
-        if in_flight == 0 && (unused > moment.trial || stats.last_used() == Nanos::ZERO) {
-            return 0.0;
+        if in_flight == 0 && stats.last_used() == Nanos::ZERO {
+            return (0.0, Because::New);
+        }
+        if in_flight == 0 && unused > moment.trial {
+            return (0.0, Because::Trial);
         }
         if moment.per_typical == 0.0 {
-            return rank;
+            return (rank, Because::Unknown);
         }
         let time = stats.steady_time();
         let measured = time > 0.0;
         if in_flight > 0 && !measured {
-            return rank * UNMEASURED;
+            return (rank * UNMEASURED, Because::Unmeasured);
         }
         let time = if measured { moment.relative(time) } else { 1.0 };
         let failing = self.failing(stats);
         if in_flight > 0 {
-            return rank * self.factor((time + failing).max(self.waiting(entry, moment)));
+            let (slowness, waiting) = (time + failing, self.waiting(entry, moment));
+            return if waiting > slowness {
+                (rank * self.factor(waiting), Because::Waiting)
+            } else {
+                (rank * self.factor(slowness), Because::Slowness)
+            };
         }
         let halvings = f64::from(self.tuning.halvings) * unused as f64 / moment.trial as f64;
         let slowness = entry.leveled(time) + failing * exp2_neg(halvings) as f32;
         if self.tuning.returning && slowness > self.even {
             let last = moment.relative(stats.last_response_time().0 as f32);
             if measured && last < self.even && stats.success_share() > SOUND_SHARE {
-                return rank;
+                return (rank, Because::Recovered);
             }
         }
-        rank * self.idle_factor(slowness)
+        let factor = self.idle_factor(slowness);
+        let because = if factor == 1.0 {
+            Because::Typical
+        } else {
+            Because::Slowness
+        };
+        (rank * factor, because)
     }
 
     /// The least cost of all; equals by weight.
@@ -471,14 +554,7 @@ impl Choice {
 
 impl Picker for Choice {
     fn pick(&self, request: &PickRequest<'_>, cx: &mut PickContext) -> Result<Slot, NoPick> {
-        let per_typical = f32::from_bits(self.per_typical.load(Relaxed));
-        let moment = Moment {
-            tried: request.tried,
-            now: cx.now,
-            per_typical,
-            blur: self.blur * per_typical,
-            trial: self.trial.load(Relaxed),
-        };
+        let moment = self.moment(request.tried, cx.now);
         let calm = (cx.now.0 < self.calm_until.load(Relaxed)) & moment.tried.is_empty();
         let rng = &mut cx.rng;
         let best = if self.entries.len() <= self.tuning.all {
@@ -505,6 +581,20 @@ impl Picker for Choice {
             }
         };
         best.map(|entry| entry.slot).ok_or(NoPick::NoneEligible)
+    }
+
+    fn appraise(&self, slot: Slot, now: Nanos) -> Option<Appraisal> {
+        let place = self
+            .entries
+            .binary_search_by_key(&slot, |entry| entry.slot)
+            .ok()?;
+        let entry = self.entries.get(place)?;
+        let moment = self.moment(&[], now);
+        let (cost, because) = self.judge(entry, &moment);
+        Some(Appraisal {
+            cost: cost.into(),
+            why: self.describe(entry, &moment, because),
+        })
     }
 
     /// O(n) up to a thousand candidates, which stand for the others beyond.
