@@ -32,8 +32,8 @@ pub struct ConfigFile {
         deserialize_with = "tolerated::key"
     )]
     pub workers: Option<Whole<1, 1024>>,
-    /// Directory for what must outlast the process: the admin token. It is made when it is not there. Default:
-    /// `$XDG_STATE_HOME/evenkeel`, or `~/.local/state/evenkeel`.
+    /// Directory for what must outlast the process: the admin token and the secret of sessions. It is made when
+    /// it is not there. Default: `$XDG_STATE_HOME/evenkeel`, or `~/.local/state/evenkeel`.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
