@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod fidelity;
+mod goals;
 mod runs;
 mod scenarios;
