@@ -60,6 +60,10 @@ pub enum EventKind {
     FallbackBegan,
     /// Enough healthy instances again.
     FallbackEnded,
+    /// No instance is left that may be used: their regions are forbidden. Requests are refused.
+    ShutOut,
+    /// There is an instance again that may be used.
+    LetIn,
 }
 
 impl EventKind {
@@ -83,6 +87,8 @@ impl EventKind {
         Self::Strengthened,
         Self::FallbackBegan,
         Self::FallbackEnded,
+        Self::ShutOut,
+        Self::LetIn,
     ];
 
     /// A short past-tense word, also used as a metric label.
@@ -107,6 +113,8 @@ impl EventKind {
             Self::Strengthened => "strengthened",
             Self::FallbackBegan => "fallback_began",
             Self::FallbackEnded => "fallback_ended",
+            Self::ShutOut => "shut_out",
+            Self::LetIn => "let_in",
         }
     }
 }

@@ -230,8 +230,8 @@ impl ServiceState {
             .replace(instances, now)
             .inspect_err(|_| self.slots.checked = before)?;
         self.dirty |= !replaced.is_empty() || settings.sessions != self.settings.sessions;
-        self.switched |= settings.strategy != self.settings.strategy;
         self.journal.rename(&settings.name);
+        self.switch_to(&settings.strategy);
         for (kind, which) in [
             (EventKind::Deregistered, replaced.deregistered),
             (EventKind::Registered, replaced.registered),
@@ -402,6 +402,9 @@ impl ServiceState {
                 entry.arm(&self.settings.ejection);
             }
         }
+        // At once: a score that lags behind would speak of the one before.
+        let parts = entry.parts(self.settings.checks, &self.settings.ejection, self.now);
+        entry.member.stats().set_health_parts(parts);
         self.journal.instance(self.now, id, kind, reason);
         self.dirty = true;
     }

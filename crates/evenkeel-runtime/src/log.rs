@@ -133,5 +133,6 @@ fn is_loss(kind: EventKind) -> bool {
             | EventKind::WouldEject
             | EventKind::Weakened
             | EventKind::FallbackBegan
+            | EventKind::ShutOut
     )
 }

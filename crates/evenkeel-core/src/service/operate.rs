@@ -187,16 +187,24 @@ impl ServiceState {
             return Ok(Effect::Unchanged);
         }
         self.would_suit(&strategy, 0, 0)?;
+        self.switch_to(&strategy);
+        self.settings.strategy = strategy;
+        self.next_refresh = super::next_refresh(&self.settings, self.now);
+        Ok(Effect::Changed)
+    }
+
+    /// Tells that the service picks by `strategy` from the next view on, if that is another one.
+    pub(super) fn switch_to(&mut self, strategy: &StrategySettings) {
+        if *strategy == self.settings.strategy {
+            return;
+        }
         let (from, to) = (self.settings.strategy.name(), strategy.name());
         let reason = match from == to {
             true => format!("{to} with other settings"),
             false => format!("{from} to {to}"),
         };
-        self.settings.strategy = strategy;
-        self.next_refresh = super::next_refresh(&self.settings, self.now);
         self.journal.service(self.now, EventKind::StrategyChanged, reason);
         self.switched = true;
-        Ok(Effect::Changed)
     }
 
     /// Whether `strategy` could choose among so many instances more, with so much weight more in all.

@@ -1,15 +1,18 @@
 //! When a new view is built, and from what.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Journal, ServiceSettings, ServiceState, Slots, stages};
-use crate::candidates::{Panic, Staged};
+use crate::candidates::{Exclusion, Panic, Staged};
 use crate::session::Sessions;
 use crate::{Candidates, EventKind, Nanos, Picker, Rng, View};
 
 /// How often shares are looked at while something ramps: a ramp of ten seconds goes in forty steps, and a view
 /// is built four times a second at most for it.
 const STEP: Nanos = Nanos::from_millis(250);
+/// Regions that an event names, at most.
+const NAMED: usize = 8;
 
 impl ServiceState {
     /// Builds the next view when readers would see a difference.
@@ -37,6 +40,7 @@ impl ServiceState {
             return;
         }
         self.tell_fallback(&staged);
+        self.tell_borders(&staged);
         let before = Some(&*self.view);
         let view = build(
             &self.settings,
@@ -116,6 +120,52 @@ impl ServiceState {
         };
         self.journal.service(self.now, kind, reason);
     }
+
+    /// Tells when the last instance goes that may be used, with others left in regions that may not; and when one comes.
+    fn tell_borders(&mut self, staged: &Staged) {
+        let before = self.view.members().filter_map(|(.., status)| status.excluded);
+        let before = self.view.candidates.slots().is_empty() && shuts_out(before);
+        let now = staged.excluded.iter().map(|(_, why)| *why);
+        let now = staged.slots.is_empty() && shuts_out(now);
+        let n = self.slots.len();
+        match (before, now) {
+            (false, true) => {
+                let regions = self.slots.iter();
+                let regions = regions.map(|(_, entry)| entry.member.instance().region.clone());
+                let forbidden: BTreeSet<_> = regions
+                    .filter(|region| !self.settings.regions.permit(region.as_deref()))
+                    .map(|region| region.map_or_else(|| "no region".to_owned(), |name| format!("`{name}`")))
+                    .collect();
+                let more = if forbidden.len() > NAMED {
+                    " and others"
+                } else {
+                    ""
+                };
+                let named: Vec<_> = forbidden.into_iter().take(NAMED).collect();
+                let reason = format!(
+                    "`locality` allows none of its {n} instances, which are in {}{more}: requests are refused until one \
+                     is elsewhere",
+                    named.join(", ")
+                );
+                self.journal.service(self.now, EventKind::ShutOut, reason);
+            }
+            (true, false) if n > 0 => {
+                let reason = "an instance is where `locality` allows it".to_owned();
+                self.journal.service(self.now, EventKind::LetIn, reason);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether these are the reasons of who may not be used, some because of where they are.
+fn shuts_out(mut reasons: impl Iterator<Item = Exclusion>) -> bool {
+    let mut forbidden = false;
+    let given = reasons.all(|why| {
+        forbidden |= why == Exclusion::Region;
+        matches!(why, Exclusion::Region | Exclusion::Draining)
+    });
+    given && forbidden
 }
 
 /// Whether the stages leave other candidates than those of `view`, or give them other shares.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use super::*;
 use crate::{CheckFailure, InstanceState, NoPick, Outcome, PickContext, PickRequest, Slot, Weight};
 
+mod borders;
 mod fallback;
 mod health;
 mod membership;
