@@ -1,6 +1,7 @@
 //! Who may read, who may change.
 //!
-//! Reading from this machine is open; from another one it takes the token, except for probes, which tell no topology.
+//! Reading from this machine is open; from another one it takes the token, except for probes, which tell no topology. So
+//! it does for who calls this one by a foreign name: a page in a browser here, that had its name point to loopback.
 //! Changing takes the token from everywhere: a web page can make a visitor's browser send requests to loopback, and
 //! other users of the machine can anyway. Without a token in the process, nobody changes anything.
 
@@ -49,14 +50,16 @@ impl Refusal {
     }
 }
 
-/// Whether a request with these headers may read. `token` is that of the process.
+/// Whether a request with these headers may read. `token` is that of the process, and `named` says whether the request
+/// calls it by a name that can only be its own.
 pub(crate) fn may_read(
     token: Option<&Token>,
     peer: Peer,
+    named: bool,
     path: &str,
     headers: &HeaderMap,
 ) -> Result<(), Refusal> {
-    if peer.is_local() || matches!(path, "/livez" | "/readyz") {
+    if (peer.is_local() && named) || matches!(path, "/livez" | "/readyz") {
         return Ok(());
     }
     may_write(token, headers)
@@ -125,11 +128,12 @@ mod tests {
         let field = HeaderValue::from_static("Bearer 0123456789abcdef");
         with.insert(header::AUTHORIZATION, field);
         let peer = |address: &str| Peer(address.parse().unwrap());
-        let read = |from: &str, path, headers: &HeaderMap| may_read(Some(&token), peer(from), path, headers);
+        let read =
+            |from: &str, path, headers: &HeaderMap| may_read(Some(&token), peer(from), true, path, headers);
         for local in ["127.0.0.1:1", "127.8.8.8:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
             assert_eq!(read(local, "/api/v1/services", &without), Ok(()), "{local}");
             assert_eq!(
-                may_read(None, peer(local), "/metrics", &without),
+                may_read(None, peer(local), true, "/metrics", &without),
                 Ok(()),
                 "{local}"
             );
@@ -142,12 +146,19 @@ mod tests {
         ] {
             for path in ["/livez", "/readyz"] {
                 assert_eq!(read(other, path, &without), Ok(()), "{other}");
-                assert_eq!(may_read(None, peer(other), path, &without), Ok(()), "{other}");
+                assert_eq!(
+                    may_read(None, peer(other), true, path, &without),
+                    Ok(()),
+                    "{other}"
+                );
             }
             for path in ["/metrics", "/api/v1/services", "/api/v1/events", "/livez/x"] {
                 assert_eq!(read(other, path, &without), Err(Refusal::NoToken), "{other}");
                 assert_eq!(read(other, path, &with), Ok(()), "{other}");
-                assert_eq!(may_read(None, peer(other), path, &with), Err(Refusal::Closed));
+                assert_eq!(
+                    may_read(None, peer(other), true, path, &with),
+                    Err(Refusal::Closed)
+                );
             }
         }
         assert!(!Peer::of(&axum::http::Extensions::new()).is_local());

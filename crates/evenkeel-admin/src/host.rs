@@ -1,6 +1,7 @@
 //! Who a request says it talks to. A page in a browser can point a name of its own at 127.0.0.1 and
 //! read what answers there (DNS rebinding); the `Host` header still carries that name. A listener on
-//! loopback therefore answers only to loopback names.
+//! loopback therefore answers only to loopback names. One that is open to other machines has names that nobody can list,
+//! and whoever calls it by one is no better than another machine: see [`names_us`].
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -66,6 +67,20 @@ fn single_host(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
                 .map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "the Host header is not ASCII"))
         })
         .transpose()
+}
+
+/// Whether a request calls the listener by a name that nobody can give to a page of his own: loopback, or where it is
+/// bound. Without a `Host` no browser sent it.
+pub(crate) fn names_us(request: &Request, local: SocketAddr) -> bool {
+    let Ok(host) = single_host(request.headers()) else {
+        return false;
+    };
+    let named = host.is_none_or(|host| {
+        let authority = host.parse::<Authority>();
+        authority.is_ok_and(|authority| is_local(authority.host(), local))
+    });
+    let target = request.uri().authority();
+    named && target.is_none_or(|target| is_local(target.host(), local))
 }
 
 /// Loopback by name or number, or the bound address itself. The port is left out of the matter: a
@@ -134,6 +149,34 @@ mod tests {
         assert_eq!(status("127.0.0.1:1", &["localhost", "localhost"]), 400);
         assert_eq!(status("127.0.0.1:1", &["local host"]), 400);
         assert_eq!(status("127.0.0.1:1", &["a/b"]), 400);
+    }
+
+    #[test]
+    fn names_that_a_page_can_have_are_not_ours() {
+        let request = |host: Option<&str>, target: &str| {
+            let request = Request::builder().uri(target);
+            let request = match host {
+                Some(host) => request.header("host", host),
+                None => request,
+            };
+            request.body(Body::empty()).unwrap()
+        };
+        let any: SocketAddr = "0.0.0.0:9901".parse().unwrap();
+        for host in ["localhost:9901", "127.0.0.1", "[::1]:9901"] {
+            assert!(names_us(&request(Some(host), "/"), any), "{host}");
+        }
+        assert!(names_us(&request(None, "/"), any));
+        assert!(names_us(
+            &request(Some("10.0.0.7:9901"), "/"),
+            "10.0.0.7:9901".parse().unwrap()
+        ));
+        for host in ["evil.example", "localhost.evil.example", "10.0.0.7:9901", "a/b"] {
+            assert!(!names_us(&request(Some(host), "/"), any), "{host}");
+        }
+        assert!(!names_us(
+            &request(Some("localhost"), "http://evil.example/"),
+            any
+        ));
     }
 
     #[test]

@@ -321,10 +321,11 @@ async fn wrong_method(method: Method, matched: MatchedPath) -> Response {
 async fn frame(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let (peer, token) = (Peer::of(request.extensions()), app.shared.token.as_ref());
+    let named = host::names_us(&request, app.local);
     let mut response = if let Err(problem) = host::check(&request, app.local) {
         problem.into_response()
     } else if reads
-        && let Err(refusal) = access::may_read(token, peer, request.uri().path(), request.headers())
+        && let Err(refusal) = access::may_read(token, peer, named, request.uri().path(), request.headers())
     {
         refusal.into_response()
     } else if reads && !request.body().is_end_stream() {

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 
 use crate::client::{ask, connect, get};
-use crate::fleet::{Fleet, usual};
+use crate::fleet::{Fleet, TOKEN, usual};
 
 #[test]
 fn held_connections_do_not_keep_a_probe_from_its_answer() {
@@ -111,6 +111,27 @@ fn a_request_body_is_refused() {
     let request =
         "GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi";
     assert_eq!(ask(fleet.address(), request).status, 413);
+}
+
+/// Its own machine is no better known to it by a name that a page can have than other machines are.
+#[test]
+fn a_page_in_a_browser_cannot_read_an_open_listener_either() {
+    let fleet = Fleet::open(usual());
+    let status = |host: &str, path: &str, more: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{more}\r\n");
+        ask(fleet.address(), &request).status
+    };
+    let services = "/api/v1/services";
+    for host in ["localhost:9901", "127.0.0.1", "[::1]:80"] {
+        assert_eq!(status(host, services, ""), 200, "{host}");
+    }
+    for host in ["evil.example", "localhost.evil.example:9901"] {
+        assert_eq!(status(host, services, ""), 401, "{host}");
+        assert_eq!(status(host, "/metrics", ""), 401, "{host}");
+        assert_eq!(status(host, "/livez", ""), 200, "{host}");
+        let token = format!("Authorization: Bearer {TOKEN}\r\n");
+        assert_eq!(status(host, services, &token), 200, "{host}");
+    }
 }
 
 #[test]

@@ -71,10 +71,7 @@ fn every_instance_has_its_stages_its_score_and_its_odds() {
         (&*finding.stage, &*finding.effect, finding.left),
         ("score", "reduced", 0.625)
     );
-    assert_eq!(
-        finding.reason,
-        "its score, 0.65 now, was below 0.80: 62 % of its share"
-    );
+    assert_eq!(finding.reason, "its score, 0.65 now, leaves 62 % of its share");
 
     let drained = one(&explanation, "web-2");
     let [finding] = &drained.stages[..] else {

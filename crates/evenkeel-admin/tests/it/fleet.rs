@@ -1,6 +1,6 @@
 //! A balancer with services and an admin side on top of it.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use evenkeel_admin::{
@@ -65,16 +65,22 @@ impl Fleet {
     }
 
     pub(crate) fn with_sources(specs: Vec<ServiceSpec>, sources: Vec<Box<dyn MetricsSource>>) -> Self {
-        Self::with(specs, sources, Token::new(TOKEN).ok(), true)
+        Self::with(specs, sources, Token::new(TOKEN).ok(), true, Ipv4Addr::LOCALHOST)
     }
 
     pub(crate) fn without_metrics(specs: Vec<ServiceSpec>) -> Self {
-        Self::with(specs, Vec::new(), None, false)
+        Self::with(specs, Vec::new(), None, false, Ipv4Addr::LOCALHOST)
     }
 
     /// A process that has no token.
     pub(crate) fn closed(specs: Vec<ServiceSpec>) -> Self {
-        Self::with(specs, Vec::new(), None, true)
+        Self::with(specs, Vec::new(), None, true, Ipv4Addr::LOCALHOST)
+    }
+
+    /// One whose admin side is open to other machines.
+    pub(crate) fn open(specs: Vec<ServiceSpec>) -> Self {
+        let token = Token::new(TOKEN).ok();
+        Self::with(specs, Vec::new(), token, true, Ipv4Addr::UNSPECIFIED)
     }
 
     fn with(
@@ -82,6 +88,7 @@ impl Fleet {
         sources: Vec<Box<dyn MetricsSource>>,
         token: Option<Token>,
         metrics: bool,
+        listen: Ipv4Addr,
     ) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -101,7 +108,7 @@ impl Fleet {
             sources,
         };
         let settings = AdminSettings {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            listen: (listen, 0).into(),
         };
         let admin = spawn(settings, shared).unwrap();
         Self {
@@ -114,7 +121,9 @@ impl Fleet {
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        self.admin.local_addr()
+        let mut address = self.admin.local_addr();
+        address.set_ip(Ipv4Addr::LOCALHOST.into());
+        address
     }
 
     pub(crate) fn apply(&self, specs: Vec<ServiceSpec>) {

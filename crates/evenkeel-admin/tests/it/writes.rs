@@ -256,6 +256,11 @@ fn wrong_bodies_name_the_field_and_change_nothing() {
         )
     };
     for (path, body, field) in [
+        (
+            "web-9",
+            r#"{"address":"127.0.0.1:9009","region":""}"#,
+            Some("region"),
+        ),
         ("web-9", r#"{"address":"127.0.0.1:0"}"#, Some("address")),
         ("web-9", r#"{"address":"web.example:80"}"#, Some("address")),
         (

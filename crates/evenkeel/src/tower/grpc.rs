@@ -25,8 +25,10 @@ pub(super) fn verdict(fields: &HeaderMap) -> Option<Verdict> {
         b"1" => Verdict::Cancelled,
         // Out of quota, memory or permits: it works, and has too much of it.
         b"8" => Verdict::Throttled,
-        // Ok, and what is wrong with the request: an argument, a right, what it looks for.
-        b"0" | b"3" | b"5" | b"6" | b"7" | b"9" | b"10" | b"11" | b"12" | b"16" => Verdict::Success,
+        b"0" => Verdict::Success,
+        // What is wrong with the request: an argument, a right, what it looks for, who was faster, what it calls. Such
+        // answers may take no work at all.
+        b"3" | b"5" | b"6" | b"7" | b"9" | b"10" | b"11" | b"12" | b"16" => Verdict::Declined,
         // Unknown, deadline exceeded, internal, unavailable, data loss, and what gRPC does not know: it says that such
         // a status is to be read as unknown.
         _ => Verdict::Failure,
@@ -49,7 +51,8 @@ mod tests {
                 1 => Verdict::Cancelled,
                 8 => Verdict::Throttled,
                 2 | 4 | 13..=15 | 17.. => Verdict::Failure,
-                _ => Verdict::Success,
+                0 => Verdict::Success,
+                _ => Verdict::Declined,
             };
             let said = verdict(&fields("grpc-status", &code.to_string()));
             assert_eq!(said, Some(expected), "{code}");
