@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::view::{Candidates, Member, Slot};
-use crate::{Instance, InstanceError, Lease, Loads, Nanos, Stats, Weight};
+use crate::{
+    Instance, InstanceError, Lease, Loads, Nanos, PickContext, PickRequest, Stats, Strategy, Weight,
+};
 
 /// What stands at a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +52,40 @@ pub fn candidates_at(places: &[Place]) -> Result<Candidates, InstanceError> {
         members.push(load.map(|load| Arc::new(Member::new(instance, Arc::default(), load))));
     }
     Ok(Candidates::new(members.into(), slots.into(), loads))
+}
+
+/// Candidates at these addresses with these weights, slot by slot. Their ids tell nothing.
+///
+/// # Errors
+/// When a weight is 0 or above 65,535.
+pub fn candidates_of(addresses: &[(SocketAddr, u32)]) -> Result<Candidates, InstanceError> {
+    let loads = Loads::default().with_room_for(addresses.len());
+    let mut members = Vec::with_capacity(addresses.len());
+    for (slot, (address, weight)) in (0..).zip(addresses) {
+        let weight = Weight::new(u64::from(*weight))?;
+        let instance = Instance::new(&format!("any-{slot}"), *address)?.with_weight(weight);
+        let load = loads.slot(slot);
+        members.push(load.map(|load| Arc::new(Member::new(instance, Arc::default(), load))));
+    }
+    let slots: Vec<Slot> = (0..addresses.len() as u32).map(Slot).collect();
+    Ok(Candidates::new(members.into(), slots.into(), loads))
+}
+
+/// Whom a strategy that hashes picks among `candidates` for a key, by address.
+pub fn owner(
+    strategy: &dyn Strategy,
+    candidates: &Candidates,
+) -> impl Fn(&[u8]) -> Option<SocketAddr> + use<> {
+    let (hash, picker) = (strategy.request_key(), strategy.build(candidates, 1));
+    let candidates = candidates.clone();
+    move |key| {
+        let request = PickRequest {
+            key: Some(hash.as_ref()?.hash.hash(key)),
+            ..PickRequest::default()
+        };
+        let slot = picker.pick(&request, &mut PickContext::new(0)).ok()?;
+        Some(candidates.member(slot)?.instance().address)
+    }
 }
 
 /// Makes `requests` more in flight at `slot`.

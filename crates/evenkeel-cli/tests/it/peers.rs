@@ -7,6 +7,7 @@ mod clients;
 mod envoy;
 mod hashing;
 mod keep_alive;
+mod proxies;
 mod slow;
 
 use std::process::{Command, Output};

@@ -5,44 +5,20 @@
 //! two thousand other keys.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use evenkeel_core::strategy::{ConsistentHash, Maglev, RingKind};
-use evenkeel_core::{Candidates, Instance, Loads, Member, PickContext, PickRequest, Slot, Strategy, Weight};
+use evenkeel_core::testing::{candidates_of, owner};
+use evenkeel_core::{Candidates, Strategy};
 use pingora_ketama::{Bucket, Continuum};
 
 fn service(addresses: &[(SocketAddr, u32)]) -> Candidates {
-    let loads = Loads::default().with_room_for(addresses.len());
-    let members: Vec<_> = (0..)
-        .zip(addresses)
-        .map(|(slot, (address, weight))| {
-            let instance = Instance::new(&format!("any-{slot}"), *address).unwrap();
-            let instance = instance.with_weight(Weight::new(u64::from(*weight)).unwrap());
-            Some(Arc::new(Member::new(
-                instance,
-                Arc::default(),
-                loads.slot(slot).unwrap(),
-            )))
-        })
-        .collect();
-    let slots: Vec<Slot> = (0..addresses.len() as u32).map(Slot).collect();
-    Candidates::new(members.into(), slots.into(), loads)
+    candidates_of(addresses).unwrap()
 }
 
 /// The address a strategy picks for a key.
 fn pick(strategy: &dyn Strategy, service: &Candidates) -> impl Fn(&[u8]) -> SocketAddr + use<> {
-    let hash = strategy.request_key().unwrap().hash;
-    let picker = strategy.build(service, 1);
-    let service = service.clone();
-    move |key| {
-        let request = PickRequest {
-            key: Some(hash.hash(key)),
-            region: None,
-            tried: &[],
-        };
-        let slot = picker.pick(&request, &mut PickContext::new(0)).unwrap();
-        service.member(slot).unwrap().instance().address
-    }
+    let owner = owner(strategy, service);
+    move |key| owner(key).unwrap()
 }
 
 fn ring(ring: RingKind) -> ConsistentHash {

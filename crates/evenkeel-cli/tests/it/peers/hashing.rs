@@ -4,14 +4,16 @@
 //! Nothing listens where the instances are: whom a proxy chose is known before the connection fails, at once or after
 //! two milliseconds.
 
-use std::net::{SocketAddr, TcpListener};
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Duration;
 
+use evenkeel_core::Strategy;
 use evenkeel_core::strategy::{ConsistentHash, Maglev, RingKind};
-use evenkeel_core::{Candidates, Instance, Loads, Member, PickContext, PickRequest, Slot, Strategy, Weight};
+use evenkeel_core::testing::{candidates_of, owner};
 
 use super::beside;
+use super::proxies::{Envoy, free_address, started};
 use crate::support::client::Client;
 use crate::support::{Folder, until};
 
@@ -67,57 +69,10 @@ impl Golden {
 
     /// Whom our picker chooses.
     fn ours(&self, strategy: &dyn Strategy, keys: &[String]) -> Vec<SocketAddr> {
-        let loads = Loads::default().with_room_for(self.instances.len());
-        let members: Vec<_> = (0..)
-            .zip(&self.instances)
-            .map(|(slot, (address, weight))| {
-                let instance = Instance::new(&format!("any-{slot}"), *address).unwrap();
-                let instance = instance.with_weight(Weight::new(u64::from(*weight)).unwrap());
-                Some(Arc::new(Member::new(
-                    instance,
-                    Arc::default(),
-                    loads.slot(slot).unwrap(),
-                )))
-            })
-            .collect();
-        let slots: Vec<Slot> = (0..self.instances.len() as u32).map(Slot).collect();
-        let candidates = Candidates::new(members.into(), slots.into(), loads);
-        let hash = strategy.request_key().unwrap().hash;
-        let picker = strategy.build(&candidates, 1);
-        let owner = |key: &String| {
-            let request = PickRequest {
-                key: Some(hash.hash(key.as_bytes())),
-                ..PickRequest::default()
-            };
-            let slot = picker.pick(&request, &mut PickContext::new(0)).unwrap();
-            self.instances[slot.0 as usize].0
-        };
+        let owner = owner(strategy, &candidates_of(&self.instances).unwrap());
+        let owner = |key: &String| owner(key.as_bytes()).unwrap();
         keys.iter().map(owner).collect()
     }
-}
-
-/// A running proxy, killed when dropped.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-async fn started(mut command: Command, address: SocketAddr) -> Running {
-    let child = command.stdout(Stdio::null()).stderr(Stdio::null());
-    let running = Running(child.spawn().unwrap());
-    until("the proxy listens", || async {
-        tokio::net::TcpStream::connect(address).await.ok()
-    })
-    .await;
-    running
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 async fn ask(address: SocketAddr, keys: &[String]) -> Vec<Option<SocketAddr>> {
@@ -160,75 +115,11 @@ proxy_pass http://web; proxy_connect_timeout 2ms; proxy_next_upstream off; add_h
 
 /// Envoy adds no field to the answers it makes itself, so its log says whom it chose.
 async fn envoy(policy: &str, fleet: &Golden, keys: &[String]) -> Vec<SocketAddr> {
-    let (folder, address) = (Folder::new(), free_address());
-    let log = folder.path().join("log");
-    let endpoints: String = fleet
-        .instances
-        .iter()
-        .map(|(address, weight)| {
-            let (ip, port) = (address.ip(), address.port());
-            format!(
-                "          - {{ endpoint: {{ address: {{ socket_address: {{ address: '{ip}', port_value: {port} }} }} }}, \
-                 load_balancing_weight: {weight} }}\n"
-            )
-        })
-        .collect();
-    let config = format!(
-        "static_resources:
-  listeners:
-  - address: {{ socket_address: {{ address: 127.0.0.1, port_value: {} }} }}
-    filter_chains:
-    - filters:
-      - name: envoy.filters.network.http_connection_manager
-        typed_config:
-          '@type': type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: web
-          access_log:
-          - name: file
-            typed_config:
-              '@type': type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog
-              path: {}
-              log_format: {{ text_format_source: {{ inline_string: \"%UPSTREAM_HOST%\\n\" }} }}
-          http_filters:
-          - name: envoy.filters.http.router
-            typed_config: {{ '@type': type.googleapis.com/envoy.extensions.filters.http.router.v3.Router }}
-          route_config:
-            virtual_hosts:
-            - name: all
-              domains: ['*']
-              routes:
-              - match: {{ prefix: / }}
-                route: {{ cluster: web, hash_policy: [{{ header: {{ header_name: x-user }} }}] }}
-  clusters:
-  - name: web
-    type: STATIC
-    connect_timeout: 0.002s
-    lb_policy: {policy}
-    load_assignment:
-      cluster_name: web
-      endpoints:
-      - lb_endpoints:
-{endpoints}",
-        address.port(),
-        log.display()
-    );
-    let config = folder.write("envoy.yaml", &config);
-    let mut command = Command::new("envoy");
-    command
-        .args([
-            "--disable-hot-restart",
-            "--concurrency",
-            "1",
-            "--log-level",
-            "off",
-        ])
-        .args(["--file-flush-interval-msec", "20", "-c"])
-        .arg(config);
-    let _running = started(command, address).await;
-    ask(address, keys).await;
+    let envoy = Envoy::start(policy, &fleet.instances, Duration::from_millis(2)).await;
+    ask(envoy.address, keys).await;
     // One connection, so the lines are in order.
     until("all is logged", || async {
-        let text = std::fs::read_to_string(&log).ok()?;
+        let text = std::fs::read_to_string(&envoy.log).ok()?;
         let owners: Vec<SocketAddr> = text.lines().filter_map(|line| line.parse().ok()).collect();
         (owners.len() == keys.len()).then_some(owners)
     })
