@@ -8,8 +8,8 @@
 //! crossing of a power of two moves keys of others. The cap holds against weights that are meant to fill
 //! the memory; below it one instance that comes moves its own keys and nobody else's.
 //!
-//! A view whose members are those of the view before shares its ring; one with other members copies it with
-//! the points that come and go.
+//! A view whose members are those of the view before shares its ring; one with other members shares those chunks of it
+//! that no point comes to or leaves.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -114,7 +114,7 @@ impl Hashing for ConsistentHash {
         Keyed::new(self, before, candidates, |before| {
             before
                 .and_then(|before| self.change(&before.members, &before.table, candidates))
-                .unwrap_or_else(|| Ring::new(&self.all_points(candidates)))
+                .unwrap_or_else(|| self.ring_of(candidates.members()))
         })
     }
 }
@@ -136,32 +136,53 @@ fn present(members: Members<'_>) -> impl Iterator<Item = (u32, &Member)> {
     slots.filter_map(|(slot, member)| Some((slot, &**member.as_ref()?)))
 }
 
+/// The points of one member of a keyed ring: the first words of a sequence.
+#[derive(Debug, Clone, Copy)]
+struct Sequence {
+    slot: u32,
+    start: u64,
+    count: u64,
+}
+
+impl Sequence {
+    fn points(self) -> impl Iterator<Item = Point> + Clone {
+        (0..self.count).map(move |index| (nth(self.start, index), self.slot))
+    }
+}
+
 impl ConsistentHash {
-    fn all_points(&self, candidates: &Candidates) -> Vec<Point> {
-        let members = candidates.members();
+    /// The ring of `members`, made anew.
+    fn ring_of(&self, members: Members<'_>) -> Ring {
         let mut points = Vec::new();
         match self.ring {
             RingKind::Keyed { virtual_nodes } => {
-                let halvings = halvings(members, virtual_nodes);
-                for (slot, member) in present(members) {
-                    self.points_of(slot, member, halvings, &mut points);
-                }
+                let sequences = self.sequences(members, virtual_nodes);
+                return Ring::new(sequences.iter().flat_map(|sequence| sequence.points()));
             }
             RingKind::Ketama => ketama(members, &mut points),
             RingKind::Envoy => envoy(members, &mut points),
         }
-        points
+        Ring::new(points.into_iter())
     }
 
-    /// Puts the points of one member of a keyed ring behind `points`.
-    fn points_of(&self, slot: u32, member: &Member, halvings: u32, points: &mut Vec<Point>) {
-        let RingKind::Keyed { virtual_nodes } = self.ring else {
-            return;
-        };
+    /// The points of all members of a keyed ring.
+    fn sequences(&self, members: Members<'_>, virtual_nodes: u32) -> Vec<Sequence> {
+        let halvings = halvings(members, virtual_nodes);
+        let present = present(members);
+        present
+            .map(|(slot, member)| self.sequence(slot, member, virtual_nodes, halvings))
+            .collect()
+    }
+
+    /// The points of one member of a keyed ring.
+    fn sequence(&self, slot: u32, member: &Member, virtual_nodes: u32, halvings: u32) -> Sequence {
         let instance = member.instance();
-        let start = self.hash.secret.hash(instance.id.as_str().as_bytes());
         let count = (u64::from(virtual_nodes) * u64::from(instance.weight.get())) >> halvings;
-        points.extend((0..count.max(1)).map(|index| (nth(start, index), slot)));
+        Sequence {
+            slot,
+            start: self.hash.secret.hash(instance.id.as_str().as_bytes()),
+            count: count.max(1),
+        }
     }
 
     /// The ring after members changed; `None` when it is better made anew.
@@ -180,12 +201,9 @@ impl ConsistentHash {
             if place(old) == place(new) {
                 continue;
             }
-            if let Some(old) = old {
-                self.points_of(slot as u32, old, count, &mut remove);
-            }
-            if let Some(new) = new {
-                self.points_of(slot as u32, new, count, &mut add);
-            }
+            let points = |member| self.sequence(slot as u32, member, virtual_nodes, count).points();
+            remove.extend(old.into_iter().flat_map(points));
+            add.extend(new.into_iter().flat_map(points));
         }
         let points = ring.len() + add.len() - remove.len();
         // Most of it new: sorting the changes would cost more than all.
@@ -269,10 +287,15 @@ mod tests {
     use crate::testing::candidates;
 
     fn counts(weights: &[u32]) -> Vec<u64> {
-        let points = ConsistentHash::default().all_points(&candidates(weights).unwrap());
-        let mut counts = vec![0; weights.len()];
-        points.iter().for_each(|(_, slot)| counts[*slot as usize] += 1);
-        counts
+        let candidates = candidates(weights).unwrap();
+        let sequences = ConsistentHash::default().sequences(candidates.members(), 160);
+        assert!(
+            sequences
+                .iter()
+                .map(|sequence| sequence.slot)
+                .eq(0..weights.len() as u32)
+        );
+        sequences.iter().map(|sequence| sequence.count).collect()
     }
 
     /// Weights that are meant to fill the memory do not.
@@ -301,7 +324,7 @@ mod tests {
                 ring,
                 ..ConsistentHash::default()
             };
-            strategy.all_points(&candidates(weights).unwrap()).len() as u64
+            strategy.ring_of(candidates(weights).unwrap().members()).len() as u64
         };
         assert_eq!(of(RingKind::Ketama, &[1700]), 272_000, "as many as nginx");
         assert_eq!(of(RingKind::Ketama, &[52_428]), 8_388_480);
