@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::ServiceState;
-use super::scores::set_floors;
 use crate::health::Mark;
 use crate::{Effect, EventKind, Input, Instance, InstanceId, Nanos, Operation, OperationError};
 use crate::{Score, Source, StrategySettings, Weight};
@@ -85,7 +84,6 @@ impl ServiceState {
             if let Some(entry) = self.slots.by_id(&id) {
                 entry.arm(&self.settings.ejection);
             }
-            set_floors(&mut self.slots);
             let reason = format!("at {address}").into();
             self.journal
                 .instance(self.now, &id, EventKind::Registered, reason);

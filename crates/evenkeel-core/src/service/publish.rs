@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::scores::set_floors;
 use super::{Journal, ServiceSettings, ServiceState, Slots, stages};
 use crate::candidates::{Exclusion, Panic, Staged};
 use crate::session::Sessions;
@@ -29,7 +30,10 @@ impl ServiceState {
 
     /// Runs the stages, and builds the next view when they leave something else.
     fn restage(&mut self, dirty: bool, switched: bool) {
-        self.slots.refresh();
+        if self.slots.refresh() {
+            // Once for all who came: with each of them, a batch of many would take the square of its length.
+            set_floors(&mut self.slots);
+        }
         let staged = stages::stage(&self.slots, &self.settings, self.now);
         self.next_step = if staged.ramps { self.now + STEP } else { Nanos::MAX };
         self.last_resort = staged.findings.minimum.last_resort;

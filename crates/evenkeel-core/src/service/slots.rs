@@ -101,14 +101,16 @@ impl Slots {
         entries.map(status).collect()
     }
 
-    /// Brings [`Self::members`] up to date. O(n) after a change of membership.
-    pub(super) fn refresh(&mut self) {
-        if std::mem::take(&mut self.stale) {
+    /// Brings [`Self::members`] up to date; says whether that was needed. O(n) after a change of membership.
+    pub(super) fn refresh(&mut self) -> bool {
+        let stale = std::mem::take(&mut self.stale);
+        if stale {
             let members = self.entries.iter();
             self.members = members
                 .map(|entry| entry.as_ref().map(|entry| Arc::clone(&entry.member)))
                 .collect();
         }
+        stale
     }
 
     /// Members by slot, as of the last [`Self::refresh`]; shared by the views until membership changes.
