@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`permitted`] | who drains, and who is in a region that the service may not use |
 //! | [`breaker`] | whose checks or requests took it out |
-//! | [`threshold`] | whose score is below the threshold, unless most are |
+//! | [`threshold`] | whose score is below the threshold, unless most are for what they did |
 //! | [`minimum`] | nobody, or everybody: what to do when too few are left |
 //! | [`priority`] | later priorities, while those before can take all |
 //! | [`shares`] | nobody; says who gets less than its weight |
@@ -159,7 +159,7 @@ pub(crate) fn stage(mut all: Vec<Prospect<'_>>, settings: &ServiceSettings, now:
 fn evidence(all: &mut [Prospect<'_>], settings: &ServiceSettings) -> usize {
     permitted::leave(all, &settings.regions);
     breaker::leave(all);
-    threshold::leave(all)
+    threshold::leave(all, settings.ejection.threshold.into())
 }
 
 impl Minimum {

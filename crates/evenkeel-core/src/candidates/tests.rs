@@ -144,6 +144,29 @@ fn the_threshold_counts_while_it_speaks_against_few() {
 }
 
 #[test]
+fn a_word_that_they_are_out_of_order_counts_however_many_it_is_said_of() {
+    let told = |n: usize| {
+        fleet::<5>(move |slot, prospect| {
+            prospect.below_threshold = slot < n;
+            (prospect.score, prospect.told) = if slot < n { (0.0, 0.0) } else { (1.0, 1.0) };
+        })
+    };
+    assert_eq!(staged(told(4), &settings()).0, "4");
+    // With nobody left the minimum decides, and that is no secret.
+    let all = stage(told(5), &settings(), NOW);
+    assert_eq!((all.slots.len(), all.findings.minimum.fallback), (5, true));
+    let mut strict = settings();
+    strict.panic = Panic::Fail;
+    assert_eq!(staged(told(5), &strict).0, "");
+    // Beside those that requests speak against.
+    let mut mixed = told(2);
+    for prospect in &mut mixed[2..4] {
+        (prospect.below_threshold, prospect.score) = (true, 0.3);
+    }
+    assert_eq!(staged(mixed, &settings()).0, "234");
+}
+
+#[test]
 fn with_too_few_healthy_the_settings_decide() {
     // Priority 0: one of three is healthy, one ejected. Priority 1: both are.
     let all = || {

@@ -4,11 +4,18 @@
 //! than half of those that are otherwise in order score badly, they have something in common that is not their
 //! own fault, and the few others could not carry what they do: the threshold is put aside then, and low scores
 //! only cost shares.
+//!
+//! Not so for whom somebody says that it is out of order: that is a word about it alone, and goes whoever else it was
+//! said of. When that leaves too few, the minimum decides.
 
 use super::{Exclusion, Prospect, candidates, exclude};
 
-/// Leaves out who is below the threshold, unless more than half are: then says how many.
-pub(super) fn leave(all: &mut [Prospect<'_>]) -> usize {
+/// Leaves out who is below the threshold, unless more than half are for other reasons than what was told: then says
+/// how many.
+pub(super) fn leave(all: &mut [Prospect<'_>], threshold: f64) -> usize {
+    exclude(all, |prospect| {
+        (prospect.below_threshold && prospect.told < threshold).then_some(Exclusion::BelowThreshold)
+    });
     let (mut below, mut present) = (0, 0);
     for prospect in candidates(all) {
         present += 1;

@@ -113,20 +113,22 @@ impl World {
             assert_eq!(status.source == Source::Registration, registered);
             assert!(status.since <= self.now);
         }
-        // Weak ones are left out, unless more than half are.
+        // Weak ones are left out, unless more than half are for another reason than what was told of them.
+        let threshold = self.state.settings().ejection.threshold;
+        let told = |member: &Member| member.stats().health_parts().get(HealthPart::Reported) < threshold;
         let in_state = |state| {
             rows(view)
-                .filter(move |(.., status)| status.state == state)
+                .filter(move |(_, member, status)| status.state == state && !told(member))
                 .count()
         };
         let (well, weak) = (in_state(InstanceState::Healthy), in_state(InstanceState::Weak));
-        let takes = |state| match state {
+        let takes = |member: &Member, state| match state {
             InstanceState::Healthy => true,
-            InstanceState::Weak => weak > well,
+            InstanceState::Weak => weak > well && !told(member),
             _ => false,
         };
         let healthy: Vec<_> = rows(view)
-            .filter(|(.., status)| takes(status.state))
+            .filter(|(_, member, status)| takes(member, status.state))
             .map(|(slot, member, _)| (member.instance().priority, slot))
             .collect();
         let present: Vec<_> = rows(view).filter(|(.., status)| !drains(status)).collect();
