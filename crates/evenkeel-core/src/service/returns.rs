@@ -133,6 +133,10 @@ impl ServiceState {
             }
             let returned = ejection_off && entry.ejection.reset();
             let up = checks_off && entry.checks.reset(self.now);
+            if up {
+                let parts = entry.parts(None, &self.settings.ejection, self.now);
+                entry.member.stats().set_health_parts(parts);
+            }
             for (happened, kind, reason) in [
                 (returned, EventKind::Returned, "ejection was switched off"),
                 (up, EventKind::CheckedUp, "checks were switched off"),

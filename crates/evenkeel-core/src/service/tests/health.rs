@@ -401,3 +401,37 @@ fn a_quiet_instance_keeps_its_quantiles() {
         }
     }
 }
+
+#[test]
+fn what_checks_say_is_in_the_score_at_once_however_rarely_that_is_looked_at() {
+    let mut settings = settings();
+    settings.ejection.refresh = Nanos::from_secs(30);
+    let mut rig = Rig::new(settings.clone(), fleet(3));
+    rig.state.tick(rig.now);
+    let score = |rig: &Rig| rig.member("a").stats().health();
+    for _ in 0..3 {
+        rig.check("a", false);
+    }
+    assert_eq!((rig.state("a"), score(&rig)), ("down", 0.0));
+    // The score is looked at while it is down, and not again before it is up for long.
+    rig.wait(Nanos::from_secs(31));
+    for _ in 0..2 {
+        rig.check("a", true);
+    }
+    assert_eq!(score(&rig), 1.0);
+    for _ in 0..20 {
+        rig.wait(Nanos::from_secs(1));
+        assert_eq!(rig.candidates(), "abc");
+    }
+    assert_eq!(rig.events(), ["a down", "a up"]);
+    // The same when checks end.
+    for _ in 0..3 {
+        rig.check("a", false);
+    }
+    settings.checks = None;
+    rig.state.replace(settings, fleet(3), rig.now).unwrap();
+    assert_eq!(score(&rig), 1.0);
+    rig.wait(Nanos::from_secs(1));
+    assert_eq!(rig.candidates(), "abc");
+    assert_eq!(rig.events(), ["a down", "a up"]);
+}
