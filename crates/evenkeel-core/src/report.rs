@@ -11,7 +11,10 @@ use std::fmt;
 pub use orca::OrcaError;
 
 use crate::Nanos;
-use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use crate::sync::{
+    AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 
 /// A report keeps its full worth this long…
 pub const REPORT_FRESH: Nanos = Nanos::from_secs(10);
@@ -156,17 +159,24 @@ fn within(field: &'static str, value: f64, max: f64, range: &'static str) -> Res
     }
 }
 
-/// The newest report of one instance. All orderings are relaxed, as in [`crate::Stats`]: a reader may see
-/// the numbers of two reports mixed, each of which was true.
+/// The newest report of one instance.
+///
+/// Readers are never kept waiting: they load each number by itself, relaxed as in [`crate::Stats`], and while a report
+/// is taken in they may see some of its numbers beside some of the one before. Each was true, and a rank by such a mix is no
+/// worse than one a moment earlier. What must not happen is that a mix stays: one worker takes in a report at a time, and
+/// another that comes just then is dropped, as what it says is not newer. So when the last one has returned, all numbers
+/// are of one report, which is that of [`Self::observed`] (`tests/loom.rs`).
 #[derive(Debug)]
 pub struct ReportedLoad {
-    /// When the newest report was observed, plus one; 0 for never.
+    /// Twice the time when the newest report was observed, plus two; 0 for never. Odd while it is taken in.
     at: AtomicU64,
     fields: [AtomicU32; 5],
 }
 
 /// The bits of a number that was not reported.
 const ABSENT: u32 = u32::MAX;
+/// Somebody takes in a report.
+const BUSY: u64 = 1;
 
 impl Default for ReportedLoad {
     fn default() -> Self {
@@ -177,12 +187,32 @@ impl Default for ReportedLoad {
     }
 }
 
+/// The time that `at` tells, if there is one.
+#[inline]
+fn time(at: u64) -> Option<Nanos> {
+    (at >> 1).checked_sub(1).map(Nanos)
+}
+
+/// What tells of `time`: nothing later than 292 years.
+#[inline]
+fn stamp(time: Nanos) -> u64 {
+    time.0.saturating_add(1).min(u64::MAX >> 1) << 1
+}
+
 impl ReportedLoad {
     /// Takes in a report that speaks of the time `observed`; one from the future speaks of `now`. An older
-    /// one than the newest is dropped; false then.
+    /// one than the newest is dropped, and so is one that comes while another is taken in; false then.
     pub fn observe(&self, report: &LoadReport, observed: Nanos, now: Nanos) -> bool {
-        let stamp = observed.min(now).0.saturating_add(1);
-        if self.at.fetch_max(stamp, Relaxed) > stamp {
+        let next = stamp(observed.min(now));
+        let before = self.at.load(Relaxed);
+        // Acquires what who was here before released: its numbers are overwritten, all of them.
+        let taken = before & BUSY == 0
+            && before <= next
+            && self
+                .at
+                .compare_exchange(before, next | BUSY, Acquire, Relaxed)
+                .is_ok();
+        if !taken {
             return false;
         }
         let values = [
@@ -195,6 +225,8 @@ impl ReportedLoad {
         for (field, value) in self.fields.iter().zip(values) {
             field.store(value.map_or(ABSENT, f32::to_bits), Relaxed);
         }
+        // Not a store: the clock may have stepped back meanwhile.
+        self.at.fetch_and(!BUSY, Release);
         true
     }
 
@@ -203,8 +235,7 @@ impl ReportedLoad {
     #[inline]
     #[must_use]
     pub fn get(&self, now: Nanos) -> Option<(LoadReport, f32)> {
-        let stamp = self.at.load(Relaxed);
-        let age = now.since(Nanos(stamp.checked_sub(1)?));
+        let age = now.since(self.observed()?);
         if age >= REPORT_EXPIRY {
             return None;
         }
@@ -225,16 +256,21 @@ impl ReportedLoad {
     }
 
     /// When the newest report was observed; `None` before the first.
+    #[inline]
     #[must_use]
     pub fn observed(&self) -> Option<Nanos> {
-        self.at.load(Relaxed).checked_sub(1).map(Nanos)
+        time(self.at.load(Relaxed))
     }
 
     /// Follows a clock that stepped `back`. For the writer.
     pub fn shift(&self, back: Nanos) {
-        let stamp = self.at.load(Relaxed);
-        if stamp > 0 {
-            self.at.store(stamp.saturating_sub(back.0).max(1), Relaxed);
+        let mut present = self.at.load(Relaxed);
+        while let Some(observed) = time(present) {
+            let moved = stamp(observed.since(back)) | present & BUSY;
+            match self.at.compare_exchange_weak(present, moved, Relaxed, Relaxed) {
+                Ok(_) => return,
+                Err(other) => present = other,
+            }
         }
     }
 }
