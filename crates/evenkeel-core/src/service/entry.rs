@@ -37,8 +37,10 @@ pub(super) struct Entry {
     pub(super) began: Option<Nanos>,
     /// Since when and why it is healthy, when nothing speaks against it.
     pub(super) healthy: Mark,
-    /// It fails, may not be ejected, and that was said.
+    /// It fails, may not be ejected, and that was said…
     pub(super) withheld: bool,
+    /// …when, as far as it is not over.
+    pub(super) withheld_told: Option<Nanos>,
 }
 
 impl Entry {
@@ -60,6 +62,7 @@ impl Entry {
             began: Some(now),
             healthy,
             withheld: false,
+            withheld_told: None,
         }
     }
 
@@ -241,6 +244,7 @@ impl Entry {
         self.healthy.shift(back);
         self.registered = self.registered.since(back);
         self.dry.shift(back);
+        self.withheld_told = self.withheld_told.map(|told| told.since(back));
         if let Some(began) = &mut self.began {
             *began = began.since(back);
         }

@@ -71,6 +71,9 @@ const CHANCE: f64 = 1e-5;
 /// So many requests a smoothed share of successes is as good as.
 const LATELY: f64 = 31.0;
 
+/// Who has to stay and fails now and then is not told of again before.
+const QUIET: Nanos = Nanos::from_secs(60);
+
 /// The part of its last requests that failed.
 fn lately(entry: &Entry) -> f32 {
     1.0 - entry.member.stats().success_share()
@@ -434,7 +437,8 @@ fn judge(
 ) -> bool {
     let told = finding.tell(entry);
     if let Some(why) = room.refuses(entry, Some(finding), settings, now) {
-        let news = !(entry.withheld || entry.spared);
+        let told_lately = entry.withheld_told.is_some_and(|told| now.since(told) < QUIET);
+        let news = !(entry.withheld || entry.spared || told_lately);
         if let Finding::Run(run) = finding {
             // The next length at which the answer may be another one.
             let (limit, long) = (
@@ -455,6 +459,7 @@ fn judge(
             entry.member.stats().suspicion().halve();
         }
         if news {
+            entry.withheld_told = Some(now);
             let reason = format!("{told}, but it stays: {}", room.tell(why));
             let id = &entry.member.instance().id;
             journal.instance(now, id, EventKind::EjectionWithheld, reason.into());
@@ -463,6 +468,7 @@ fn judge(
     }
     room.lose(entry, settings, now);
     entry.withheld = false;
+    entry.withheld_told = None;
     entry.spared = false;
     entry.vitals.set_below(None);
     entry.arm(&settings.ejection);

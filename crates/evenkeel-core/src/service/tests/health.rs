@@ -435,3 +435,23 @@ fn what_checks_say_is_in_the_score_at_once_however_rarely_that_is_looked_at() {
     assert_eq!(rig.candidates(), "abc");
     assert_eq!(rig.events(), ["a down", "a up"]);
 }
+
+#[test]
+fn who_has_to_stay_is_told_of_once_a_minute_however_often_it_fails_anew() {
+    let mut rig = Rig::of(4);
+    let mut withheld = Vec::new();
+    for second in 0..125 {
+        for id in ["a", "b", "c", "d"] {
+            rig.fail(id, 10);
+            rig.succeed(id, 4);
+        }
+        rig.wait(Nanos::from_secs(1));
+        let events = rig.state.take_events().into_iter();
+        let held = events.filter(|event| event.kind == EventKind::EjectionWithheld);
+        withheld.extend(held.map(|event| (event.instance.unwrap().to_string(), second)));
+    }
+    for id in ["a", "b", "c", "d"] {
+        let told: Vec<_> = withheld.iter().filter(|(whose, _)| whose == id).collect();
+        assert!((1..=3).contains(&told.len()), "{withheld:?}");
+    }
+}
