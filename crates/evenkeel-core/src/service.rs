@@ -44,7 +44,7 @@ use slots::Slots;
 /// of a new run at once; the look finds ejections that were withheld, and probations that ended.
 const LOOK: Nanos = Nanos::from_secs(1);
 /// How often while instances are out whose work the others may not be able to do.
-const WATCH: Nanos = Nanos::from_millis(250);
+const WATCH: Nanos = Nanos::from_millis(100);
 /// How often the memory of response times is halved: quantiles then speak of the last half minute, and
 /// of the last few requests where there were fewer.
 const AGE: Nanos = Nanos::from_secs(10);

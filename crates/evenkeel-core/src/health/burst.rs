@@ -154,6 +154,11 @@ impl Suspicion {
         self.get() >= load(&self.bar)
     }
 
+    /// Whether it is over the bar, and by more than a run of so many failures.
+    pub(crate) fn is_over_without(&self, run: u32) -> bool {
+        self.is_over() && (run as f32) * load(&self.up) < load(&self.bar)
+    }
+
     /// Whether it had two failures close together of late.
     pub(crate) fn is_sign(&self) -> bool {
         self.get() >= SIGN * load(&self.up)
@@ -244,6 +249,26 @@ mod tests {
             suspicion.on_success();
         }
         assert_eq!(suspicion.get(), 0.0);
+    }
+
+    #[test]
+    fn a_run_is_told_from_what_was_before_it() {
+        for (before, run, more) in [
+            (0, 5, false),
+            (1, 5, false),
+            (2, 5, true),
+            (0, 6, false),
+            (2, 6, false),
+            (4, 3, true),
+        ] {
+            let suspicion = Suspicion::default();
+            suspicion.set_bar(BAR);
+            for failures in [before, run] {
+                suspicion.on_success();
+                (0..failures).for_each(|_| drop(suspicion.on_failure()));
+            }
+            assert_eq!(suspicion.is_over_without(run), more, "{before}, {run}");
+        }
     }
 
     #[test]

@@ -252,6 +252,11 @@ impl Ejection {
         }
     }
 
+    /// It came back because it is needed: with its full share.
+    pub(crate) fn skip_ramp(&mut self) {
+        self.ramp = None;
+    }
+
     /// How long the last ejection was.
     pub(crate) fn length(&self) -> Nanos {
         self.length

@@ -8,9 +8,10 @@
 //! * An ejection is on **trial**: in batches of looks, the sum of log-likelihood ratios grows that the others are slower
 //!   than just before by [`CROWDED`] (a sequential test, as for failures; Wald 1945). How far batches spread is measured
 //!   while nobody is out, and what the pace of before is not known to is in the bar. A batch moves the sum by a third of
-//!   it at most, or a half where two others or one are left, so crowding has to last.
-//! * At the bar those that failed least **come back** (a tenth of the fleet at a time), by the usual ramp, and nobody
-//!   goes for [`HOLD`], twice as long each time, half as long again after as much calm time. But not when no more is in
+//!   it at most, so crowding has to last; by a half where three others are left, and by all of it where fewer are: one
+//!   that goes leaves so much to each of those that a queue is long before it is certain.
+//! * At the bar those that failed least **come back** (a tenth of the fleet at a time), with their full share, for
+//!   whatever a ramp keeps from them the others have no room for. Nobody goes for [`HOLD`], twice as long each time, half as long again after as much calm time. But not when no more is in
 //!   flight than before.
 //! * At [`ROOM`] the others have room: the trial is over, and holds are short again. Slowness that comes later has other
 //!   causes, unless more arrives than was tried.
@@ -56,7 +57,7 @@ const MOST: f64 = 2.5;
 /// Requests at each that make a batch: the memory of a smoothed response time…
 const ARRIVALS: f64 = 32.0;
 /// …which lasts from here to there, in seconds.
-const BATCH: (f64, f64) = (0.2, 5.0);
+const BATCH: (f64, f64) = (0.1, 5.0);
 /// With fewer looks the pace of before is not known.
 const KNOWN: f64 = 4.0;
 /// Seconds that the pace of before is remembered, that offered load is smoothed over, and the present.
@@ -340,7 +341,7 @@ impl Headroom {
         let step = queue * batch.looks / self.spread() * (beyond - 0.5 * queue);
         let full = batch.flight[0] >= batch.seconds * self.asked;
         // The fewer there are, the more work one leaves to each of the others, and the sooner a queue is long.
-        let most = STEP.max(BAR / self.asked.max(2.0));
+        let most = STEP.max(BAR / (self.asked - 1.0).max(1.0));
         let step = if full { step.clamp(-STEP, most) } else { -STEP };
         self.sum = (self.sum + step).clamp(ROOM, BAR);
         match self.trial {
@@ -455,11 +456,20 @@ fn does_most(entry: &Entry, finding: Finding, settings: &EjectionSettings) -> bo
     let before = match finding {
         // A short run, of one that came back and answered, tells nothing.
         Finding::Run(run) if run < settings.consecutive_failures => bad < all,
-        Finding::Run(run) => bad.saturating_sub(run.into()) * OFTEN >= all,
+        Finding::Run(run) => {
+            bad.saturating_sub(run.into()) * OFTEN >= all || was_failing(entry, run, settings)
+        }
         Finding::Burst | Finding::Rate(..) => true,
         Finding::Slow | Finding::Silence(_) => false,
     };
     before && wilson(bad, all) < 0.5
+}
+
+/// Whether there is more than its present run of failures against `entry`, which began so lately that two seconds show
+/// little of it. A run twice as long as what ejects needs no explanation by what was before.
+fn was_failing(entry: &Entry, run: u32, settings: &EjectionSettings) -> bool {
+    let suspected = entry.spared || entry.member.stats().suspicion().is_over_without(run);
+    suspected && run < settings.consecutive_failures.saturating_mul(2)
 }
 
 impl ServiceState {
@@ -479,6 +489,7 @@ impl ServiceState {
         };
         let successes = entry.member.stats().successes();
         entry.come_back(successes, &self.settings.ejection, self.now);
+        entry.ejection.skip_ramp();
         let why = Cramped::Tight(present, usual).tell();
         let reason: std::sync::Arc<str> = format!("{why}; nobody goes for {hold:.0} s").into();
         entry.healthy = Mark::new(self.now, std::sync::Arc::clone(&reason));
