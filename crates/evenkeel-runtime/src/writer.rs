@@ -208,14 +208,14 @@ impl Writer {
             replaced = self.rebuild(spec.settings.clone(), spec.instances.clone());
         }
         replaced?;
+        self.check = spec.check.map(Arc::new);
+        self.plan_checks();
+        self.publish();
         // All was well when the settings were looked at, in the moment before.
         if let Err(error) = self.state.suits() {
             let service = &**self.service.name();
             tracing::warn!(service, %error, "registered while settings changed; it does what it can");
         }
-        self.check = spec.check.map(Arc::new);
-        self.plan_checks();
-        self.publish();
         Ok(())
     }
 

@@ -92,6 +92,54 @@ async fn a_token_is_made_at_the_start_and_an_instance_joins_with_it() {
     assert!(!server.log().contains(&token));
 }
 
+/// The file alone is right; what was registered makes it wrong.
+#[tokio::test]
+async fn a_reload_that_does_not_suit_who_is_registered_changes_nothing() {
+    let (one, two) = (Backend::start("one"), Backend::start("two"));
+    let before = config("admin: { listen: 127.0.0.1:0 }", &one.instance("web-0"));
+    let server = Server::start(&before).await;
+    let token = std::fs::read_to_string(server.state().join("admin-token")).unwrap();
+    let path = "/api/v1/services/web/instances/web-1";
+    let body = format!(r#"{{"address":"{}","weight":60000}}"#, two.address);
+    let joined = ask(&server, Method::PUT, path, &body, token.trim_end()).await;
+    assert_eq!(joined.status, 201, "{}", joined.body);
+
+    let ketama = "{ name: consistent_hash, compatibility: ketama }";
+    let after = before.replace("round_robin", ketama);
+    let check = Folder::new();
+    let file = check.write("evenkeel.yaml", &after);
+    assert!(
+        evenkeel(&["check", "--config", file.to_str().unwrap()])
+            .status
+            .success()
+    );
+    server.reload(&after, "failed").await;
+    let line = server.line("is not used, the old one stays in force").await;
+    for part in [
+        "service web: strategy: consistent_hash does not suit",
+        "60001",
+        "1 of them",
+    ] {
+        assert!(server.log().contains(part), "{part}: {line}");
+    }
+    assert_eq!(ask(&server, Method::GET, path, "", "").await.status, 200);
+    assert!(
+        server
+            .page("/api/v1/services/web")
+            .await
+            .contains("\"round_robin\"")
+    );
+
+    let heavy = after.replace("address: ", "weight: 52429, address: ");
+    let file = check.write("heavy.yaml", &heavy);
+    let checked = evenkeel(&["check", "--config", file.to_str().unwrap()]);
+    let said = text(&checked.stderr);
+    assert!(
+        !checked.status.success() && said.contains("heavy.yaml:5:15"),
+        "{said}"
+    );
+}
+
 #[tokio::test]
 async fn the_configuration_may_name_the_token_or_its_place() {
     let folder = Folder::new();

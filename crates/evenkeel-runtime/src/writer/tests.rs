@@ -3,7 +3,8 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
-use evenkeel_core::{CheckFailure, EventKind, InstanceState, View};
+use evenkeel_core::strategy::{Maglev, TableSize};
+use evenkeel_core::{CheckFailure, EventKind, InstanceState, StrategySettings, View};
 
 use super::*;
 use crate::spec::{CheckKind, CheckSettings};
@@ -243,6 +244,29 @@ async fn ten_thousand_that_go_down_at_once_are_told_in_few_lines() {
     assert!(last.contains("9980 more"), "{last}");
     writer.learn(Vec::new(), Vec::new());
     assert_eq!(lines.count.load(SeqCst), count, "told once");
+}
+
+/// Whoever asked was told before that all was well: what was registered in between is kept, and the log says so.
+#[tokio::test]
+async fn what_is_registered_while_settings_change_is_kept_and_told() {
+    let mut writer = writer(&["a", "b"]);
+    let lines = Arc::new(Lines::default());
+    let _guard = tracing::subscriber::set_default(Arc::clone(&lines));
+    let maglev = Maglev {
+        envoy: true,
+        table_size: TableSize::new(1021).unwrap(),
+        ..Maglev::default()
+    };
+    let mut after = spec(&["a"]);
+    after.settings.strategy = StrategySettings::maglev(maglev);
+    for n in 0..1021 {
+        let instance = Instance::new(&format!("r{n}"), SocketAddr::from(([127, 0, 0, 2], 9))).unwrap();
+        writer.receive([operate(Operation::Register(instance)).0].into_iter());
+    }
+    assert_eq!(writer.replace(after), Ok(()));
+    assert_eq!(writer.service.view().members().count(), 1022);
+    let last = lines.last.lock().unwrap().clone();
+    assert!(last.contains("it does what it can"), "{last}");
 }
 
 /// Results that come one by one must not make a view each: building views for a large service would
