@@ -1,7 +1,8 @@
 //! A service of a hundred thousand instances: its memory, and what a change of it costs the writer and disturbs
 //! picks. `cargo bench -p evenkeel-core --bench scale [-- STRATEGY]`.
 //!
-//! Bytes are counted by the allocator. Times of the writer are the least and the middle of several changes. While it
+//! Bytes are counted by the allocator. Times of the writer are the least and the middle of several changes, of fewer where
+//! they are dear. While it
 //! works, another thread picks from the view that is published, as workers do, and times every pick; it takes a tenth
 //! of the instances that drain for proof that nobody picks them, and all leases are accounted for at the end.
 #![allow(
@@ -26,8 +27,11 @@ use evenkeel_core::{
 };
 
 const N: u32 = 100_000;
-/// Changes of each kind, whose least and middle are told.
+/// Changes of each kind, whose least and middle are told…
 const CHANGES: u32 = 9;
+/// …or as many as take this long, but no fewer than [`LEAST`].
+const LONG: Duration = Duration::from_millis(400);
+const LEAST: usize = 3;
 /// Who drains.
 const DRAINED: u32 = 10;
 /// How long picks are timed with nothing changing.
@@ -127,11 +131,55 @@ fn drains(slot: Slot) -> bool {
     slot.0 < N && slot.0.is_multiple_of(DRAINED)
 }
 
+/// How many picks took how many nanoseconds, to a 32nd part.
+struct Times {
+    counts: Vec<u64>,
+    longest: u64,
+    all: u64,
+}
+
+impl Times {
+    /// Steps of each power of two.
+    const STEPS: u64 = 32;
+
+    fn new() -> Self {
+        Self {
+            counts: vec![0; 64 * Self::STEPS as usize],
+            longest: 0,
+            all: 0,
+        }
+    }
+
+    fn add(&mut self, nanos: u64) {
+        self.longest = self.longest.max(nanos);
+        self.all += 1;
+        self.counts[Self::place(nanos) as usize] += 1;
+    }
+
+    /// Below [`Self::STEPS`] each number has a place; above, the highest bits decide.
+    fn place(nanos: u64) -> u64 {
+        let halvings = (u64::BITS - (nanos / Self::STEPS).leading_zeros()).saturating_sub(1);
+        u64::from(halvings) * Self::STEPS + (nanos >> halvings)
+    }
+
+    /// The least time of the place that this share of all picks is at or below.
+    fn at(&self, share: f64) -> u64 {
+        let rank = (self.all as f64 * share) as u64;
+        let mut below = 0;
+        let place = self.counts.iter().position(|count| {
+            below += count;
+            below > rank
+        });
+        let place = place.map_or(0, |place| place as u64);
+        let halvings = (place / Self::STEPS).saturating_sub(1);
+        (place - halvings * Self::STEPS) << halvings
+    }
+}
+
 /// What a worker did.
 struct Worked {
-    picks: u64,
-    /// Nanoseconds of every pick, a new view's arrival with it.
-    times: Vec<u32>,
+    /// Of every pick, a new view's arrival with it.
+    times: Times,
     open: Vec<Lease>,
 }
 
@@ -140,27 +188,22 @@ fn work(published: &ArcSwap<View>, over: &AtomicBool) -> Worked {
     let mut reader = Cache::new(published);
     let mut cx = PickContext::new(7);
     let mut worked = Worked {
-        picks: 0,
-        times: Vec::with_capacity(1 << 24),
+        times: Times::new(),
         open: Vec::with_capacity(100),
     };
     while !over.load(Relaxed) {
         for _ in 0..BATCH {
             let request = PickRequest {
-                key: Some(worked.picks.wrapping_mul(0x9E37_79B9_7F4A_7C15).into()),
+                key: Some(worked.times.all.wrapping_mul(0x9E37_79B9_7F4A_7C15).into()),
                 ..PickRequest::default()
             };
             let began = Instant::now();
             let view = reader.load();
             let lease = view.pick(&request, &mut cx).unwrap();
-            let took = began.elapsed().as_nanos();
+            worked.times.add(began.elapsed().as_nanos() as u64);
             assert!(view.is_candidate(lease.slot()), "picked one that is no candidate");
             assert!(!drains(lease.slot()), "picked one that drains");
             worked.open.push(lease);
-            worked.picks += 1;
-            if worked.times.len() < worked.times.capacity() {
-                worked.times.push(u32::try_from(took).unwrap_or(u32::MAX));
-            }
         }
         cx.now = cx.now + Nanos::from_millis(1);
         if worked.open.len() + BATCH > 100 {
@@ -192,8 +235,21 @@ impl Scene<'_> {
     }
 }
 
-/// Runs `writer` while another thread picks; the times of its picks, sorted.
-fn under_load(state: &mut ServiceState, writer: impl FnOnce(&mut Scene<'_>)) -> Vec<u32> {
+/// The times of several changes, in the order of `each`.
+fn several(mut each: impl FnMut(u32) -> f64) -> Vec<f64> {
+    let began = Instant::now();
+    let mut times = Vec::new();
+    for change in 0..CHANGES {
+        if times.len() >= LEAST && began.elapsed() > LONG {
+            break;
+        }
+        times.push(each(change));
+    }
+    times
+}
+
+/// Runs `writer` while another thread picks; the times of its picks.
+fn under_load(state: &mut ServiceState, writer: impl FnOnce(&mut Scene<'_>)) -> Times {
     let published = ArcSwap::new(Arc::clone(state.view()));
     let (over, ready) = (AtomicBool::new(false), AtomicU32::new(0));
     let now = Nanos::from_secs(2);
@@ -214,18 +270,13 @@ fn under_load(state: &mut ServiceState, writer: impl FnOnce(&mut Scene<'_>)) -> 
         over.store(true, Relaxed);
         worker.join().unwrap()
     });
-    let Worked {
-        picks: made,
-        mut times,
-        open,
-    } = worked;
+    let Worked { times, open } = worked;
     let open_now = open.len() as u64;
     let in_flight: u64 = loads(state.view());
     assert_eq!(in_flight, open_now, "a lease was lost or ended twice");
     drop(open);
     assert_eq!(loads(state.view()), 0, "a lease was lost or ended twice");
-    assert_eq!(picks(state.view()) - before, made, "a pick was not counted");
-    times.sort_unstable();
+    assert_eq!(picks(state.view()) - before, times.all, "a pick was not counted");
     times
 }
 
@@ -245,14 +296,14 @@ fn least_and_middle(mut times: Vec<f64>) -> String {
     format!("{:>8.2}{:>8.2}", times[0], times[times.len() / 2])
 }
 
-fn picked(times: &[u32]) -> String {
-    let at = |share: f64| f64::from(times[((times.len() - 1) as f64 * share) as usize]) / 1e3;
+fn picked(times: &Times) -> String {
+    let micros = |nanos: u64| nanos as f64 / 1e3;
     format!(
         "{:>9.2}{:>9.2}{:>10.1}{:>10}",
-        at(0.5),
-        at(0.999),
-        at(1.0),
-        times.len()
+        micros(times.at(0.5)),
+        micros(times.at(0.999)),
+        micros(times.longest),
+        times.all
     )
 }
 
@@ -273,14 +324,14 @@ fn draining(name: StrategyName) -> ServiceState {
 fn changes(names: &[StrategyName]) {
     println!("\nChanges of a service of {N} instances, a tenth of which drain, while another thread picks.");
     println!(
-        "Writer in ms: least and middle of {CHANGES}. Picks in µs: middle, p99.9, longest, and how many."
+        "Writer in ms: least and middle of {LEAST} to {CHANGES}. Picks in µs: middle, p99.9, longest, and how many."
     );
     println!(
         "{:<30} {:<14}{:>8}{:>8}{:>9}{:>9}{:>10}{:>10}",
         "strategy", "change", "least", "middle", "p50", "p99.9", "longest", "picks"
     );
     for name in names {
-        let tell = |what: &str, writer: &str, picks: &[u32]| {
+        let tell = |what: &str, writer: &str, picks: &Times| {
             println!("{:<30} {what:<14}{writer:>16}{}", name.as_str(), picked(picks));
         };
         let other = match *name {
@@ -293,17 +344,15 @@ fn changes(names: &[StrategyName]) {
         tell("none", "", &none);
         let mut times = Vec::new();
         let there_and_back = under_load(&mut state, |scene| {
-            for _ in 0..CHANGES {
+            times = several(|_| {
                 scene.change(switch(other));
-                times.push(scene.change(switch(*name)));
-            }
+                scene.change(switch(*name))
+            });
         });
         tell("switch to it", &least_and_middle(times), &there_and_back);
         let mut times = Vec::new();
         let registered = under_load(&mut state, |scene| {
-            for index in N..N + CHANGES {
-                times.push(scene.change(Operation::Register(instance(index))));
-            }
+            times = several(|change| scene.change(Operation::Register(instance(N + change))));
         });
         tell("one more", &least_and_middle(times), &registered);
     }
