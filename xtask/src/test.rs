@@ -11,7 +11,8 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::{repo, sanitize, tidy};
+use crate::sanitize::{self, Sanitizer};
+use crate::{repo, tidy};
 use runner::{Outcome, Runner};
 
 /// Tells the tests beside outside programs that those programs are there; without it they skip themselves.
@@ -21,7 +22,10 @@ const PEERS_VARIABLE: &str = "EVENKEEL_PEERS";
 pub(crate) fn run(with_peers: bool) -> Result<bool> {
     let mut runner = Runner::new();
     if with_peers {
-        runner.step("programs", || Ok(peers::install()?.into()));
+        runner.step("programs", || {
+            sanitize::install()?;
+            Ok(peers::install()?.into())
+        });
     }
     let missing = peers::missing();
     let beside = missing.is_empty();
@@ -49,9 +53,11 @@ pub(crate) fn run(with_peers: bool) -> Result<bool> {
     );
     runner.tests("models", &mut models());
     if with_peers {
-        match sanitize::of_pure_crates() {
-            Some(mut command) => runner.tests("address", &mut command),
-            None => runner.left_out("address", "a nightly compiler with sanitizers"),
+        for sanitizer in [Sanitizer::Address, Sanitizer::Thread] {
+            match sanitize::of_pure_crates(sanitizer) {
+                Some(mut command) => runner.tests(sanitizer.name(), &mut command),
+                None => runner.left_out(sanitizer.name(), "a nightly compiler with sanitizers"),
+            }
         }
     }
     let packages = peers::packages_with_tests()?;
