@@ -34,6 +34,20 @@ fn check(scene: impl Fn() + Sync + Send + 'static) {
     model.check(scene);
 }
 
+/// How often each of two things came to pass: a model in which one never does shows nothing.
+#[derive(Clone, Default)]
+struct Seen(Arc<[AtomicU32; 2]>);
+
+impl Seen {
+    fn note(&self, which: bool) {
+        self.0[usize::from(which)].fetch_add(1, SeqCst);
+    }
+
+    fn both(&self) -> bool {
+        self.0.iter().all(|count| count.load(SeqCst) > 0)
+    }
+}
+
 #[test]
 fn neighbours_in_one_word_count_exactly() {
     loom::model(|| {
@@ -123,22 +137,49 @@ fn report(cpu: f64, memory: f64) -> LoadReport {
 
 const EARLIER: Nanos = Nanos::from_millis(900);
 
+/// Runs `one` in this thread and `other` beside it, and then with the roles exchanged: what begins first is not all the same to
+/// loom, which remembers of each atomic only who was there last.
+fn beside<T: Send + 'static>(
+    shared: &Arc<T>,
+    exchanged: bool,
+    one: fn(&T) -> bool,
+    other: fn(&T) -> bool,
+) -> [bool; 2] {
+    let theirs = Arc::clone(shared);
+    let (mine, there) = if exchanged { (other, one) } else { (one, other) };
+    let there = thread::spawn(move || there(&theirs));
+    let mine = mine(shared);
+    let there = there.join().unwrap();
+    if exchanged { [there, mine] } else { [mine, there] }
+}
+
 #[test]
 fn numbers_of_two_reports_at_the_same_time_are_those_of_one_in_the_end() {
-    loom::model(|| {
-        let (old, new) = (report(0.1, 0.2), report(0.8, 0.9));
-        let reported = Arc::new(ReportedLoad::default());
-        let shared = Arc::clone(&reported);
-        let other = thread::spawn(move || shared.observe(&old, EARLIER, NOW));
-        let taken = reported.observe(&new, NOW, NOW);
-        let other_taken = other.join().unwrap();
-        assert!(taken || other_taken);
-        let (whole, observed) = if taken { (new, NOW) } else { (old, EARLIER) };
-        assert_eq!(
-            (reported.get(NOW), reported.observed()),
-            (Some((whole, 1.0)), Some(observed))
-        );
-    });
+    let (refused, older_refused) = (Seen::default(), Seen::default());
+    for exchanged in [false, true] {
+        let seen = (refused.clone(), older_refused.clone());
+        loom::model(move || {
+            let reported = Arc::new(ReportedLoad::default());
+            let [older, newer] = beside(
+                &reported,
+                exchanged,
+                |reported| reported.observe(&report(0.1, 0.2), EARLIER, NOW),
+                |reported| reported.observe(&report(0.8, 0.9), NOW, NOW),
+            );
+            assert!(older || newer);
+            seen.0.note(newer);
+            seen.1.note(older);
+            let (whole, observed) = match newer {
+                true => (report(0.8, 0.9), NOW),
+                false => (report(0.1, 0.2), EARLIER),
+            };
+            assert_eq!(
+                (reported.get(NOW), reported.observed()),
+                (Some((whole, 1.0)), Some(observed))
+            );
+        });
+    }
+    assert!(refused.both() && older_refused.both());
 }
 
 #[test]
@@ -162,18 +203,33 @@ fn a_reader_beside_a_report_sees_only_what_was_reported() {
 
 #[test]
 fn a_clock_that_steps_back_beside_a_report_leaves_it_whole() {
-    loom::model(|| {
-        let reported = Arc::new(ReportedLoad::default());
-        let shared = Arc::clone(&reported);
-        let other = thread::spawn(move || shared.observe(&report(0.8, 0.9), NOW, NOW));
-        reported.shift(Nanos::from_millis(400));
-        assert!(other.join().unwrap());
-        let observed = reported.observed().unwrap();
-        assert!([NOW, Nanos::from_millis(600)].contains(&observed));
-        // Nobody is kept out by what went on meanwhile.
-        assert!(reported.observe(&report(0.1, 0.2), NOW, NOW));
-        assert_eq!(reported.get(NOW), Some((report(0.1, 0.2), 1.0)));
-    });
+    let moved = Seen::default();
+    for exchanged in [false, true] {
+        let seen = moved.clone();
+        loom::model(move || {
+            let reported = Arc::new(ReportedLoad::default());
+            assert!(reported.observe(&report(0.1, 0.2), EARLIER, NOW));
+            let shift = |reported: &ReportedLoad| {
+                reported.shift(Nanos::from_millis(400));
+                true
+            };
+            let [_, taken] = beside(&reported, exchanged, shift, |reported| {
+                reported.observe(&report(0.8, 0.9), NOW, NOW)
+            });
+            // Moved before the other came, by the other's leave, or not at all: then the report is of after the step.
+            let observed = reported.observed().unwrap();
+            let whole = if taken { report(0.8, 0.9) } else { report(0.1, 0.2) };
+            let known = if taken { NOW } else { EARLIER };
+            let back = known.since(Nanos::from_millis(400));
+            assert!(observed == back || (taken && observed == known));
+            seen.note(observed == back);
+            assert_eq!(reported.get(NOW), Some((whole, 1.0)));
+            // Nobody is kept out by what went on meanwhile.
+            assert!(reported.observe(&report(0.3, 0.4), NOW, NOW));
+            assert_eq!(reported.get(NOW), Some((report(0.3, 0.4), 1.0)));
+        });
+    }
+    assert!(moved.both());
 }
 
 fn instance(id: &str) -> Instance {
@@ -193,20 +249,6 @@ fn find(view: &View, id: &str) -> Option<(Slot, Arc<Member>)> {
     let mut members = view.members();
     let found = members.find(|(_, member, _)| member.instance().id.as_str() == id);
     found.map(|(slot, member, _)| (slot, Arc::clone(member)))
-}
-
-/// How often each of two things came to pass: a model in which one never does shows nothing.
-#[derive(Clone, Default)]
-struct Seen(Arc<[AtomicU32; 2]>);
-
-impl Seen {
-    fn note(&self, which: bool) {
-        self.0[usize::from(which)].fetch_add(1, SeqCst);
-    }
-
-    fn both(&self) -> bool {
-        self.0.iter().all(|count| count.load(SeqCst) > 0)
-    }
 }
 
 #[test]
