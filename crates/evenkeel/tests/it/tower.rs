@@ -5,11 +5,12 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use evenkeel::strategies::ConsistentHash;
+use evenkeel::strategies::{ConsistentHash, Maglev, TableSize};
 use evenkeel::tower::{Balance, Endpoint, Error, Http, Plain, RoutingKey, TrackedBody};
 use evenkeel::{
     Effect, EjectionSettings, EventKind, Exclusion, Instance, InstanceError, InstanceState, LoadReport,
@@ -95,6 +96,85 @@ async fn it_is_ready_when_a_candidate_is_and_calls_that_one() {
         assert_eq!(response.await.unwrap().unwrap(), "pong");
     }
     assert!(poll(&mut balance).is_pending(), "it has taken what it allowed");
+}
+
+/// Keeps warnings.
+#[derive(Default)]
+struct Warnings(Mutex<Vec<String>>);
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::WARN
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Fields<'a>(&'a mut String);
+        impl tracing::field::Visit for Fields<'_> {
+            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                self.0.push_str(&format!("{}={value:?} ", field.name()));
+            }
+        }
+        let mut line = String::new();
+        event.record(&mut Fields(&mut line));
+        self.0.lock().unwrap().push(line);
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+/// Discovery says what there is, and is not refused; whoever sets a strategy is.
+#[tokio::test(start_paused = true)]
+async fn more_than_the_strategy_can_choose_among_is_told_once() {
+    let warnings = Arc::new(Warnings::default());
+    let _guard = tracing::subscriber::set_default(Arc::clone(&warnings));
+    let maglev = StrategySettings::maglev(Maglev {
+        envoy: true,
+        table_size: TableSize::new(1021).unwrap(),
+        ..Maglev::default()
+    });
+    let settings = ServiceSettings {
+        strategy: maglev.clone(),
+        ..ServiceSettings::new("web")
+    };
+    let (found, changes) = mpsc::unbounded_channel();
+    let mut balance: TextBalance = Balance::plain(Changes(changes), settings);
+    let mut handles = Vec::new();
+    let mut find = |ports: std::ops::Range<u16>| {
+        for port in ports {
+            let (service, handle) = mock::pair();
+            found.send(Ok(Change::Insert(address(port), service))).unwrap();
+            handles.push(handle);
+        }
+    };
+    for (ports, all) in [
+        (9001..10_022, 1021),
+        (10_022..10_023, 1022),
+        (10_023..10_024, 1023),
+    ] {
+        assert!(warnings.0.lock().unwrap().is_empty() || all == 1023);
+        find(ports);
+        while balance.view().members().count() < all {
+            let _ = poll(&mut balance);
+            // A task may take so many from a channel at a time.
+            tokio::task::yield_now().await;
+        }
+    }
+    let told = warnings.0.lock().unwrap().clone();
+    assert!(
+        told.len() == 1 && told[0].contains("1022 instances share a table"),
+        "{told:?}"
+    );
+    let control = balance.control();
+    control.set_strategy(StrategyName::random).unwrap();
+    let refused = control.set_strategy(maglev).unwrap_err().to_string();
+    assert!(
+        refused.starts_with("service web: strategy: maglev does not suit"),
+        "{refused}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
