@@ -265,7 +265,9 @@ mod tests {
             suspicion.set_bar(BAR);
             for failures in [before, run] {
                 suspicion.on_success();
-                (0..failures).for_each(|_| drop(suspicion.on_failure()));
+                for _ in 0..failures {
+                    suspicion.on_failure();
+                }
             }
             assert_eq!(suspicion.is_over_without(run), more, "{before}, {run}");
         }

@@ -231,8 +231,9 @@ impl Vitals {
 
     /// It comes back from an ejection: evidence up to now does not count, but it starts only just where one
     /// returns, so that a single failure shows.
-    pub(crate) fn come_back(&mut self, stats: &Stats, settings: &EjectionSettings) {
+    pub(crate) fn come_back(&mut self, stats: &Stats, settings: &EjectionSettings, now: Nanos) {
         self.forgive(stats);
+        self.sound_at = now;
         self.requests
             .restart_at(settings.recovery_threshold.max(settings.threshold));
         self.publish(stats);
@@ -352,7 +353,7 @@ mod tests {
             vitals.explain(part, value, None, &stats, NOW),
             "requests 0.40: 6.0 of the last 6.0 requests failed"
         );
-        vitals.come_back(&stats, &EjectionSettings::default());
+        vitals.come_back(&stats, &EjectionSettings::default(), NOW);
         let back = parts(&vitals, &stats, None, NOW).score();
         assert!((back - 0.8).abs() < 1e-3, "{back}");
         vitals.forgive(&stats);

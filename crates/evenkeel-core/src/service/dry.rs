@@ -11,7 +11,7 @@ use super::passive::{Room, too_weak};
 use super::scores::Scores;
 use super::slots::Slots;
 use crate::health::ejection::Ejection;
-use crate::{EjectionSettings, EventKind, HealthParts, Mode, Nanos, Rng, ServiceSettings};
+use crate::{EjectionSettings, EventKind, HealthPart, HealthParts, Mode, Nanos, Rng, ServiceSettings};
 
 /// What dry runs said of one instance.
 #[derive(Debug, Default)]
@@ -99,8 +99,8 @@ pub(super) fn look(
     }
 }
 
-/// Says who would get nothing for its score; but not while those are most, for then the threshold would be put aside.
-/// O(n).
+/// Says who would get nothing for its score; but not, but for those of whom it was said, while they are most, for then
+/// the threshold would be put aside; nor when nobody would be left. O(n).
 pub(super) fn weigh(
     slots: &mut Slots,
     room: &mut Room<'_>,
@@ -122,13 +122,18 @@ pub(super) fn weigh(
         }
         if let Some(reason) = too_weak(entry, room, settings, now) {
             room.lose(entry, settings, now);
-            found.push((slot, reason));
+            let reported = entry.member.stats().health_parts().get(HealthPart::Reported);
+            let told = reported < HealthParts::rounded(settings.ejection.threshold);
+            found.push((slot, reason, told));
         }
     }
-    if 2 * (weak + found.len()) > present {
-        return;
-    }
-    for (slot, reason) in found {
+    let told = found.iter().filter(|(.., told)| *told).count();
+    let most = 2 * (weak + found.len() - told) > present - told.min(present);
+    let nobody = weak + found.len() >= present;
+    for (slot, reason, told) in found {
+        if nobody || (most && !told) {
+            continue;
+        }
         if let Some(entry) = slots.get_mut(slot) {
             entry.dry.weak = true;
             let reason = format!("{reason}; it keeps its share: a dry run");

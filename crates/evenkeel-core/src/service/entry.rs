@@ -137,7 +137,7 @@ impl Entry {
         let stats = self.member.stats();
         self.ejection.end(successes, stats.failures(), settings, now);
         stats.forgive();
-        self.vitals.come_back(stats, settings);
+        self.vitals.come_back(stats, settings, now);
         self.withheld = false;
         self.spared = false;
         self.arm(settings);

@@ -24,6 +24,9 @@
 //!    most others had a failure of late, a run has to be twice as long: who is asked first fails first. What all have
 //!    in common is no reason to prefer one. Bad luck is out of the question as under 2.
 //!
+//! Failures from a time when everybody failed everything are forgiven when the first one answers again: who was not asked
+//! since shows nothing else, and would go for being asked later.
+//!
 //! 4. the rest has **room** for its work, when it does most of it ([`super::headroom`]).
 //!
 //! What speaks against an instance comes from several detectors ([`super::detect`]); none of them is above these
@@ -102,6 +105,8 @@ pub(super) struct Room<'s> {
     most_out: usize,
     /// Instances that are asked…
     asked: usize,
+    /// …of those, such as did nothing but fail of late…
+    failing: usize,
     /// Something common is on the rise.
     rising: bool,
     /// Shorter runs of failures are chance at the rate that the fleet commonly fails.
@@ -140,6 +145,7 @@ impl<'s> Room<'s> {
             out: 0,
             most_out: 0,
             asked: 0,
+            failing: 0,
             rising: scores.is_rising(now),
             run: scores.ordinary_run(),
             suspicious: 0,
@@ -159,6 +165,7 @@ impl<'s> Room<'s> {
             }
             if !entry.is_idle(&settings.ejection, now) {
                 room.asked += 1;
+                room.failing += usize::from(fails(entry, &settings.ejection));
                 let suspicion = entry.member.stats().suspicion();
                 room.suspicious += usize::from(suspicion.is_sign());
                 room.doubtful += usize::from(suspicion.get() > 0.0);
@@ -332,6 +339,12 @@ pub(super) enum Refusal {
     Cramped(Cramped),
 }
 
+/// Whether its requests failed as often in a row as ejects.
+fn fails(entry: &Entry, settings: &EjectionSettings) -> bool {
+    let limit = entry.ejection.limit(settings);
+    limit > 0 && entry.member.stats().consecutive_failures() >= limit
+}
+
 /// A run that is no accident where most others had a failure of late.
 fn long(entry: &Entry, settings: &EjectionSettings) -> u32 {
     entry.ejection.limit(settings).saturating_mul(2)
@@ -348,6 +361,17 @@ pub(super) fn look(
     now: Nanos,
 ) -> bool {
     let mut room = Room::of(slots, settings, scores, false, now);
+    if room.asked > 0 && room.failing == room.asked && !room.fallback {
+        scores.all_fail = true;
+    } else if room.working > 0 && std::mem::take(&mut scores.all_fail) {
+        for (_, entry) in slots.iter_mut() {
+            if entry.ejection.until().is_none() && fails(entry, &settings.ejection) {
+                entry.forgive();
+                entry.arm(&settings.ejection);
+            }
+        }
+        room = Room::of(slots, settings, scores, false, now);
+    }
     let dry = settings.ejection.has_dry_run();
     let mut dry = dry.then(|| Room::of(slots, settings, scores, true, now));
     let mut changed = false;
@@ -405,10 +429,7 @@ fn accused(
         let judged = room.judges(entry) && entry.ejection.until().is_none();
         let first = findings(entry, &settings.ejection, scores.level())
             .find(|finding| finding.mode(&settings.ejection) == Mode::Enforce);
-        let stats = entry.member.stats();
-        let limit = entry.ejection.limit(&settings.ejection);
-        let fails = limit > 0 && stats.consecutive_failures() >= limit;
-        if !fails && std::mem::take(&mut entry.withheld) {
+        if !fails(entry, &settings.ejection) && std::mem::take(&mut entry.withheld) {
             entry.arm(&settings.ejection);
         }
         let stats = entry.member.stats();

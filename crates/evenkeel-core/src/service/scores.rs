@@ -43,6 +43,8 @@ pub(super) struct Scores {
     answered: u64,
     /// Requests without a failure since the last look that found one.
     good_run: u64,
+    /// Everybody did nothing but fail, as of the last look at them.
+    pub(super) all_fail: bool,
     /// Until when what the fleet commonly fails is not known, because it is on the rise.
     rising_until: Nanos,
 }
@@ -55,6 +57,7 @@ impl Scores {
             headroom: Headroom::default(),
             answered: 0,
             good_run: 0,
+            all_fail: false,
             rising_until: Nanos::ZERO,
         }
     }
@@ -131,7 +134,7 @@ impl Scores {
             let waited = silence.waited(entry.member.stats());
             let (limit, bar) = entry.patience(settings);
             (waited >= limit.into() && entry.ejection.until().is_none()).then(|| {
-                let share = share_beyond(slots, slot, silence.patience());
+                let share = share_beyond(slots, slot, silence.patience(entry.member.stats()));
                 let needed = needed(limit, share, bar);
                 let found = waited.min(silence.answered_elsewhere(self.answered)) >= needed;
                 (slot, found.then_some(waited))

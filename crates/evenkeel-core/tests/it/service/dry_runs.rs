@@ -76,20 +76,21 @@ fn a_dry_run_of_the_score_asks_the_same_rules() {
             clients.asked
         );
     }
-    // By what is said: when more than half are below, the threshold would be put aside.
-    let mut clients = Clients::with(4, settings, 200.0, 1);
-    let inputs = (0..4).map(|i| {
-        evenkeel_core::Input::Operation(Operation::ReportHealth {
-            id: InstanceId::new(&format!("i{i}")).unwrap(),
-            score: Score::new(0.2).unwrap(),
-            observed: clients.now,
-        })
-    });
-    let inputs: Vec<_> = inputs.collect();
-    let now = clients.now;
-    clients.state.take_in(inputs, now);
-    clients.run(5.0, &mut |_, _, _: &mut Rng| ok(8.0));
-    assert_eq!(would(&clients), [""; 0]);
+    // By what is said: that counts however many it is said of, but not when nobody is left.
+    for (said, times) in [(4, 0), (3, 3)] {
+        let mut clients = Clients::with(4, settings.clone(), 200.0, 1);
+        let now = clients.now;
+        let inputs = (0..said).map(|i| {
+            evenkeel_core::Input::Operation(Operation::ReportHealth {
+                id: InstanceId::new(&format!("i{i}")).unwrap(),
+                score: Score::new(0.2).unwrap(),
+                observed: now,
+            })
+        });
+        clients.state.take_in(inputs.collect::<Vec<_>>(), now);
+        clients.run(5.0, &mut |_, _, _: &mut Rng| ok(8.0));
+        assert_eq!(would(&clients).len(), times, "{said}: {:?}", would(&clients));
+    }
 }
 
 #[test]
