@@ -42,6 +42,7 @@ const ONE_THREAD: &[&str] = &[
     "service::quiet::",
     "service::room::",
     "service::tails::",
+    "service::weak::",
     "statistics::",
 ];
 /// Random cases of each property: a sanitizer is about the code that they reach, not about their results, and makes
