@@ -69,7 +69,18 @@ impl Asked {
                 }
             }
         }
-        Ok(asked)
+        asked.checked()
+    }
+
+    /// The file has no empty region either: it would be that of the instances which say none.
+    fn checked(self) -> Result<Self, Problem> {
+        match self.region.as_deref() {
+            Some("") => Err(Problem::field(
+                "region",
+                "region: it is empty; leave it out, or write a name",
+            )),
+            _ => Ok(self),
+        }
     }
 
     fn tried(&self, service: &Service, view: &View) -> Result<Vec<Slot>, Problem> {
@@ -210,7 +221,7 @@ const fn effect(left: f64) -> &'static str {
 /// and how it ends is not seen here, unless the instance or its client reports it.
 pub(crate) async fn pick(call: OnService) -> Result<Response, Problem> {
     call.told(async |app, service, body| {
-        let asked: Asked = body.parse_or_default::<PickBody>()?.into();
+        let asked = Asked::from(body.parse_or_default::<PickBody>()?).checked()?;
         let view = service.view_full();
         let tried = asked.tried(service, &view)?;
         let now = app.shared.balancer.clock().now();

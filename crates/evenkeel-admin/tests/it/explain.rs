@@ -146,6 +146,10 @@ fn what_is_asked_wrongly_is_told() {
     problem(&served(&fleet, "POST", PICK, r#"{"tried": ["web-9"]}"#), 404);
     let unknown = problem(&served(&fleet, "POST", PICK, r#"{"keys": "a"}"#), 400);
     assert_eq!(unknown["errors"][0]["field"], "keys");
+    for reply in [ask("?region="), served(&fleet, "POST", PICK, r#"{"region": ""}"#)] {
+        let empty = problem(&reply, 400);
+        assert_eq!(empty["errors"][0]["field"], "region");
+    }
 }
 
 #[test]
