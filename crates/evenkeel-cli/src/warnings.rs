@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use evenkeel_config::{Config, Service};
-use evenkeel_core::Regions;
 use evenkeel_core::strategy::Level;
+use evenkeel_core::{Regions, StrategyName};
 
 use crate::secrets::Secrets;
 
@@ -38,6 +38,9 @@ pub(crate) fn of_file(config: &Config) -> String {
 fn of(service: &Service) -> Vec<Warning> {
     let texts = [
         known_hash(service),
+        no_gap(service),
+        more_than_there_are(service),
+        from_nowhere(service),
         nobody_home(service),
         nobody_allowed(service),
         allowed_and_denied(service),
@@ -62,6 +65,37 @@ fn known_hash(service: &Service) -> Option<String> {
     let text = "keys are hashed under the name of the service alone, so whoever knows that can choose keys that all go to \
                 one instance; name a file with a secret in `hash_secret_file`, the same in all proxies of the service";
     (hashes && strategy.hash_secret_file.is_none()).then(|| text.to_owned())
+}
+
+fn no_gap(service: &Service) -> Option<String> {
+    let (out, back) = (service.health.threshold, service.health.recovery_threshold);
+    (back < out).then(|| {
+        format!(
+            "`health.recovery_threshold` is {back} and counts as {out}, which `health.threshold` is: without a gap between \
+             them an instance comes and goes with every change of its score"
+        )
+    })
+}
+
+/// Likely more are to be registered; until then it is another number that counts.
+fn more_than_there_are(service: &Service) -> Option<String> {
+    let (least, there) = (
+        service.health.min_healthy_instances as usize,
+        service.instances.len(),
+    );
+    (least > there && there > 0).then(|| {
+        format!(
+            "`health.min_healthy_instances` is {least}, and there are {there}: until there are more, it counts as all that do \
+             not drain"
+        )
+    })
+}
+
+fn from_nowhere(service: &Service) -> Option<String> {
+    let strategy = &service.strategy;
+    let text = "without `strategy.from`, no instance is nearer than another: say where this process is, as in \
+                `from: { region: eu }`";
+    (strategy.name.0 == StrategyName::geographical && strategy.from.is_none()).then(|| text.to_owned())
 }
 
 /// Likely a region that is written differently elsewhere: without a neighbour, any is as near as another.
@@ -180,7 +214,6 @@ mod tests {
             "from: { region: eu, zone: z }",
             "levels: [rack], from: { rack: r1 }",
             "levels: [zone], from: { zone: a }",
-            "spill_at: 0.5",
         ] {
             assert_eq!(warnings(&from(fine), TWO), "", "{fine}");
         }
@@ -196,6 +229,31 @@ mod tests {
         );
         let nowhere = warnings(&from("from: { region: eu }"), "{ address: '10.0.0.1:80' }");
         assert!(nowhere.contains("none says its region"), "{nowhere}");
+        let unsaid = warnings(&from("spill_at: 0.5"), TWO);
+        assert!(unsaid.starts_with("without `strategy.from`"), "{unsaid}");
+    }
+
+    #[test]
+    fn numbers_that_count_as_others_get_a_word() {
+        for (health, expected) in [
+            (
+                "threshold: 0.9",
+                "`health.recovery_threshold` is 0.8 and counts as 0.9",
+            ),
+            ("threshold: 0.5, recovery_threshold: 0.5", ""),
+            ("preset: envoy", ""),
+            ("min_healthy_instances: 2", ""),
+            (
+                "min_healthy_instances: 3",
+                "`health.min_healthy_instances` is 3, and there are 2",
+            ),
+        ] {
+            let said = warnings(&format!("health: {{ {health} }}"), TWO);
+            assert!(
+                said.starts_with(expected) && said.is_empty() == expected.is_empty(),
+                "{health}: {said}"
+            );
+        }
     }
 
     #[test]

@@ -144,7 +144,8 @@ settings! {
         on_score: ModeText => Mode = ModeText::Enforce,
         /// How often scores are judged when nothing happens; failures that raise an alarm are judged at once.
         refresh: DurationText => Duration = DurationText::secs(1),
-        /// With fewer healthy instances than this, `panic` says what happens; that is counted and told. 0 counts as 1.
+        /// With fewer healthy instances than this, `panic` says what happens; that is counted and told. More
+        /// than there are without those that drain count as all of these, and 0 as 1.
         min_healthy_instances: Whole<0, 1_000_000> => u32 = Whole::clamped(1),
         /// With too few healthy instances: `all` uses all that are not ejected, whatever checks, scores and priorities
         /// say, and when none of those answers, the ejected too; `fail` refuses requests with 503; `next_priority` counts
