@@ -211,6 +211,10 @@ impl Entry {
         };
         let took = now.since(self.vitals.sound_at());
         let each = took.0 / u64::from(run.max(1));
+        if each > settings.max.0 {
+            // No ejection would reach to its next request; as likely as not the clock jumped ahead.
+            return Nanos::ZERO;
+        }
         Nanos(each.saturating_mul(self.ejection.limit(settings).into()))
     }
 
