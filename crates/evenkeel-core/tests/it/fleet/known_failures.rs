@@ -94,7 +94,7 @@ fn partial_failures_do_not_take_more_capacity_than_they_cost() {
         (3, 88.0),
         (2, 130.0),
     ] {
-        let sick = (2 * n + 4) / 5;
+        let sick = usize::div_ceil(2 * n, 5);
         let fleet = Fleet::new(StrategyName::adaptive, n, 0.7).with(0..sick, 2, 99, Fault::Fails(0.2));
         let report = fleet.run_all(0..20);
         assert!(report.quantile(0.99) < most, "{n}: {} ms", report.quantile(0.99));

@@ -44,7 +44,7 @@ fn those_that_flap_in_turns_are_not_taken_out_and_in_all_the_time() {
         for _ in 0..5 {
             (clients.requests, clients.unserved) = (0, 0);
             clients.run(60.0, &mut |i, now: Nanos, rng: &mut Rng| {
-                let turn = now.0 / 3_000_000_000 % 2 == 0;
+                let turn = (now.0 / 3_000_000_000).is_multiple_of(2);
                 if turn == (i < 10) {
                     broken()
                 } else {
