@@ -98,7 +98,10 @@ pub(crate) async fn undrain(call: OnInstance) -> Result<Response, Problem> {
 pub(crate) async fn patch_service(call: OnService) -> Result<Response, Problem> {
     call.operate(|service, body| {
         let patch: ServicePatch = body.parse()?;
-        Ok(Operation::SetStrategy(patch.strategy(service.name())?))
+        Ok(match patch.bare() {
+            Some(name) => Operation::SetStrategyByName(name),
+            None => Operation::SetStrategy(patch.strategy(service.name())?),
+        })
     })
     .await
 }

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
-use evenkeel_core::{Instance, InstanceError, LoadReport, ReportError, StrategySettings, Weight};
+use evenkeel_core::{Instance, InstanceError, LoadReport, ReportError, StrategyName, StrategySettings, Weight};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -20,7 +20,7 @@ use crate::address::Address;
 use crate::error::Problem;
 use crate::read::parse;
 use crate::reader::{Reader, Sink};
-use crate::strategy::StrategyText;
+use crate::strategy::{StrategyFile, StrategyText};
 use crate::text::{DurationText, Ratio};
 use crate::tolerated;
 use crate::tree::{Mark, Node, Value};
@@ -280,6 +280,17 @@ pub struct ServicePatch {
 }
 
 impl ServicePatch {
+    /// The strategy, when it comes with no settings.
+    #[must_use]
+    pub fn bare(&self) -> Option<StrategyName> {
+        let (file, name) = (&self.strategy.0, self.strategy.0.name);
+        let bare = StrategyFile {
+            name,
+            ..StrategyFile::default()
+        };
+        (*file == bare).then_some(name.0)
+    }
+
     /// The strategy that `service` is to have.
     ///
     /// # Errors

@@ -54,6 +54,9 @@ pub enum Operation {
     },
     /// Picks by another strategy from now on. What is known of the instances is kept.
     SetStrategy(StrategySettings),
+    /// The same, with the settings that the configuration has when it declares a strategy of this name, else with its
+    /// defaults.
+    SetStrategyByName(StrategyName),
 }
 
 /// What an operation did.

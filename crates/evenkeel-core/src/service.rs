@@ -121,6 +121,8 @@ pub enum Evidence {
 #[derive(Debug)]
 pub struct ServiceState {
     settings: ServiceSettings,
+    /// The strategy that the configuration declares.
+    declared: StrategySettings,
     slots: Slots,
     journal: Journal,
     rng: Rng,
@@ -179,6 +181,7 @@ impl ServiceState {
         let view = publish::build(&settings, &slots, staged, &journal, &mut rng, None, now);
         let mut state = Self {
             next_refresh: next_refresh(&settings, now),
+            declared: settings.strategy.clone(),
             settings,
             slots,
             journal,
@@ -240,6 +243,7 @@ impl ServiceState {
             self.journal.several(now, kind, which);
         }
         self.restage = true;
+        self.declared = settings.strategy.clone();
         self.settings = settings;
         self.next_refresh = next_refresh(&self.settings, now);
         self.release_unjudged();

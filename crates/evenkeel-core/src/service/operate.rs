@@ -72,6 +72,10 @@ impl ServiceState {
                 Ok(if taken { Effect::Changed } else { Effect::Stale })
             }
             Operation::SetStrategy(strategy) => self.set_strategy(strategy),
+            Operation::SetStrategyByName(name) => {
+                let declared = Some(&self.declared).filter(|declared| declared.name() == name);
+                self.set_strategy(declared.cloned().unwrap_or_else(|| name.into()))
+            }
         }
     }
 

@@ -259,6 +259,42 @@ fn a_switch_of_strategy_is_told() {
 }
 
 #[test]
+fn a_name_alone_brings_back_what_the_configuration_declares() {
+    use crate::strategy::Maglev;
+    let declared = StrategySettings::maglev(Maglev {
+        table_size: crate::strategy::TableSize::new(1021).unwrap(),
+        ..Maglev::default()
+    });
+    let settings = ServiceSettings {
+        strategy: declared,
+        ..settings()
+    };
+    let mut rig = Rig::new(settings.clone(), fleet(2));
+    let declared = rig.state.settings().strategy.clone();
+    for name in [StrategyName::random, StrategyName::maglev, StrategyName::hot_cold] {
+        assert_eq!(
+            rig.operate(Operation::SetStrategyByName(name)),
+            Ok(Effect::Changed)
+        );
+        assert_eq!(rig.state.view().strategy(), name);
+        if name == StrategyName::maglev {
+            assert_eq!(rig.state.settings().strategy, declared);
+        }
+    }
+    assert_eq!(rig.state.settings().strategy, StrategyName::hot_cold.into());
+    // Another configuration declares another.
+    let strategy = StrategyName::maglev.into();
+    rig.replace(ServiceSettings { strategy, ..settings }, fleet(2));
+    let plain = rig.state.settings().strategy.clone();
+    assert_ne!(plain, declared);
+    rig.operate(Operation::SetStrategyByName(StrategyName::random))
+        .unwrap();
+    rig.operate(Operation::SetStrategyByName(StrategyName::maglev))
+        .unwrap();
+    assert_eq!(rig.state.settings().strategy, plain);
+}
+
+#[test]
 fn a_switch_of_strategy_judges_nobody_anew() {
     let mut rig = Rig::of(4);
     rig.drain("a").unwrap();
