@@ -6,7 +6,7 @@
 //! They exist on nightly compilers only. ThreadSanitizer has to see all that orders: the standard library is built with it,
 //! from its source. As it is shipped, every `thread::scope`, every channel of the test harness and the last owner of every
 //! `Arc` would be a report (an `Arc` orders that by a fence, of which ThreadSanitizer knows nothing; built for it, by a load).
-//! So nothing has to be suppressed, and no report is excused.
+//! What is ordered by the kernel stands in `thread.supp`, with its reason.
 //!
 //! Absent on purpose: miri, which cannot run the event loop; leaks, which are safe, and which tests make.
 
@@ -170,6 +170,7 @@ fn tests(sanitizer: Sanitizer, packages: &[&str], host: &str) -> Command {
         command.args(["--package", package]);
     }
     command.args(["--", "--skip", "peers::"]);
+    let suppressions = repo::root().join("xtask/src/sanitize/thread.supp");
     command
         .env("RUSTFLAGS", sanitizer.flags())
         .env(
@@ -180,6 +181,7 @@ fn tests(sanitizer: Sanitizer, packages: &[&str], host: &str) -> Command {
         .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
         .env("PROPTEST_CASES", CASES)
         // Tests make texts that live for ever.
-        .env("ASAN_OPTIONS", "detect_leaks=0");
+        .env("ASAN_OPTIONS", "detect_leaks=0")
+        .env("TSAN_OPTIONS", format!("suppressions={}", suppressions.display()));
     command
 }
