@@ -1,0 +1,222 @@
+//! What a candidate costs, and why.
+
+use super::{Choice, Entry};
+use crate::explain::percent;
+use crate::math::exp2_neg;
+use crate::strategy::Appraisal;
+use crate::sync::Ordering::Relaxed;
+use crate::view::Slot;
+use crate::{Nanos, Stats};
+
+/// The least success share that is believed.
+const LEAST_SHARE: f32 = 0.05;
+/// The success share above which an answer to a trial is a good one.
+const SOUND_SHARE: f32 = 0.9;
+/// What each further request to a candidate costs that has not answered yet, in those of the first.
+const UNMEASURED: f32 = 100.0;
+
+/// Whether `value` is at most so many times more or less than 1.
+#[inline(always)]
+pub(super) fn is_within(value: f32, times: f32) -> bool {
+    (value <= times) & (value * times >= 1.0)
+}
+
+/// What decides the cost of a candidate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Because {
+    Tried,
+    New,
+    Trial,
+    /// Nobody is measured.
+    Unknown,
+    Unmeasured,
+    Waiting,
+    Recovered,
+    /// Idle, and as fast as most, or so it may be.
+    Typical,
+    Slowness,
+}
+
+/// What one pick goes by.
+pub(super) struct Moment<'a> {
+    pub(super) tried: &'a [Slot],
+    pub(super) now: Nanos,
+    per_typical: f32,
+    /// [`Choice::blur`] in typical response times.
+    blur: f32,
+    trial: u64,
+}
+
+impl Moment<'_> {
+    /// So many ns in typical response times.
+    #[inline(always)]
+    pub(super) fn relative(&self, time: f32) -> f32 {
+        time * self.per_typical + self.blur
+    }
+}
+
+impl Choice {
+    #[inline(always)]
+    pub(super) fn moment<'a>(&self, tried: &'a [Slot], now: Nanos) -> Moment<'a> {
+        let per_typical = f32::from_bits(self.per_typical.load(Relaxed));
+        Moment {
+            tried,
+            now,
+            per_typical,
+            blur: self.blur * per_typical,
+            trial: self.trial.load(Relaxed),
+        }
+    }
+
+    /// What failures add to the expected time until a success, in typical response times.
+    #[inline]
+    pub(super) fn failing(&self, stats: &Stats) -> f32 {
+        let share = stats.success_share();
+        if share == 1.0 {
+            return 0.0;
+        }
+        self.failure * (1.0 / share.max(LEAST_SHARE) - 1.0)
+    }
+
+    /// How slowness multiplies the cost.
+    #[inline]
+    fn factor(&self, slowness: f32) -> f32 {
+        slowness * slowness.clamp(1.0, self.workers)
+    }
+
+    /// How it multiplies that of one that has nothing to do.
+    #[inline]
+    fn idle_factor(&self, slowness: f32) -> f32 {
+        if is_within(slowness, self.even) {
+            1.0
+        } else {
+            self.factor(slowness)
+        }
+    }
+
+    /// The cost of one of whom there is no more to say.
+    #[inline(always)]
+    pub(super) fn plain_cost(&self, entry: &Entry, moment: &Moment<'_>) -> f32 {
+        let stats = &*entry.stats;
+        let in_flight = entry.load.get();
+        let (time, failing) = (moment.relative(stats.steady_time()), self.failing(stats));
+        // Both at once: a branch would be guessed wrong for every other candidate.
+        let (factor, idle) = (
+            self.factor(time + failing),
+            self.idle_factor(entry.leveled(time) + failing),
+        );
+        (in_flight as f32 + 1.0) * entry.per_weight * if in_flight == 0 { idle } else { factor }
+    }
+
+    /// How long requests in flight have gone without an answer, in typical response times.
+    #[inline]
+    pub(super) fn waiting(&self, entry: &Entry, moment: &Moment<'_>) -> f32 {
+        let used = entry.stats.last_used();
+        let (_, answered) = entry.stats.response_time().unwrap_or_default();
+        if !self.tuning.waiting || answered > used || entry.load.get() == 0 {
+            return 0.0;
+        }
+        moment.relative(moment.now.since(used).0 as i64 as f32)
+    }
+
+    /// The cost, whatever there is to say.
+    #[inline]
+    pub(super) fn cost(&self, entry: &Entry, moment: &Moment<'_>) -> f32 {
+        self.judge(entry, moment).0
+    }
+
+    /// The cost, and what decides it.
+    fn judge(&self, entry: &Entry, moment: &Moment<'_>) -> (f32, Because) {
+        if moment.tried.contains(&entry.slot) {
+            return (f32::INFINITY, Because::Tried);
+        }
+        let stats = &*entry.stats;
+        let in_flight = entry.load.get();
+        let rank = entry.rank(in_flight);
+        let unused = moment.now.since(stats.last_used()).0;
+        if in_flight == 0 && stats.last_used() == Nanos::ZERO {
+            return (0.0, Because::New);
+        }
+        if in_flight == 0 && unused > moment.trial {
+            return (0.0, Because::Trial);
+        }
+        if moment.per_typical == 0.0 {
+            return (rank, Because::Unknown);
+        }
+        let time = stats.steady_time();
+        let measured = time > 0.0;
+        if in_flight > 0 && !measured {
+            return (rank * UNMEASURED, Because::Unmeasured);
+        }
+        let time = if measured { moment.relative(time) } else { 1.0 };
+        let failing = self.failing(stats);
+        if in_flight > 0 {
+            let (slowness, waiting) = (time + failing, self.waiting(entry, moment));
+            return if waiting > slowness {
+                (rank * self.factor(waiting), Because::Waiting)
+            } else {
+                (rank * self.factor(slowness), Because::Slowness)
+            };
+        }
+        let halvings = f64::from(self.tuning.halvings) * unused as f64 / moment.trial as f64;
+        let slowness = entry.leveled(time) + failing * exp2_neg(halvings) as f32;
+        if self.tuning.returning && slowness > self.even {
+            let last = moment.relative(stats.last_response_time().0 as f32);
+            if measured && last < self.even && stats.success_share() > SOUND_SHARE {
+                return (rank, Because::Recovered);
+            }
+        }
+        let factor = self.idle_factor(slowness);
+        let because = if factor == 1.0 {
+            Because::Typical
+        } else {
+            Because::Slowness
+        };
+        (rank * factor, because)
+    }
+
+    /// The cost of `entry` in words and numbers.
+    pub(super) fn appraisal(&self, entry: &Entry, now: Nanos) -> Appraisal {
+        let moment = self.moment(&[], now);
+        let (cost, because) = self.judge(entry, &moment);
+        Appraisal {
+            cost: cost.into(),
+            why: self.describe(entry, &moment, because),
+        }
+    }
+
+    /// What decides the cost, in words and numbers.
+    fn describe(&self, entry: &Entry, moment: &Moment<'_>, because: Because) -> String {
+        let stats = &*entry.stats;
+        let unused = moment.now.since(stats.last_used()).as_secs_f64();
+        let in_flight = entry.load.get();
+        let failing = match self.failing(stats) {
+            0.0 => String::new(),
+            _ => format!(
+                ", and {} of its requests succeed",
+                percent(stats.success_share().into())
+            ),
+        };
+        let speed = match (stats.steady_time(), moment.per_typical) {
+            (0.0, _) => "it has not answered yet".to_owned(),
+            (time, 0.0) => format!("it takes {:.1} ms", f64::from(time) / 1e6),
+            (time, per_typical) => format!(
+                "it takes {:.1} ms, where {:.1} ms are typical",
+                f64::from(time) / 1e6,
+                f64::from(1.0 / per_typical - self.blur) / 1e6
+            ),
+        };
+        match because {
+            Because::Tried => "it was tried for this request already".to_owned(),
+            Because::New => "it was never used, so its first request is due".to_owned(),
+            Because::Trial => format!("it had no request for {unused:.1} s, so a trial is due"),
+            Because::Unknown => format!("{in_flight} in flight, and nobody has answered yet"),
+            Because::Unmeasured => format!("{in_flight} in flight, and it has not answered yet"),
+            Because::Waiting => format!("{in_flight} in flight without an answer for {unused:.1} s"),
+            Because::Recovered => "idle, and its last answer was as good as any".to_owned(),
+            Because::Typical => "idle, and nearly as fast as most".to_owned(),
+            Because::Slowness if in_flight == 0 => format!("idle, {speed}{failing}"),
+            Because::Slowness => format!("{in_flight} in flight, {speed}{failing}"),
+        }
+    }
+}
