@@ -4,27 +4,34 @@
 //! Every candidate draws a number `u` in (0, 1] that the key and its id decide; the least `−ln(u) / w` wins.
 //! Such a number is exponentially distributed with rate `w`, and the least of several is a given one's with
 //! probability `w / Σw`. Ids are hashed beforehand, so that a draw is one multiplication. The logarithm is
-//! taken only where it can matter: `−ln(u) ≥ 1 − u`, and whoever is beaten by that is beaten.
+//! taken only where it can matter: `−ln(u) ≥ 1 − u`, and whoever is beaten by that is beaten. Among equal weights the
+//! greatest `u` wins, so candidates are kept in classes of equal weight, and only the first of each is weighed, if it is
+//! great enough.
 
+use std::hint::select_unpredictable;
 use std::sync::Arc;
 
 use crate::hash::{HashSecret, mix};
 use crate::view::{Candidates, Member, Slot};
 
+/// How long classes are on average where going by them pays.
+const LONG: usize = 8;
+
 /// Instances or regions, ready to be ranked.
 #[derive(Debug)]
 pub(crate) struct Ranking {
+    /// By falling weight.
     entries: Box<[Entry]>,
-    /// All weights are equal: the draws alone decide.
-    even: bool,
+    /// How many have the same weight: among them the draws alone decide.
+    classes: Box<[u32]>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     /// Two words of the id's hash; the second is odd.
     id: [u64; 2],
-    /// 1 / weight.
-    share: f64,
+    /// [`STEP`] over the weight: what a step away from 1 costs.
+    step: f64,
     slot: Slot,
 }
 
@@ -38,18 +45,20 @@ impl Entry {
 }
 
 impl Ranking {
-    /// Of whatever has a hash of its own and a weight, each under a number. O(n).
+    /// Of whatever has a hash of its own and a weight, each under a number. O(n log n).
     pub(crate) fn new(ranked: impl IntoIterator<Item = (Slot, u64, f64)>) -> Self {
-        let entries: Box<[Entry]> = ranked
+        let mut entries: Box<[Entry]> = ranked
             .into_iter()
             .map(|(slot, id, weight)| Entry {
                 id: [id, mix(id) | 1],
-                share: 1.0 / weight,
+                step: STEP / weight,
                 slot,
             })
             .collect();
+        entries.sort_by(|one, other| one.step.total_cmp(&other.step));
+        let classes = entries.chunk_by(|one, other| one.step == other.step);
         Self {
-            even: entries.windows(2).all(|pair| pair[0].share == pair[1].share),
+            classes: classes.map(|class| class.len() as u32).collect(),
             entries,
         }
     }
@@ -83,19 +92,24 @@ impl Ranking {
     /// The first in the order of `hash`. O(n).
     #[inline]
     pub(crate) fn owner(&self, hash: u64) -> Option<Slot> {
-        if !self.even {
+        if self.classes.len() > 1 && self.classes.len() * LONG > self.entries.len() {
             return self.first(hash, |_| true);
         }
         let hash = mix(hash);
-        let (mut most, mut best) = (0, self.entries.first()?.slot);
-        for entry in &self.entries {
-            let draw = entry.draw(hash);
-            // Two selections instead of a branch, which would be guessed wrong once for each new maximum.
-            let beaten = draw >= most;
-            most = if beaten { draw } else { most };
-            best = if beaten { entry.slot } else { best };
+        let mut best = Best::NONE;
+        let mut rest = &*self.entries;
+        for length in &self.classes {
+            let (class, others) = rest.split_at_checked(*length as usize)?;
+            rest = others;
+            let step = class.first()?.step;
+            if let Some((draw, slot)) = greatest(class, hash, best.draw_to_beat(step)) {
+                if self.classes.len() == 1 {
+                    return Some(slot);
+                }
+                best.offer(draw, step, || Some(slot));
+            }
         }
-        Some(best)
+        best.slot
     }
 
     /// The first in the order of `hash` that is `free`. O(n).
@@ -103,35 +117,92 @@ impl Ranking {
     pub(crate) fn first(&self, hash: u64, free: impl Fn(Slot) -> bool) -> Option<Slot> {
         // Keys that differ in few bits (checksums) would draw alike.
         let hash = mix(hash);
-        let mut best = None;
-        if self.even {
-            let mut most = 0;
-            for entry in &self.entries {
-                let draw = entry.draw(hash);
-                if draw >= most && free(entry.slot) {
-                    (most, best) = (draw, Some(entry.slot));
-                }
-            }
-            return best;
-        }
-        let mut least = f64::INFINITY;
+        let mut best = Best::NONE;
         for entry in &self.entries {
-            let u = unit(entry.draw(hash));
-            if (1.0 - u) * entry.share < least {
-                let cost = minus_ln(u) * entry.share;
-                if cost < least && free(entry.slot) {
-                    (least, best) = (cost, Some(entry.slot));
-                }
-            }
+            best.offer(entry.draw(hash), entry.step, || {
+                free(entry.slot).then_some(entry.slot)
+            });
         }
-        best
+        best.slot
     }
 }
+
+/// The greatest draw of a class that is at least `most`, and whose it is.
+#[inline(always)]
+fn greatest(class: &[Entry], hash: u64, mut most: u64) -> Option<(u64, Slot)> {
+    let mut first = None;
+    // Four at a time: a branch on each would be guessed wrong for every new greatest.
+    let (fours, rest) = class.as_chunks::<4>();
+    for four in fours {
+        let draws = [0, 1, 2, 3].map(|i| four[i].draw(hash));
+        let [a, b] = [draws[0].max(draws[1]), draws[2].max(draws[3])];
+        if a.max(b) >= most {
+            most = a.max(b);
+            let half = select_unpredictable(b > a, 2, 0);
+            first = Some(four[half + usize::from(draws[half + 1] > draws[half])].slot);
+        }
+    }
+    for entry in rest {
+        let draw = entry.draw(hash);
+        if draw >= most {
+            (most, first) = (draw, Some(entry.slot));
+        }
+    }
+    Some((most, first?))
+}
+
+/// The least cost so far and whose it is.
+struct Best {
+    cost: f64,
+    slot: Option<Slot>,
+}
+
+impl Best {
+    const NONE: Self = Self {
+        cost: f64::INFINITY,
+        slot: None,
+    };
+
+    /// No draw below this costs less at a weight of such a step.
+    #[inline(always)]
+    fn draw_to_beat(&self, step: f64) -> u64 {
+        let steps = self.cost / step;
+        if steps < (1u64 << 52) as f64 {
+            !((steps as i64 as u64 + 2) << 11)
+        } else {
+            0
+        }
+    }
+
+    /// Takes `slot`, if it is one, when its draw is the better.
+    #[inline(always)]
+    fn offer(&mut self, draw: u64, step: f64, slot: impl FnOnce() -> Option<Slot>) {
+        if steps(draw) * step < self.cost {
+            // Exactly over the weight, as STEP is a power of two.
+            let cost = minus_ln(unit(draw)) * (step * (1.0 / STEP));
+            if cost < self.cost
+                && let Some(slot) = slot()
+            {
+                (self.cost, self.slot) = (cost, Some(slot));
+            }
+        }
+    }
+}
+
+/// 2^-53.
+const STEP: f64 = 1.0 / (1u64 << 53) as f64;
 
 /// In (0, 1], 53 bits.
 #[inline]
 fn unit(bits: u64) -> f64 {
-    ((bits >> 11) + 1) as f64 * (1.0 / (1u64 << 53) as f64)
+    // The conversion of signed numbers is the cheaper one.
+    ((bits >> 11) + 1) as i64 as f64 * STEP
+}
+
+/// 1 less that, exactly, in steps of [`STEP`].
+#[inline]
+fn steps(bits: u64) -> f64 {
+    (!bits >> 11) as i64 as f64
 }
 
 /// −ln(u) for u in (0, 1], to a relative error below 10^-8, by operations that IEEE 754 fixes to the last
@@ -157,6 +228,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn classes_change_no_owner() {
+        let mut rng = crate::Rng::new(3);
+        for (n, weights) in [(1, 1), (3, 2), (9, 1), (40, 3), (200, 100), (500, 7)] {
+            let weighed = |slot| (Slot(slot), rng.next_u64(), f64::from(1 + rng.below(weights)));
+            let ranking = Ranking::new((0..n).map(weighed).collect::<Vec<_>>());
+            for _ in 0..2000 {
+                let hash = rng.next_u64();
+                assert_eq!(ranking.owner(hash), ranking.first(hash, |_| true));
+            }
+        }
+        assert_eq!(Ranking::new([]).owner(7), None);
+    }
+
+    #[test]
     fn the_logarithm_is_one() {
         let mut rng = crate::Rng::new(1);
         for _ in 0..100_000 {
@@ -166,6 +251,9 @@ mod tests {
         }
         assert_eq!(minus_ln(1.0), 0.0);
         assert!(unit(0) > 0.0 && unit(u64::MAX) == 1.0);
+        for bits in [0, 1 << 11, 12_345 << 13, 1 << 63, u64::MAX] {
+            assert_eq!(steps(bits) * STEP, 1.0 - unit(bits));
+        }
         assert!((0.0..100.0).contains(&minus_ln(unit(0))));
     }
 }
