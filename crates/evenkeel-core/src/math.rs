@@ -5,9 +5,11 @@ mod decay;
 mod divisor;
 mod factor;
 mod histogram;
+mod real;
 
 pub use alias::Alias;
 pub use decay::exp2_neg;
 pub use divisor::Divisor;
 pub use factor::Factor;
 pub use histogram::Histogram;
+pub use real::{AtomicF32, AtomicF64, real};

@@ -13,6 +13,10 @@
 
 use std::sync::Arc;
 
+mod scan;
+
+pub(crate) use scan::Scan;
+
 use crate::math::{Alias, Factor};
 use crate::view::{Candidates, Slot};
 use crate::{Loads, Rng, Stats};
@@ -90,7 +94,7 @@ const DRAWS: usize = 32;
 /// sick ones; two choices would leave one in a hundred.
 const CHOICES: usize = 4;
 /// Up to as many, all are.
-const ALL: usize = 16;
+const ALL: usize = FEW;
 
 impl Field {
     pub(crate) fn new(candidates: &Candidates) -> Self {
@@ -128,13 +132,14 @@ impl Field {
         self.table.draw(rng.next_u64()).map(|index| index as usize)
     }
 
-    /// The index of an entry, as likely as its weight times its worth, which is at most 1.
+    /// The index of an entry, as likely as its weight times its worth, which is at most 1: `accepts` says of an index
+    /// and a draw from `0.0..1.0` whether the draw is below the worth.
     #[inline]
-    pub(crate) fn propose(&self, rng: &mut Rng, worth: impl Fn(usize) -> f64) -> Option<usize> {
+    pub(crate) fn propose(&self, rng: &mut Rng, accepts: impl Fn(usize, f32) -> bool) -> Option<usize> {
         let mut index = self.draw(rng)?;
         for _ in 1..DRAWS {
-            let worth = worth(index);
-            if worth >= 1.0 || rng.unit() < worth {
+            // 24 bits, as many as the number holds.
+            if accepts(index, (rng.next_u64() >> 40) as i32 as f32 * (1.0 / 16_777_216.0)) {
                 break;
             }
             index = self.draw(rng)?;
@@ -142,33 +147,97 @@ impl Field {
         Some(index)
     }
 
-    /// The proposal, or the better of a few others. `worth` is above 0 and at most 1. O(1).
+    /// The proposal, or the better of a few others. O(1).
     #[inline]
-    pub(crate) fn few(&self, rng: &mut Rng, worth: impl Fn(usize) -> f64) -> Option<Slot> {
-        let proposed = self.propose(rng, &worth)?;
+    pub(crate) fn few(&self, rng: &mut Rng, prices: &impl Prices) -> Option<Slot> {
+        let best = prices.best();
+        let accepts = |index: usize, draw: f32| {
+            let entry = &self.entries[index];
+            draw * prices.per_request(index, self.load(entry)) * (entry.weight as f32) < best
+        };
+        let proposed = self.propose(rng, accepts)?;
         let requests = self.load(&self.entries[proposed]);
         if requests == 0 {
             return Some(self.entries[proposed].slot);
         }
-        let cost = |index: usize| (1.0 / (f64::from(self.entries[index].weight) * worth(index))) as f32;
-        let mut least = Least::NONE;
-        let mut look = |index: usize, rng: &mut Rng| {
-            let entry = &self.entries[index];
-            let cost = (self.load(entry) + 1) as f32 * cost(index);
-            least.offer(cost, index, entry.weight, rng);
+        // With one request more.
+        let cost = |index: usize| {
+            let requests = self.load(&self.entries[index]);
+            (requests as i32 as f32 + 1.0) * prices.per_request(index, requests)
         };
-        if self.entries.len() <= ALL {
-            (0..self.entries.len()).for_each(|index| look(index, rng));
-        } else {
-            look(proposed, rng);
-            for _ in 1..CHOICES {
-                let index = self.draw(rng)?;
-                look(index, rng);
+        let (index, least) = if self.entries.len() <= ALL {
+            let mut costs = [f32::INFINITY; ALL];
+            for index in 0..self.entries.len() {
+                costs[index] = cost(index);
             }
-        }
-        let stays = requests as f32 * cost(proposed) < least.cost;
-        Some(self.entries[if stays { proposed } else { least.index }].slot)
+            let weight = |index: usize| self.entries.get(index).map_or(0, |entry| entry.weight);
+            let index = least_of_few(&costs, weight, rng);
+            (index, costs[index])
+        } else {
+            let mut drawn = [proposed; CHOICES];
+            for place in &mut drawn[1..] {
+                *place = self.draw(rng)?;
+            }
+            let costs = drawn.map(cost);
+            let place = least_of_few(&costs, |place| self.entries[drawn[place]].weight, rng);
+            (drawn[place], costs[place])
+        };
+        let stays = requests as f32 * prices.per_request(proposed, requests) < least;
+        Some(self.entries[if stays { proposed } else { index }].slot)
     }
+}
+
+/// What requests cost, for [`Field::few`].
+pub(crate) trait Prices {
+    /// What each costs at an entry with so many in flight: above 0, and in inverse proportion to its weight and worth.
+    fn per_request(&self, index: usize, requests: u32) -> f32;
+
+    /// The least cost of a request times the weight: that of the entry that is worth most. Proposals are in proportion
+    /// to it, so that most are taken where most are worth as much.
+    fn best(&self) -> f32;
+}
+
+/// The most that are all compared.
+pub(crate) const FEW: usize = 16;
+
+/// The place of the least of `costs`, a multiple of four; equals share by weight.
+#[inline(always)]
+pub(crate) fn least_of_few<const N: usize>(
+    costs: &[f32; N],
+    weight: impl Fn(usize) -> u32,
+    rng: &mut Rng,
+) -> usize {
+    // Fixed lengths and no branches compile to vector code; four at a time, since the order in which floats are
+    // compared is otherwise kept.
+    let mut least = [f32::INFINITY; 4];
+    for four in costs.as_chunks::<4>().0 {
+        for (least, cost) in least.iter_mut().zip(four) {
+            *least = if cost < least { *cost } else { *least };
+        }
+    }
+    let lesser = |a: f32, b: f32| if a < b { a } else { b };
+    let least = lesser(lesser(least[0], least[1]), lesser(least[2], least[3]));
+    // The number of equals, and the sum of their places: of one, its place.
+    let mut found = 0;
+    for (place, cost) in (0..).zip(costs) {
+        found += if *cost == least { (1 << 16) + place } else { 0 };
+    }
+    if found >> 16 == 1 {
+        return (found & 0xFFFF) as usize;
+    }
+    // The first whose weight, with those of the equals before it, is above a draw; counted, because nothing could
+    // predict a branch on a draw.
+    let mut tied = [0; N];
+    for place in 0..N {
+        tied[place] = if costs[place] == least { weight(place) } else { 0 };
+    }
+    let draw = rng.below(tied.iter().sum());
+    let (mut sum, mut drawn) = (0, 0);
+    for weight in tied {
+        sum += weight;
+        drawn += usize::from(sum <= draw);
+    }
+    drawn.min(N - 1)
 }
 
 /// The least cost so far and who has it; equals share by weight.

@@ -70,8 +70,13 @@ impl Alias {
     pub fn draw(&self, bits: u64) -> Option<u32> {
         // The product's high word is the column, its low word the uniform place within it.
         let product = u128::from(bits) * self.columns.len() as u128;
-        let column = self.columns.get((product >> 64) as usize)?;
-        let place = (product as u64 >> 32) as u32;
+        self.at((product >> 64) as usize, (product as u64 >> 32) as u32)
+    }
+
+    /// The label at a place of a column; `None` when there is no such column. A draw is one at random of both.
+    #[inline]
+    pub(crate) fn at(&self, column: usize, place: u32) -> Option<u32> {
+        let column = self.columns.get(column)?;
         Some(if place < column.threshold {
             column.own
         } else {

@@ -17,14 +17,15 @@
 //! another. Who has been low for long is not "falling", who has been well for long not "rising": both terms fade.
 //!
 //! The first candidate is drawn by weight and quality, and stays unless another would be better off with one request
-//! more; the others are a few drawn by weight, or all of a small fleet (see [`crate::scored`]). O(1).
+//! more; the others are a few drawn by weight, or all of a small fleet (see [`crate::scored`]). O(1): scores are looked at
+//! once a second, which is how often they change.
 
-use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use crate::sync::{AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
 
 use super::{Picker, Strategy};
-use crate::math::Factor;
-use crate::scored::{Entry, Field, HealthFactor};
+use crate::math::{AtomicF32, Factor};
+use crate::scored::{Field, HealthFactor, Prices};
 use crate::view::{Candidates, Slot};
 use crate::{Nanos, NoPick, PickContext, PickRequest, Stats};
 
@@ -55,25 +56,17 @@ const MEMORY: Nanos = Nanos::from_secs(8);
 /// This far from its average a score rises or falls in full.
 const FULL: f32 = 0.25;
 /// The least trend and success that are believed.
-const LEAST_SUCCESS: f64 = 1.0 / 16.0;
+const LEAST_SUCCESS: f32 = 1.0 / 16.0;
 
 impl Strategy for AdaptiveHealthAware {
     fn build(&self, candidates: &Candidates, _seed: u64) -> Box<dyn Picker> {
-        Box::new(Few {
-            field: Field::new(candidates),
-            trends: Trends::new(candidates, None),
-            settings: self.clone(),
-        })
+        Box::new(Few::new(self, candidates, None))
     }
 
     fn rebuild(&self, before: &dyn Picker, candidates: &Candidates, _seed: u64) -> Box<dyn Picker> {
         let before: &dyn std::any::Any = before;
         let before = before.downcast_ref::<Few>().map(|few| &few.trends);
-        Box::new(Few {
-            field: Field::new(candidates),
-            trends: Trends::new(candidates, before),
-            settings: self.clone(),
-        })
+        Box::new(Few::new(self, candidates, before))
     }
 
     fn refresh_every(&self) -> Option<Nanos> {
@@ -93,22 +86,21 @@ struct Trends {
 #[derive(Debug)]
 struct Trend {
     stats: Arc<Stats>,
-    /// As f32 bits.
-    average: AtomicU32,
+    average: AtomicF32,
 }
 
 impl Trends {
     fn new(candidates: &Candidates, before: Option<&Self>) -> Self {
         let average_before = |slot: usize, stats: &Arc<Stats>| {
             let trend = before?.members.get(slot)?.as_ref()?;
-            Arc::ptr_eq(&trend.stats, stats).then(|| trend.average.load(Relaxed))
+            Arc::ptr_eq(&trend.stats, stats).then(|| trend.average.get())
         };
         let members = candidates.members().iter().enumerate().map(|(slot, member)| {
             let stats = member.as_ref()?.stats();
-            let average = average_before(slot, stats).unwrap_or_else(|| stats.health().to_bits());
+            let average = average_before(slot, stats).unwrap_or_else(|| stats.health());
             Some(Trend {
                 stats: Arc::clone(stats),
-                average: AtomicU32::new(average),
+                average: AtomicF32::new(average),
             })
         });
         Self {
@@ -126,57 +118,119 @@ impl Trends {
         let passed = now.since(Nanos(before)).0 as f32;
         let gain = passed / (passed + MEMORY.0 as f32);
         for trend in self.members.iter().flatten() {
-            let average = f32::from_bits(trend.average.load(Relaxed));
-            let average = average + (trend.stats.health() - average) * gain;
-            trend.average.store(average.to_bits(), Relaxed);
+            let average = trend.average.get();
+            trend
+                .average
+                .set(average + (trend.stats.health() - average) * gain);
         }
     }
 
     /// How far `score`, that of the member at `slot`, is above its average, in parts of [`FULL`]: −1..=1.
-    #[inline]
     fn of(&self, slot: Slot, score: f32) -> f64 {
         let trend = self.members.get(slot.0 as usize).and_then(Option::as_ref);
-        let average = trend.map_or(score, |trend| f32::from_bits(trend.average.load(Relaxed)));
+        let average = trend.map_or(score, |trend| trend.average.get());
         f64::from(((score - average) / FULL).clamp(-1.0, 1.0))
     }
+}
+
+/// What scores make of an entry.
+#[derive(Debug)]
+struct Scored {
+    /// Weight, health and trend.
+    worth: AtomicF32,
+    /// The recovery of one that has nothing to do, as a part of that; mostly 0.
+    rise: AtomicF32,
 }
 
 #[derive(Debug)]
 struct Few {
     field: Field,
+    /// In the order of the entries.
+    scores: Box<[Scored]>,
     trends: Trends,
+    /// See [`Prices::best`].
+    best: AtomicF32,
     settings: AdaptiveHealthAware,
 }
 
 impl Few {
-    /// Above 0 and at most `1 + recovery_preference`.
-    #[inline]
-    fn quality(&self, entry: &Entry) -> f64 {
-        let stats = &entry.stats;
-        let score = stats.health();
-        let slope = self.trends.of(entry.slot, score);
-        let run = stats.consecutive_failures();
-        let failures = (f64::from(stats.success_share()) / (1.0 + f64::from(run))).max(LEAST_SUCCESS);
-        let change = if slope < 0.0 {
-            (1.0 + self.settings.trend_weight.get() * slope).max(LEAST_SUCCESS)
-        } else if run == 0 {
-            let room = 1.0 / (1.0 + f64::from(self.field.load(entry)));
-            1.0 + self.settings.recovery_preference.get().min(1.0) * slope * room
-        } else {
-            1.0
+    fn new(strategy: &AdaptiveHealthAware, candidates: &Candidates, before: Option<&Trends>) -> Self {
+        let field = Field::new(candidates);
+        let scores = field.entries().iter().map(|_| Scored {
+            worth: AtomicF32::new(1.0),
+            rise: AtomicF32::new(0.0),
+        });
+        let few = Self {
+            scores: scores.collect(),
+            field,
+            trends: Trends::new(candidates, before),
+            best: AtomicF32::new(0.0),
+            settings: strategy.clone(),
         };
-        self.settings.health.of(score) * failures * change
+        few.look();
+        few
+    }
+
+    /// At most 1.
+    fn recovery_preference(&self) -> f64 {
+        self.settings.recovery_preference.get().min(1.0)
+    }
+
+    /// Looks at all scores.
+    fn look(&self) {
+        let mut best = f32::INFINITY;
+        for (entry, scored) in self.field.entries().iter().zip(&self.scores) {
+            let score = entry.stats.health();
+            let slope = self.trends.of(entry.slot, score);
+            let fall = 1.0 + self.settings.trend_weight.get() * slope.min(0.0);
+            let health = self.settings.health.of(score) * fall.max(LEAST_SUCCESS.into());
+            let rise = self.recovery_preference() * slope.max(0.0);
+            scored.worth.set((f64::from(entry.weight) * health) as f32);
+            scored.rise.set(rise as f32);
+            // Failures only make it dearer.
+            best = best.min((1.0 / (health * (1.0 + rise))) as f32);
+        }
+        self.best.set(best);
+    }
+}
+
+impl Prices for Few {
+    #[inline]
+    fn per_request(&self, index: usize, requests: u32) -> f32 {
+        let (stats, scored) = (&self.field.entries()[index].stats, &self.scores[index]);
+        let (success, run, rise) = (
+            stats.success_share(),
+            stats.consecutive_failures(),
+            scored.rise.get(),
+        );
+        let mut worth = scored.worth.get();
+        if run > 0 || success < 1.0 {
+            let success = success / (1.0 + run as f32);
+            worth *= if success > LEAST_SUCCESS {
+                success
+            } else {
+                LEAST_SUCCESS
+            };
+        }
+        if rise > 0.0 && run == 0 {
+            worth *= 1.0 + rise / (1.0 + requests as f32);
+        }
+        1.0 / worth
+    }
+
+    #[inline]
+    fn best(&self) -> f32 {
+        self.best.get()
     }
 }
 
 impl Picker for Few {
     fn pick(&self, _request: &PickRequest<'_>, cx: &mut PickContext) -> Result<Slot, NoPick> {
-        let most = 1.0 + self.settings.recovery_preference.get().min(1.0);
-        let worth = |index: usize| self.quality(&self.field.entries()[index]) / most;
-        self.field.few(&mut cx.rng, worth).ok_or(NoPick::NoneEligible)
+        self.field.few(&mut cx.rng, self).ok_or(NoPick::NoneEligible)
     }
 
     fn refresh(&self, now: Nanos) {
         self.trends.follow(now);
+        self.look();
     }
 }

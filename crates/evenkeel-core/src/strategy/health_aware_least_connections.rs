@@ -11,17 +11,13 @@
 //! [`crate::scored`]): an idle service is split by `weight × health`, a busy one by the least score. Equals share by
 //! weight.
 //!
-//! O(1) when the proposal is idle, else O(n): the dense counters of [`LoadBlock`] and beside them what a request costs
-//! (`1 / (weight × health)`, renewed every second, as scores are; infinite where there is no candidate) are read block
-//! by block into plain arrays, over which the arithmetic runs without a branch.
-
-use std::sync::Arc;
+//! O(1) when the proposal is idle, else O(n), by a [`Scan`] over notes of what a request costs (`1 / (weight × health)`),
+//! renewed every second, as scores are.
 
 use super::{Picker, Strategy};
-use crate::scored::{Entry, Field, HealthFactor, Least};
-use crate::sync::{AtomicU32, Ordering::Relaxed};
+use crate::scored::{Entry, Field, HealthFactor, Scan};
 use crate::view::{Candidates, Slot};
-use crate::{LoadBlock, Nanos, NoPick, PickContext, PickRequest, Rng};
+use crate::{Nanos, NoPick, PickContext, PickRequest};
 
 /// The strategy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,22 +28,13 @@ pub struct HealthAwareLeastConnections {
 
 impl Strategy for HealthAwareLeastConnections {
     fn build(&self, candidates: &Candidates, _seed: u64) -> Box<dyn Picker> {
-        let field = Field::new(candidates);
-        let mut pieces: Vec<Piece> = Vec::new();
-        for (index, entry) in (0..).zip(field.entries()) {
-            let number = entry.slot.0 as usize / LoadBlock::LEN;
-            while pieces.len() <= number {
-                pieces.push(Piece::new(candidates.loads().blocks().get(pieces.len())));
-            }
-            pieces[number].indexes[entry.slot.0 as usize % LoadBlock::LEN] = index;
-        }
-        let scan = Scan {
-            field,
-            pieces: pieces.into(),
+        let least = Combined {
+            field: Field::new(candidates),
+            scan: Scan::new(candidates, f32::INFINITY),
             settings: self.clone(),
         };
-        scan.renew();
-        Box::new(scan)
+        least.renew();
+        Box::new(least)
     }
 
     fn refresh_every(&self) -> Option<Nanos> {
@@ -62,112 +49,36 @@ impl HealthAwareLeastConnections {
     }
 }
 
-/// The candidates in one block of counters.
 #[derive(Debug)]
-struct Piece {
-    block: Arc<LoadBlock>,
-    /// What a request costs, as f32 bits; infinite for a slot that is no candidate. Relaxed: each stands alone, and an
-    /// old one does.
-    costs: [AtomicU32; LoadBlock::LEN],
-    /// Places in the field.
-    indexes: [u32; LoadBlock::LEN],
-}
-
-impl Piece {
-    fn new(block: Option<&Arc<LoadBlock>>) -> Self {
-        Self {
-            block: block.cloned().unwrap_or_default(),
-            costs: std::array::from_fn(|_| AtomicU32::new(f32::INFINITY.to_bits())),
-            indexes: [0; LoadBlock::LEN],
-        }
-    }
-
-    /// The costs of one request more, and the least of them.
-    #[inline]
-    fn rank(&self, ranks: &mut [f32; LoadBlock::LEN]) -> f32 {
-        let loads = self.block.first::<{ LoadBlock::LEN }>();
-        for (rank, cost) in ranks.iter_mut().zip(&self.costs) {
-            *rank = f32::from_bits(cost.load(Relaxed));
-        }
-        let mut least = f32::INFINITY;
-        for (rank, load) in ranks.iter_mut().zip(loads) {
-            // Below 2^31; the conversion of signed numbers is the cheaper one.
-            *rank *= (load + 1) as i32 as f32;
-            least = if *rank < least { *rank } else { least };
-        }
-        least
-    }
-}
-
-#[derive(Debug)]
-struct Scan {
+struct Combined {
     field: Field,
-    /// By number of block.
-    pieces: Box<[Piece]>,
+    scan: Scan,
     settings: HealthAwareLeastConnections,
 }
 
-impl Scan {
-    fn slot_of_costs(&self, entry: &Entry) -> &AtomicU32 {
-        let slot = entry.slot.0 as usize;
-        &self.pieces[slot / LoadBlock::LEN].costs[slot % LoadBlock::LEN]
-    }
-
-    #[inline]
-    fn cost(&self, entry: &Entry) -> f32 {
-        f32::from_bits(self.slot_of_costs(entry).load(Relaxed))
-    }
-
+impl Combined {
     fn renew(&self) {
-        for entry in self.field.entries() {
-            let cost = self.settings.cost(entry);
-            self.slot_of_costs(entry).store(cost.to_bits(), Relaxed);
+        for (index, entry) in self.field.entries().iter().enumerate() {
+            self.scan.note(index, self.settings.cost(entry));
         }
-    }
-
-    /// Who is best off with one request more.
-    fn least(&self, rng: &mut Rng) -> Least {
-        let mut ranks = [0.0; LoadBlock::LEN];
-        let mut least = Least::NONE;
-        for piece in &self.pieces {
-            let lowest = piece.rank(&mut ranks);
-            if lowest > least.cost || lowest == f32::INFINITY {
-                continue;
-            }
-            for (rank, index) in ranks.iter().zip(piece.indexes) {
-                if *rank == lowest {
-                    let index = index as usize;
-                    least.offer(lowest, index, self.field.entries()[index].weight, rng);
-                }
-            }
-        }
-        least
     }
 }
 
-impl Picker for Scan {
+impl Picker for Combined {
     fn pick(&self, _request: &PickRequest<'_>, cx: &mut PickContext) -> Result<Slot, NoPick> {
         let entries = self.field.entries();
-        let worth = |index: usize| {
-            let entry = &entries[index];
-            1.0 / f64::from(self.cost(entry) * entry.weight as f32)
-        };
-        let proposed = self
-            .field
-            .propose(&mut cx.rng, worth)
-            .ok_or(NoPick::NoneEligible)?;
-        let proposed = &entries[proposed];
-        let requests = self.field.load(proposed);
+        let cost = |index: usize| self.scan.noted(index);
+        // A draw below the worth, `1 / (cost × weight)`.
+        let accepts = |index: usize, draw: f32| draw * cost(index) * (entries[index].weight as f32) < 1.0;
+        let proposed = self.field.propose(&mut cx.rng, accepts);
+        let proposed = proposed.ok_or(NoPick::NoneEligible)?;
+        let requests = self.scan.load(proposed);
         if requests == 0 {
-            return Ok(proposed.slot);
+            return Ok(entries[proposed].slot);
         }
-        let least = self.least(&mut cx.rng);
-        let stays = requests as f32 * self.cost(proposed) < least.cost;
-        Ok(if stays {
-            proposed.slot
-        } else {
-            entries[least.index].slot
-        })
+        let (index, least) = self.scan.least(&mut cx.rng).ok_or(NoPick::NoneEligible)?;
+        let stays = requests as f32 * cost(proposed) < least;
+        Ok(entries[if stays { proposed } else { index }].slot)
     }
 
     fn refresh(&self, _now: Nanos) {

@@ -7,18 +7,21 @@
 //! - **Load** is `in_flight × mean weight / weight`, live; or, where an instance reports its utilization `u` and
 //!   that is more, `u / (1 − u)`, the requests in a server that is busy for a part `u` of the time, times what the
 //!   report is worth at its age ([`crate::ReportedLoad::get`]). A report never makes an instance look emptier than its
-//!   requests in flight: who lies, or stands still, attracts nothing. Reports are read once a second.
+//!   requests in flight: who lies, or stands still, attracts nothing. Reports are read four times a second.
 //! - **Time** is [`crate::Stats::expected_time`] × (1 + load). The first is the usual response time, or what its
 //!   failures cost if that is more; it fades while an instance is not used, so that it is tried again. Prequal's
 //!   servers answer with the times of requests that met as many others as there are now. Without that, times lag behind
 //!   queues, and everybody goes to the same few until they are hot: ten instances at 70 % load had a 99th percentile of
 //!   300 ms instead of 39. The factor stands in for it: where requests share a server, time grows so.
 //!
-//! Prequal asks servers by probes, and keeps a pool of answers from query to query. Here loads and times are
-//! known without asking, so the pool is drawn for each pick: all of up to five candidates, else half of them, at
-//! most [`POOL`], so that the best of all is not everybody's choice at once. With equal weights it is drawn without
-//! replacement, in steps of a random length around the list; otherwise by weight, and whoever is drawn twice counts
-//! twice in the quantile.
+//! Prequal asks servers by probes, and keeps a pool of answers from query to query. Here loads are known without
+//! asking, so the pool is drawn for each pick: all of up to five candidates, else half of them, at
+//! most [`POOL`], so that the best of all is not everybody's choice at once. It is drawn in steps of a random length around
+//! the list; by weight, if weights differ, and then in a full pool whoever is drawn twice counts twice in the quantile.
+//!
+//! A pick reads times from notes that the writer takes four times a second, and asks of the winner alone how it is now.
+//! Who turns out slower by half is compared anew with that: so nobody attracts by what it was, and one that became
+//! faster is found out in a quarter of a second.
 //!
 //! The quantile is that of the pool, not of the fleet: it is never stale, and never calls all of a pool hot. It is
 //! the value at place `⌊0.75 (m − 1)⌋` of `m`, below the greatest for every `m` above 1. The paper found 0.6 to 0.9 to
@@ -30,10 +33,9 @@
 //! O([`POOL`]), whatever the number of candidates; a pick writes nothing.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use super::{Picker, Strategy};
-use crate::math::Alias;
+use crate::math::{Alias, AtomicF32};
 use crate::view::{Candidates, Slot};
 use crate::{LoadSlot, Nanos, NoPick, PickContext, PickRequest, Rng, Stats};
 
@@ -45,8 +47,10 @@ const SMALL: usize = 5;
 const QUANTILE: f64 = 0.75;
 /// Lengths of steps to choose from.
 const STEPS: usize = 16;
-/// How often reports are read.
-const LOOK: Nanos = Nanos::from_secs(1);
+/// How many times as long as noted a candidate may take and still be chosen by its note.
+const SLOWER: f32 = 1.5;
+/// How often reports and times are read.
+const LOOK: Nanos = Nanos::from_millis(250);
 /// The greatest utilization that is believed: 99 requests.
 const BUSIEST: f32 = 0.99;
 
@@ -65,7 +69,8 @@ impl Strategy for HotCold {
             Some(Entry {
                 slot: *slot,
                 per_weight: (mean / f64::from(*weight)) as f32,
-                reported: AtomicU32::new(0),
+                reported: AtomicF32::new(0.0),
+                time: AtomicF32::new(0.0),
                 load: member.load().clone(),
                 stats: Arc::clone(member.stats()),
             })
@@ -76,7 +81,7 @@ impl Strategy for HotCold {
             let pool = Steps::new(entries.len(), seed);
             return Box::new(Pooled { entries, size, pool });
         }
-        let pool = Alias::new((0..).zip(weights.iter().copied()));
+        let pool = ByWeight::new(&weights, seed);
         Box::new(Pooled { entries, size, pool })
     }
 
@@ -93,24 +98,31 @@ fn pool_size(n: usize) -> usize {
 struct Entry {
     slot: Slot,
     per_weight: f32,
-    /// The load that it reports, as f32 bits.
-    reported: AtomicU32,
+    /// The load that it reports.
+    reported: AtomicF32,
+    /// Its expected time at the last look, in ns; 0 before.
+    time: AtomicF32,
     load: LoadSlot,
     stats: Arc<Stats>,
 }
 
 impl Entry {
-    /// Not negative.
+    /// Its expected time when that is much longer than noted.
     #[inline]
-    fn load(&self) -> f32 {
-        let own = self.load.get() as f32 * self.per_weight;
-        own.max(f32::from_bits(self.reported.load(Relaxed)))
+    fn time_if_longer(&self, now: Nanos) -> Option<f32> {
+        let most = self.time.get() * SLOWER;
+        // As if it were used just now, which is the longest and costs less to reckon.
+        if self.stats.expected_time(Nanos::ZERO) as f32 <= most {
+            return None;
+        }
+        let time = self.stats.expected_time(now) as f32;
+        (time > most).then_some(time)
     }
 }
 
-/// Distinct indexes for a pool.
+/// Indexes for a pool.
 trait Pool: std::fmt::Debug + Send + Sync + 'static {
-    /// Fills `pool` from the front; how many there are.
+    /// Fills `pool` from the front; how many there are. Distinct, but for full pools by weight.
     fn fill(&self, pool: &mut [u32], rng: &mut Rng) -> usize;
 }
 
@@ -141,40 +153,76 @@ fn gcd(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
+impl Steps {
+    /// Where to begin, and the length of a step.
+    #[inline]
+    fn start(&self, rng: &mut Rng) -> [u32; 2] {
+        let bits = rng.next_u64();
+        let length = self.lengths[bits as usize % STEPS];
+        [(((bits >> 32) * u64::from(self.n)) >> 32) as u32, length]
+    }
+
+    #[inline]
+    fn next(&self, at: u32, length: u32) -> u32 {
+        let next = at + length;
+        next - if next >= self.n { self.n } else { 0 }
+    }
+}
+
 impl Pool for Steps {
     #[inline]
     fn fill(&self, pool: &mut [u32], rng: &mut Rng) -> usize {
         let count = pool.len();
-        let bits = rng.next_u64();
-        let length = self.lengths[bits as usize % STEPS];
-        let mut at = (((bits >> 32) * u64::from(self.n)) >> 32) as u32;
+        let [mut at, length] = self.start(rng);
         for place in pool {
             *place = at;
-            at += length;
-            at -= if at >= self.n { self.n } else { 0 };
+            at = self.next(at, length);
         }
         count
     }
 }
 
-/// By weight.
-impl Pool for Alias {
+/// The same around the columns of a table by weight.
+#[derive(Debug)]
+struct ByWeight {
+    steps: Steps,
+    table: Alias,
+}
+
+/// Multiples of the golden ratio are spread evenly, and as good as random to the columns.
+const GOLDEN: u32 = 0x9E37_79B9;
+
+impl ByWeight {
+    fn new(weights: &[u32], seed: u64) -> Self {
+        Self {
+            steps: Steps::new(weights.len(), seed),
+            table: Alias::new((0..).zip(weights.iter().copied())),
+        }
+    }
+}
+
+impl Pool for ByWeight {
     #[inline]
     fn fill(&self, pool: &mut [u32], rng: &mut Rng) -> usize {
-        let (mut count, mut seen) = (0, 0u64);
+        let [mut column, length] = self.steps.start(rng);
+        let mut place = rng.next_u64() as u32;
+        let mut draw = || {
+            let index = self.table.at(column as usize, place).unwrap_or(0);
+            column = self.steps.next(column, length);
+            place = place.wrapping_add(GOLDEN);
+            index
+        };
+        if pool.len() == POOL {
+            // Of so many, one drawn twice is hardly missed, and looking for it costs as much as all draws.
+            pool.iter_mut().for_each(|index| *index = draw());
+            return POOL;
+        }
+        let mut count = 0;
         for _ in 0..2 * pool.len() {
-            let Some(index) = self.draw(rng.next_u64()) else {
-                break;
-            };
-            // A bit for several indexes: only where it is set, all must be looked at.
-            let bit = 1 << (index % 64);
-            if seen & bit == 0 || !pool[..count].contains(&index) {
-                seen |= bit;
+            let index = draw();
+            if count < pool.len() && !pool[..count].contains(&index) {
                 pool[count] = index;
                 count += 1;
-                if count == pool.len() {
-                    break;
-                }
             }
         }
         count
@@ -196,21 +244,33 @@ impl<P: Pool> Picker for Pooled<P> {
         let pool = &pool[..count];
         // More than so many that are less loaded make one hot.
         let hottest = (QUANTILE * count.saturating_sub(1) as f64) as u32;
-        let mut loads = [f32::INFINITY; POOL];
-        for (load, index) in loads.iter_mut().zip(pool) {
-            *load = self.entries[*index as usize].load();
+        let mut seen = Seen::NOBODY;
+        if let Ok(pool) = pool.try_into() {
+            let pool: &[u32; POOL] = pool;
+            // The same, in straight code.
+            seen.fill(pool, &self.entries);
+        } else {
+            seen.fill(pool, &self.entries);
         }
-        let lesser = lesser(&loads);
-        // Without a branch on what is hot or better: nothing could predict it.
-        let (mut least, mut best) = (f64::INFINITY, 0);
-        for ((index, load), lesser) in pool.iter().zip(&loads).zip(lesser) {
-            let time = self.entries[*index as usize].stats.expected_time(cx.now) * f64::from(1.0 + load);
-            let time = if lesser > hottest { f64::INFINITY } else { time };
-            best = if time < least { *index } else { best };
-            least = least.min(time);
+        let (loads, mut keys) = seen.loads_and_keys();
+        // Times decide; the fastest is mostly neither hot nor slower than noted. Each place is asked once at most, and
+        // passed over once.
+        let mut asked = 0u32;
+        for _ in 0..2 * count {
+            let place = least(&keys);
+            let entry = &self.entries[pool[place] as usize];
+            if lesser(&loads, loads[place]) > hottest {
+                keys[place] = i32::MAX;
+            } else if asked & 1 << place == 0
+                && let Some(time) = entry.time_if_longer(cx.now)
+            {
+                keys[place] = key(time * (1.0 + loads[place]), place as u32);
+                asked |= 1 << place;
+            } else {
+                return Ok(entry.slot);
+            }
         }
-        let best = self.entries.get(best as usize).filter(|_| count > 0);
-        best.map(|entry| entry.slot).ok_or(NoPick::NoneEligible)
+        Err(NoPick::NoneEligible)
     }
 
     fn refresh(&self, now: Nanos) {
@@ -219,22 +279,80 @@ impl<P: Pool> Picker for Pooled<P> {
                 let busy = report.utilization().unwrap_or(0.0).min(BUSIEST);
                 worth * busy / (1.0 - busy)
             });
-            // Relaxed: each load stands alone.
-            entry.reported.store(reported.to_bits(), Relaxed);
+            entry.reported.set(reported);
+            entry.time.set(entry.stats.expected_time(now) as f32);
         }
     }
 }
 
-/// For each, how many are less. Fixed lengths and no branches compile to vector code, which is faster than sorting.
-#[inline]
-fn lesser(loads: &[f32; POOL]) -> [u32; POOL] {
-    let mut counts = [0; POOL];
-    for other in loads {
-        for (count, load) in counts.iter_mut().zip(loads) {
-            *count += u32::from(other < load);
+/// What is read of a pool, for vector code.
+struct Seen {
+    requests: [i32; POOL],
+    per_weight: [f32; POOL],
+    reported: [f32; POOL],
+    times: [f32; POOL],
+}
+
+impl Seen {
+    /// Infinitely loaded.
+    const NOBODY: Self = Self {
+        requests: [0; POOL],
+        per_weight: [0.0; POOL],
+        reported: [f32::INFINITY; POOL],
+        times: [f32::INFINITY; POOL],
+    };
+
+    #[inline(always)]
+    fn fill<'p>(&mut self, pool: impl IntoIterator<Item = &'p u32>, entries: &[Entry]) {
+        for (place, index) in pool.into_iter().enumerate() {
+            let entry = &entries[*index as usize];
+            // Below 2^31; the conversion of signed numbers is the cheaper one.
+            self.requests[place] = entry.load.get() as i32;
+            self.per_weight[place] = entry.per_weight;
+            self.reported[place] = entry.reported.get();
+            self.times[place] = entry.time.get();
         }
     }
-    counts
+
+    /// Loads, not negative, and the keys of the times.
+    #[inline(always)]
+    fn loads_and_keys(&self) -> ([f32; POOL], [i32; POOL]) {
+        let (mut loads, mut keys) = ([0.0; POOL], [0; POOL]);
+        for place in 0..POOL {
+            let own = self.requests[place] as f32 * self.per_weight[place];
+            let reported = self.reported[place];
+            loads[place] = if own > reported { own } else { reported };
+            keys[place] = key(self.times[place] * (1.0 + loads[place]), place as u32);
+        }
+        (loads, keys)
+    }
+}
+
+/// A time, with its place in the pool for its last bits: the least key tells the place. Floats that are not negative have
+/// the order of their bits.
+#[inline]
+fn key(time: f32, place: u32) -> i32 {
+    (time.to_bits() & !(POOL as u32 - 1) | place) as i32
+}
+
+/// The place of the least key.
+#[inline]
+fn least(keys: &[i32; POOL]) -> usize {
+    // Four at a time, as vectors compare.
+    let mut least = [i32::MAX; 4];
+    for four in keys.as_chunks::<4>().0 {
+        for (least, key) in least.iter_mut().zip(four) {
+            *least = (*key).min(*least);
+        }
+    }
+    let [a, b, c, d] = least;
+    a.min(b).min(c.min(d)) as usize % POOL
+}
+
+/// How many are less than `load`.
+#[inline]
+fn lesser(loads: &[f32; POOL], load: f32) -> u32 {
+    loads.iter().map(|other| u32::from(*other < load)).sum()
 }
 
 #[cfg(test)]
@@ -272,7 +390,8 @@ mod tests {
 
     #[test]
     fn pools_by_weight_are_distinct_too() {
-        let table = Alias::new((0..40).map(|index| (index, if index < 20 { 1 } else { 3 })));
+        let weights: Vec<u32> = (0..40).map(|index| if index < 20 { 1 } else { 3 }).collect();
+        let table = ByWeight::new(&weights, 7);
         let mut rng = Rng::new(1);
         let (mut heavy, mut all) = (0, 0);
         for _ in 0..1000 {
@@ -285,14 +404,39 @@ mod tests {
         // Three quarters, a little less as none is drawn twice.
         let share = f64::from(heavy as u32) / f64::from(all);
         assert!((0.7..0.76).contains(&share), "{share}");
-        let one = Alias::new([(0, 65_535), (1, 1)].into_iter());
+        let one = ByWeight::new(&[65_535, 1], 7);
         assert!((1..=2).contains(&one.fill(&mut [0; 2], &mut rng)));
+        let mut heavy = 0;
+        for _ in 0..1000 {
+            let mut pool = [0; POOL];
+            assert_eq!(table.fill(&mut pool, &mut rng), POOL);
+            heavy += pool.iter().filter(|index| **index >= 20).count();
+        }
+        let share = heavy as f64 / 16_000.0;
+        assert!((0.74..0.76).contains(&share), "{share}");
     }
 
     #[test]
-    fn counts_of_lesser() {
+    fn keys_have_the_order_of_times_and_tell_their_places() {
+        let times = [3e6, 2e6, f32::INFINITY, 0.5, 2e6, 0.5];
+        let mut keys = [i32::MAX; POOL];
+        for (place, time) in (0..).zip(times) {
+            keys[place as usize] = key(time, place);
+        }
+        let mut order = Vec::new();
+        for _ in 0..times.len() {
+            order.push(least(&keys));
+            keys[order[order.len() - 1]] = i32::MAX;
+        }
+        assert_eq!(order, [3, 5, 1, 4, 0, 2]);
         let mut loads = [f32::INFINITY; POOL];
         loads[..4].copy_from_slice(&[2.0, 0.5, 2.0, 7.0]);
-        assert_eq!(lesser(&loads)[..5], [1, 0, 1, 3, 4]);
+        assert_eq!(
+            loads[..5]
+                .iter()
+                .map(|load| lesser(&loads, *load))
+                .collect::<Vec<_>>(),
+            [1, 0, 1, 3, 4]
+        );
     }
 }

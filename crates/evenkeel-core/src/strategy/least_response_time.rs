@@ -19,14 +19,21 @@
 //!   cost applies, hence one trial at a time. An instance 20 times slower than the best gets one
 //!   request in 22 s, and any at least one in 30 s; a measurement after such a pause replaces the old one.
 //!
-//! Equal costs are shared by weight. O(n), about a cache line an instance.
+//! Equal costs are shared by weight.
+//!
+//! O(n). Up to sixteen are reckoned as they are at this moment. Of more there are notes of what a request costs, and a
+//! [`Scan`] compares these with the requests in flight. The writer takes them four times a second, and every pick takes one
+//! of somebody at random, so that those of a busy service are as old as its last few answers. The winner is asked how it
+//! is now: one that turns out dearer by a quarter gets a new note, and the scan begins again. So nobody attracts by what
+//! it was.
 
-use crate::math::exp2_neg;
-use crate::view::{Candidates, Member, Slot};
-use crate::{Nanos, NoPick, PickContext, PickRequest};
 use std::sync::Arc;
 
 use super::{Picker, Strategy};
+use crate::math::{AtomicF64, exp2_neg};
+use crate::scored::{FEW, Scan};
+use crate::view::{Candidates, Member, Slot};
+use crate::{Nanos, NoPick, PickContext, PickRequest, Rng, Stats};
 
 /// Halves the cost of an idle instance. Long against the pauses between requests at any rate where
 /// the choice matters, short against the patience of who waits for a recovered instance to be used.
@@ -37,6 +44,12 @@ const FLOOR: Nanos = Nanos::from_secs(30);
 
 /// The least success share that is believed: a run of failures multiplies the cost by at most 64.
 const LEAST_SHARE: f64 = 1.0 / 64.0;
+
+/// How many times its note a candidate may cost and still be chosen by it.
+const DEARER: f32 = 1.25;
+
+/// Winners that may turn out dearer in one pick before all are looked at instead.
+const TRIES: usize = 8;
 
 /// The strategy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,9 +65,15 @@ impl Strategy for LeastResponseTime {
                 member: Arc::clone(candidates.member(*slot)?),
             })
         });
-        Box::new(Scan {
+        Box::new(Shortest {
             entries: entries.collect(),
+            scan: Scan::new(candidates, 0.0),
+            mean: AtomicF64::new(0.0),
         })
+    }
+
+    fn refresh_every(&self) -> Option<Nanos> {
+        Some(Nanos::from_millis(250))
     }
 }
 
@@ -66,8 +85,11 @@ struct Entry {
 }
 
 #[derive(Debug)]
-struct Scan {
+struct Shortest {
     entries: Box<[Entry]>,
+    scan: Scan,
+    /// The mean response time of those that are measured; 0 while nobody is.
+    mean: AtomicF64,
 }
 
 impl Entry {
@@ -86,6 +108,28 @@ impl Entry {
             return 0.0;
         }
         factor * exp2_neg(unused.0 as f64 * (1.0 / HALF_LIFE.0 as f64))
+    }
+
+    /// What a request costs at this moment, with so many in flight. `mean` stands in for a response time.
+    #[inline]
+    fn per_request(&self, in_flight: u32, mean: f64, now: Nanos) -> f32 {
+        let stats = self.member.stats();
+        let time = match usual_ns(stats) {
+            0.0 if stats.picks() == 0 => return 0.0,
+            0.0 => mean,
+            time => time,
+        };
+        (time * self.factor(now) / f64::from(in_flight + 1)) as f32
+    }
+
+    /// Whether a request surely costs no more than `most`: whoever is measured is no dearer than if it were used just
+    /// now.
+    #[inline]
+    fn is_within(&self, most: f32) -> bool {
+        let stats = self.member.stats();
+        let share = f64::from(stats.success_share()).max(LEAST_SHARE);
+        let time = usual_ns(stats);
+        time > 0.0 && time <= f64::from(most) * share * f64::from(self.weight)
     }
 }
 
@@ -124,8 +168,31 @@ impl Best {
     }
 }
 
-impl Picker for Scan {
-    fn pick(&self, _request: &PickRequest<'_>, cx: &mut PickContext) -> Result<Slot, NoPick> {
+/// The usual response time; 0 before the first.
+#[inline]
+fn usual_ns(stats: &Stats) -> f64 {
+    stats.usual_time().map_or(0.0, |time| time.0 as f64)
+}
+
+/// A mean, or 1 where there is none, so that requests in flight decide.
+fn or_one(mean: f64) -> f64 {
+    if mean == 0.0 { 1.0 } else { mean }
+}
+
+impl Shortest {
+    /// The mean of those that are measured; 0 while nobody is.
+    fn mean_now(&self) -> f64 {
+        let (mut sum, mut count) = (0.0, 0u32);
+        for entry in &self.entries {
+            let time = usual_ns(entry.member.stats());
+            sum += time;
+            count += u32::from(time > 0.0);
+        }
+        sum / f64::from(count.max(1))
+    }
+
+    /// The least cost of a few at this moment.
+    fn least_of_few(&self, cx: &mut PickContext) -> Option<Slot> {
         let now = cx.now;
         let (mut sum, mut count) = (0.0, 0u32);
         let mut measured = Best::NONE;
@@ -149,6 +216,59 @@ impl Picker for Scan {
         } else {
             measured
         };
-        best.slot.or(measured.slot).ok_or(NoPick::NoneEligible)
+        best.slot.or(measured.slot)
+    }
+
+    /// The least cost by notes.
+    fn least_noted(&self, now: Nanos, rng: &mut Rng) -> Option<Slot> {
+        if self.mean.get() == 0.0 {
+            // The first answer makes all others dearer or cheaper.
+            self.note_all(now);
+        }
+        let mean = or_one(self.mean.get());
+        self.note(rng.below(self.entries.len() as u32) as usize, mean, now);
+        for _ in 0..TRIES {
+            let (index, _) = self.scan.least(rng)?;
+            let entry = &self.entries[index];
+            let most = self.scan.noted(index) * DEARER;
+            if entry.is_within(most) || self.note(index, mean, now) <= most {
+                return Some(entry.slot);
+            }
+        }
+        self.note_all(now);
+        let (index, _) = self.scan.least(rng)?;
+        self.entries.get(index).map(|entry| entry.slot)
+    }
+
+    /// Notes what a request costs at a candidate.
+    #[inline]
+    fn note(&self, index: usize, mean: f64, now: Nanos) -> f32 {
+        let per_request = self.entries[index].per_request(self.scan.load(index), mean, now);
+        self.scan.note(index, per_request);
+        per_request
+    }
+
+    fn note_all(&self, now: Nanos) {
+        let mean = self.mean_now();
+        self.mean.set(mean);
+        let mean = or_one(mean);
+        (0..self.entries.len()).for_each(|index| _ = self.note(index, mean, now));
+    }
+}
+
+impl Picker for Shortest {
+    fn pick(&self, _request: &PickRequest<'_>, cx: &mut PickContext) -> Result<Slot, NoPick> {
+        let least = if self.entries.len() <= FEW {
+            self.least_of_few(cx)
+        } else {
+            self.least_noted(cx.now, &mut cx.rng)
+        };
+        least.ok_or(NoPick::NoneEligible)
+    }
+
+    fn refresh(&self, now: Nanos) {
+        if self.entries.len() > FEW {
+            self.note_all(now);
+        }
     }
 }

@@ -15,15 +15,13 @@
 //! be it zero for ever.
 //!
 //! A sum of signals weighted by hand is what was asked for here, and no good ranking elsewhere: it neither sees
-//! latency nor knows which resource is short. O(1).
-
-use std::sync::Arc;
+//! latency nor knows which resource is short. O(1): reports and health are looked at once a second.
 
 use super::{Picker, Strategy};
 #[cfg(doc)]
 use crate::ReportedLoad;
-use crate::math::Factor;
-use crate::scored::{Entry, Field, HealthFactor};
+use crate::math::{AtomicF32, Factor};
+use crate::scored::{Entry, Field, HealthFactor, Prices};
 use crate::view::{Candidates, Slot};
 use crate::{Nanos, NoPick, PickContext, PickRequest};
 
@@ -67,33 +65,54 @@ impl Strategy for ResourceAware {
         let mean = weights.iter().sum::<f64>() / weights.len().max(1) as f64;
         let scale = f64::from(self.connections_scale.max(1));
         let unknown = NEUTRAL * (self.cpu_weight.get() + self.memory_weight.get());
-        Box::new(Few {
-            field: Field::new(candidates),
-            per_request: weights
-                .iter()
-                .map(|weight| self.connections_weight.get() * mean / (weight * scale))
-                .collect(),
-            floor: (BELIEVED * unknown).max(LEAST),
+        let field = Field::new(candidates);
+        let rates = field.entries().iter().zip(&weights).map(|(entry, weight)| Rate {
+            own: AtomicF32::new(unknown as f32),
+            per_request: (self.connections_weight.get() * mean / (weight * scale)) as f32,
+            scale: AtomicF32::new(1.0 / entry.weight as f32),
+        });
+        let few = Few {
+            rates: rates.collect(),
+            floor: (BELIEVED * unknown).max(LEAST) as f32,
+            best: AtomicF32::new(0.0),
             settings: self.clone(),
-        })
+            field,
+        };
+        few.look(Nanos::ZERO);
+        Box::new(few)
     }
+
+    fn refresh_every(&self) -> Option<Nanos> {
+        Some(Nanos::from_secs(1))
+    }
+}
+
+/// A score in the making: `(own + requests × per_request) × scale`.
+#[derive(Debug)]
+struct Rate {
+    /// Of what it reports.
+    own: AtomicF32,
+    /// Of each request in flight.
+    per_request: f32,
+    /// One over health and weight.
+    scale: AtomicF32,
 }
 
 #[derive(Debug)]
 struct Few {
     field: Field,
-    /// What a request in flight adds to a score, in the order of the entries.
-    per_request: Arc<[f64]>,
+    /// In the order of the entries.
+    rates: Box<[Rate]>,
     /// The least score of a healthy instance.
-    floor: f64,
+    floor: f32,
+    /// See [`Prices::best`].
+    best: AtomicF32,
     settings: ResourceAware,
 }
 
 impl Few {
-    /// At least the floor, and finite.
-    #[inline]
-    fn score(&self, index: usize, now: Nanos) -> f64 {
-        let entry: &Entry = &self.field.entries()[index];
+    /// The part of a score that `entry` reports.
+    fn reported(&self, entry: &Entry, now: Nanos) -> f64 {
         let (mut cpu, mut memory) = (NEUTRAL, NEUTRAL);
         if let Some((report, worth)) = entry.stats.reported().get(now) {
             let faded = |value: Option<f32>| {
@@ -103,16 +122,42 @@ impl Few {
             };
             (cpu, memory) = (faded(report.cpu()), faded(report.memory()));
         }
-        let sum = cpu * self.settings.cpu_weight.get()
-            + memory * self.settings.memory_weight.get()
-            + f64::from(self.field.load(entry)) * self.per_request[index];
-        sum.max(self.floor) / self.settings.health.of(entry.stats.health())
+        cpu * self.settings.cpu_weight.get() + memory * self.settings.memory_weight.get()
+    }
+
+    /// Looks at all reports and scores of health.
+    fn look(&self, now: Nanos) {
+        let mut best = f32::INFINITY;
+        for (index, (entry, rate)) in self.field.entries().iter().zip(&self.rates).enumerate() {
+            let worth = self.settings.health.of(entry.stats.health()) * f64::from(entry.weight);
+            rate.own.set(self.reported(entry, now) as f32);
+            rate.scale.set((1.0 / worth) as f32);
+            best = best.min(self.per_request(index, 0) * entry.weight as f32);
+        }
+        self.best.set(best);
+    }
+}
+
+impl Prices for Few {
+    #[inline]
+    fn per_request(&self, index: usize, requests: u32) -> f32 {
+        let rate = &self.rates[index];
+        let sum = rate.own.get() + requests as i32 as f32 * rate.per_request;
+        (if sum > self.floor { sum } else { self.floor }) * rate.scale.get()
+    }
+
+    #[inline]
+    fn best(&self) -> f32 {
+        self.best.get()
     }
 }
 
 impl Picker for Few {
     fn pick(&self, _request: &PickRequest<'_>, cx: &mut PickContext) -> Result<Slot, NoPick> {
-        let worth = |index: usize| self.floor / self.score(index, cx.now);
-        self.field.few(&mut cx.rng, worth).ok_or(NoPick::NoneEligible)
+        self.field.few(&mut cx.rng, self).ok_or(NoPick::NoneEligible)
+    }
+
+    fn refresh(&self, now: Nanos) {
+        self.look(now);
     }
 }

@@ -33,6 +33,7 @@ impl Service {
     /// The first one's score is `first` for this many seconds.
     fn scored(&mut self, first: f32, seconds: u32) {
         score(&self.candidates, &[first]);
+        self.picker.refresh(self.now);
         for _ in 0..seconds {
             self.now = self.now + Nanos::from_secs(1);
             self.picker.refresh(self.now);

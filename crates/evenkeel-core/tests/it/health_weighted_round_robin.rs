@@ -2,7 +2,9 @@
 
 use evenkeel_core::strategy::HealthWeightedRoundRobin;
 use evenkeel_core::testing::candidates;
-use evenkeel_core::{Candidates, HealthFactor, PickContext, Picker, Share, Slot, Strategy, StrategyName};
+use evenkeel_core::{
+    Candidates, HealthFactor, Nanos, PickContext, Picker, Share, Slot, Strategy, StrategyName,
+};
 
 use crate::conformance::{build, pick};
 
@@ -55,15 +57,17 @@ fn shares_are_weight_times_score_in_every_stretch() {
 }
 
 #[test]
-fn a_score_counts_from_the_next_pick_without_a_rebuild() {
+fn a_score_counts_from_the_next_look_without_a_rebuild() {
     let service = candidates(&[1; 4]).unwrap();
     let picker = build(StrategyName::health_weighted_round_robin, &service, 3);
     let count = |slot| order(&*picker, 400).iter().filter(|at| **at == slot).count();
     assert_eq!(count(2), 100);
     score(&service, &[1.0, 1.0, 0.1, 1.0]);
+    picker.refresh(Nanos::ZERO);
     // 400 × 0.1 / 3.1.
     assert!((12..=14).contains(&count(2)));
     score(&service, &[1.0; 4]);
+    picker.refresh(Nanos::ZERO);
     assert_eq!(count(2), 100);
 }
 
@@ -105,6 +109,7 @@ fn shares_of_the_stages_count_too() {
     let picker = build(StrategyName::health_weighted_round_robin, &service, 3);
     assert_eq!(order(&*picker, 100).iter().filter(|at| **at == 0).count(), 50);
     service.member(Slot(1)).unwrap().stats().set_health(0.5);
+    picker.refresh(Nanos::ZERO);
     let count = order(&*picker, 300).iter().filter(|at| **at == 0).count();
     assert!((199..=201).contains(&count), "{count}");
 }

@@ -9,6 +9,7 @@ struct Service {
     candidates: Candidates,
     picker: Box<dyn Picker>,
     cx: PickContext,
+    next_look: Nanos,
 }
 
 impl Service {
@@ -20,11 +21,17 @@ impl Service {
         Self {
             candidates,
             picker,
+            next_look: cx.now,
             cx,
         }
     }
 
+    /// Looks at the candidates as often as the writer does.
     fn pick(&mut self) -> u32 {
+        if self.cx.now >= self.next_look {
+            self.picker.refresh(self.cx.now);
+            self.next_look = self.cx.now + Nanos::from_millis(250);
+        }
         pick(&*self.picker, &mut self.cx).0
     }
 

@@ -21,6 +21,7 @@ fn report(service: &Candidates, slot: u32, cpu: f64, memory: f64, at: Nanos) {
 fn counts(picker: &dyn Picker, service: &Candidates, now: Nanos, picks: u32) -> Vec<u32> {
     let mut cx = PickContext::new(now.0);
     cx.now = now;
+    picker.refresh(now);
     let mut counts = vec![0; service.len()];
     (0..picks).for_each(|_| counts[pick(picker, &mut cx).0 as usize] += 1);
     counts
