@@ -1,5 +1,6 @@
 //! Nanoseconds per pick, per build and per lease: `cargo bench -p evenkeel-core`, or with `-- --table [STRATEGY]`
-//! the closing table alone.
+//! the closing table alone. `-- --run STRATEGY equal|unequal N PICKS` only picks, for profilers; `on_end` in place of a
+//! strategy ends requests.
 //!
 //! Two readings of the same loops: criterion's (mean with confidence interval, kept under `target/criterion`
 //! for comparison with the last run) and, at the end, one table of minima against the targets. The
@@ -50,6 +51,15 @@ fn picks(picker: &dyn Picker, cx: &mut PickContext, rounds: u32) {
         // Strategies that hash see another key each time; others ignore it.
         request.key = Some(u64::from(round).wrapping_mul(0x9E37_79B9_7F4A_7C15).into());
         let _ = black_box(picker.pick(black_box(&request), cx));
+    }
+}
+
+#[inline(never)]
+fn ends(stats: &Stats, rounds: u32) {
+    let now = Nanos::from_secs(1);
+    let outcome = Outcome::from_status(200, Nanos::from_millis(3));
+    for _ in 0..rounds {
+        black_box(stats.on_end(black_box(&outcome), black_box(now)));
     }
 }
 
@@ -132,6 +142,24 @@ fn targets(name: StrategyName) -> Option<[f64; 3]> {
         "rendezvous" => [12.0, 70.0, 650.0],
         _ => return None,
     })
+}
+
+/// See the module's text.
+fn run(arguments: &[String]) -> Option<()> {
+    let [name, case, n, count] = arguments else {
+        return None;
+    };
+    let (n, count) = (n.parse().ok()?, count.parse().ok()?);
+    if name == "on_end" {
+        ends(&Stats::default(), count);
+        return Some(());
+    }
+    let name: StrategyName = name.parse().ok()?;
+    let picker = name.strategy().build(&service(n, case == "equal"), 1);
+    let mut cx = context();
+    picker.refresh(cx.now);
+    picks(&*picker, &mut cx, count);
+    Some(())
 }
 
 fn row(name: &str, case: &str, n: usize, measured: f64, unit: &str, target: Option<f64>) {
@@ -308,11 +336,7 @@ fn table(only: Option<&str>) {
     });
     row("lease", "start+finish", 1, ns, "ns", None);
     let stats = Stats::default();
-    let ns = minimum(60, 1000, |count| {
-        for _ in 0..count {
-            black_box(stats.on_end(black_box(&outcome), black_box(now)));
-        }
-    });
+    let ns = minimum(60, 1000, |count| ends(&stats, count));
     row("stats", "on_end", 1, ns, "ns", Some(25.0));
 }
 
@@ -328,6 +352,14 @@ criterion_group! {
 fn main() {
     // `-- --table [STRATEGY]` prints the table alone.
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(place) = arguments.iter().position(|argument| argument == "--run") {
+        let end = arguments.len().min(place + 5);
+        assert!(
+            run(&arguments[place + 1..end]).is_some(),
+            "--run STRATEGY equal|unequal N PICKS"
+        );
+        return;
+    }
     if !arguments.iter().any(|argument| argument == "--table") {
         benches();
     }
