@@ -167,8 +167,8 @@ impl Field {
         };
         let (index, least) = if self.entries.len() <= ALL {
             let mut costs = [f32::INFINITY; ALL];
-            for index in 0..self.entries.len() {
-                costs[index] = cost(index);
+            for (index, place) in costs[..self.entries.len()].iter_mut().enumerate() {
+                *place = cost(index);
             }
             let weight = |index: usize| self.entries.get(index).map_or(0, |entry| entry.weight);
             let index = least_of_few(&costs, weight, rng);
