@@ -22,8 +22,8 @@
 //! Equal costs are shared by weight.
 //!
 //! O(n). Up to sixteen are reckoned as they are at this moment. Of more there are notes of what a request costs, and a
-//! [`Scan`] compares these with the requests in flight. The writer takes them four times a second, and every pick takes one
-//! of somebody at random, so that those of a busy service are as old as its last few answers. The winner is asked how it
+//! [`Scan`] compares these with the requests in flight. They are taken when a view is built, and every pick
+//! takes one of somebody at random, so that those of a busy service are as old as its last few answers. The winner is asked how it
 //! is now: one that turns out dearer by a quarter gets a new note, and the scan begins again. So nobody attracts by what
 //! it was.
 
@@ -70,10 +70,6 @@ impl Strategy for LeastResponseTime {
             scan: Scan::new(candidates, 0.0),
             mean: AtomicF64::new(0.0),
         })
-    }
-
-    fn refresh_every(&self) -> Option<Nanos> {
-        Some(Nanos::from_millis(250))
     }
 }
 
