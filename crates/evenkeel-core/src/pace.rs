@@ -28,9 +28,8 @@
 //! "Without requests" means since the last pick or answer, whichever is later: a trial that hangs restores what was
 //! forgiven, so there is one at a time.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-
-use crate::math::exp2_neg;
+use crate::math::{AtomicF32, AtomicF64, exp2_neg, real};
+use crate::sync::{AtomicU64, Ordering::Relaxed};
 use crate::{Nanos, Stats};
 
 /// Halves what is usual; a sample after such a pause weighs as much as all before it.
@@ -65,38 +64,39 @@ const CHANGE: f32 = 2.0;
 const UNANSWERED: f64 = 100e9;
 
 /// The estimates of one instance. All orderings are relaxed, and updates are by load and store, as in
-/// [`Stats`].
+/// [`Stats`]. Times are real numbers, because a conversion from and to whole ones costs as much as the rest of an
+/// update.
 #[derive(Debug)]
 pub(crate) struct Pace {
     /// In ns; 0 before the first success.
-    usual: AtomicU64,
+    usual: AtomicF64,
     /// As of `at`.
-    peak: AtomicU64,
+    peak: AtomicF64,
     /// As of `at`.
-    failing: AtomicU64,
+    failing: AtomicF64,
     /// When a request ended last.
     at: AtomicU64,
-    /// Share of successes, as f32 bits.
-    share: AtomicU32,
-    /// In ns as f32 bits; 0 before the first success.
-    steady: AtomicU32,
+    /// Share of successes.
+    share: AtomicF32,
+    /// In ns; 0 before the first success.
+    steady: AtomicF32,
     /// The same with a short memory.
-    recent: AtomicU32,
-    /// How many samples the steady time stands for, as f32 bits.
-    known: AtomicU32,
+    recent: AtomicF32,
+    /// How many samples the steady time stands for.
+    known: AtomicF32,
 }
 
 impl Default for Pace {
     fn default() -> Self {
         Self {
-            usual: AtomicU64::new(0),
-            peak: AtomicU64::new(0),
-            failing: AtomicU64::new(0),
+            usual: AtomicF64::new(0.0),
+            peak: AtomicF64::new(0.0),
+            failing: AtomicF64::new(0.0),
             at: AtomicU64::new(0),
-            share: AtomicU32::new(1.0f32.to_bits()),
-            steady: AtomicU32::new(0.0f32.to_bits()),
-            recent: AtomicU32::new(0.0f32.to_bits()),
-            known: AtomicU32::new(0.0f32.to_bits()),
+            share: AtomicF32::new(1.0),
+            steady: AtomicF32::new(0.0),
+            recent: AtomicF32::new(0.0),
+            known: AtomicF32::new(0.0),
         }
     }
 }
@@ -104,67 +104,82 @@ impl Default for Pace {
 impl Pace {
     #[inline]
     pub(crate) fn on_success(&self, time: Nanos, now: Nanos) {
-        let time = time.0.max(1) as f64;
         let pause = self.pause(now);
         let news = 1.0 - exp2_neg(pause * (1.0 / USUAL_HALF_LIFE));
         let faded = exp2_neg(pause * (1.0 / PEAK_HALF_LIFE));
-        let usual = self.usual.load(Relaxed) as f64;
+        self.fold_times(real(time.0.max(1)), pause, news, faded);
+        let failing = self.failing.get();
+        if failing > 0.0 {
+            self.failing.set(whole(failing * faded));
+        }
+        let share = self.share.get();
+        if share != 1.0 {
+            self.fold_share(share.into(), 1.0, news);
+        }
+        self.at.store(now.0, Relaxed);
+    }
+
+    /// A client left after it had `waited` for an answer, which would have taken longer: so this makes it no faster.
+    #[cold]
+    pub(crate) fn on_unanswered(&self, waited: Nanos, now: Nanos) {
+        let time = real(waited.0.max(1));
+        if time > self.usual.get() {
+            let pause = self.pause(now);
+            let news = 1.0 - exp2_neg(pause * (1.0 / USUAL_HALF_LIFE));
+            self.fold_times(time, pause, news, exp2_neg(pause * (1.0 / PEAK_HALF_LIFE)));
+            self.at.store(now.0, Relaxed);
+        }
+    }
+
+    #[inline]
+    fn fold_times(&self, time: f64, pause: f64, news: f64, faded: f64) {
+        let usual = self.usual.get();
         let usual = if usual == 0.0 {
             time
         } else {
             usual + (time.min(SURPRISE * usual) - usual) * news.max(USUAL_GAIN)
         };
-        self.usual.store((usual as u64).max(1), Relaxed);
+        self.usual.set(whole(usual).max(1.0));
         self.fold_steady(time as f32, exp2_neg(pause * (1.0 / KNOWN_HALF_LIFE)) as f32);
-        let peak = time.max(self.peak.load(Relaxed) as f64 * faded);
-        self.peak.store(peak as u64, Relaxed);
-        let failing = self.failing.load(Relaxed);
-        if failing > 0 {
-            self.failing.store((failing as f64 * faded) as u64, Relaxed);
-        }
-        let share = self.share.load(Relaxed);
-        if share != 1.0f32.to_bits() {
-            self.fold_share(f64::from(f32::from_bits(share)), 1.0, news);
-        }
-        self.at.store(now.0, Relaxed);
+        self.peak.set(whole(time.max(self.peak.get() * faded)));
     }
 
     pub(crate) fn on_failure(&self, time: Option<Nanos>, now: Nanos) {
         let pause = self.pause(now);
         let news = 1.0 - exp2_neg(pause * (1.0 / USUAL_HALF_LIFE));
         let faded = exp2_neg(pause * (1.0 / PEAK_HALF_LIFE));
-        let share = f64::from(f32::from_bits(self.share.load(Relaxed)));
-        let share = self.fold_share(share, 0.0, news).max(LEAST_SHARE);
-        let penalty = match self.usual.load(Relaxed) {
-            0 => UNKNOWN_FAILURE,
-            usual => usual as f64 * (1.0 + FAILURE_WORTH * (1.0 / share - 1.0)),
+        let share = self
+            .fold_share(self.share.get().into(), 0.0, news)
+            .max(LEAST_SHARE);
+        let usual = self.usual.get();
+        let penalty = if usual == 0.0 {
+            UNKNOWN_FAILURE
+        } else {
+            usual * (1.0 + FAILURE_WORTH * (1.0 / share - 1.0))
         };
-        let penalty = penalty.max(time.map_or(0.0, |time| time.0 as f64));
-        let failing = penalty.max(self.failing.load(Relaxed) as f64 * faded);
-        self.failing.store(failing as u64, Relaxed);
-        let peak = self.peak.load(Relaxed) as f64 * faded;
-        self.peak.store(peak as u64, Relaxed);
+        let penalty = penalty.max(time.map_or(0.0, |time| real(time.0)));
+        self.failing.set(whole(penalty.max(self.failing.get() * faded)));
+        self.peak.set(whole(self.peak.get() * faded));
         self.at.store(now.0, Relaxed);
     }
 
     #[inline]
     fn fold_steady(&self, time: f32, kept: f32) {
-        let of = |value: &AtomicU32| f32::from_bits(value.load(Relaxed));
-        let (steady, recent) = (of(&self.steady), of(&self.recent));
-        let known = of(&self.known) * kept;
+        let (steady, recent) = (self.steady.get(), self.recent.get());
+        let known = self.known.get() * kept;
         let gain = 1.0 / (known + 1.0);
         // Not below a nanosecond, whatever is lost to rounding.
         let recent = (recent + (time - recent) * gain.max(1.0 - kept).max(1.0 / SHORT)).max(1.0);
         let steady = steady + (time - steady) * gain;
         let bounded = steady.clamp(recent * (1.0 / CHANGE), recent * CHANGE);
         let most = if bounded == steady { LONG } else { SHORT };
-        self.steady.store(bounded.to_bits(), Relaxed);
-        self.recent.store(recent.to_bits(), Relaxed);
-        self.known.store((known + 1.0).min(most).to_bits(), Relaxed);
+        self.steady.set(bounded);
+        self.recent.set(recent);
+        self.known.set((known + 1.0).min(most));
     }
 
     fn pause(&self, now: Nanos) -> f64 {
-        now.since(Nanos(self.at.load(Relaxed))).0 as f64
+        real(now.since(Nanos(self.at.load(Relaxed))).0)
     }
 
     fn fold_share(&self, share: f64, sample: f64, news: f64) -> f64 {
@@ -172,9 +187,15 @@ impl Pace {
         if share > 0.9999 {
             share = 1.0;
         }
-        self.share.store((share as f32).to_bits(), Relaxed);
+        self.share.set(share as f32);
         share
     }
+}
+
+/// Whole nanoseconds: those that differ by less are equal.
+#[inline]
+fn whole(time: f64) -> f64 {
+    time as u64 as f64
 }
 
 impl Stats {
@@ -183,29 +204,29 @@ impl Stats {
     #[inline]
     #[must_use]
     pub fn expected_time(&self, now: Nanos) -> f64 {
-        self.faded(0, now)
+        self.faded(0.0, now)
     }
 
     /// As [`Self::expected_time`], but at least the slowest response of late.
     #[inline]
     #[must_use]
     pub fn peak_time(&self, now: Nanos) -> f64 {
-        self.faded(self.pace().peak.load(Relaxed), now)
+        self.faded(self.pace().peak.get(), now)
     }
 
     #[inline]
-    fn faded(&self, peak: u64, now: Nanos) -> f64 {
+    fn faded(&self, peak: f64, now: Nanos) -> f64 {
         let pace = self.pace();
-        let usual = pace.usual.load(Relaxed);
-        let worst = peak.max(pace.failing.load(Relaxed));
-        if usual == 0 && worst == 0 {
+        let (usual, failing) = (pace.usual.get(), pace.failing.get());
+        let worst = if peak > failing { peak } else { failing };
+        if usual + worst == 0.0 {
             return self.unanswered(now);
         }
         let used = self.last_used().max(Nanos(pace.at.load(Relaxed)));
-        let idle = now.since(used).0 as f64;
-        let usual = usual as f64 * exp2_neg(idle * (1.0 / USUAL_HALF_LIFE));
-        let worst = worst as f64 * exp2_neg(idle * (1.0 / PEAK_HALF_LIFE));
-        usual.max(worst)
+        let idle = real(now.since(used).0);
+        let usual = usual * exp2_neg(idle * (1.0 / USUAL_HALF_LIFE));
+        let worst = worst * exp2_neg(idle * (1.0 / PEAK_HALF_LIFE));
+        if usual > worst { usual } else { worst }
     }
 
     #[cold]
@@ -213,35 +234,33 @@ impl Stats {
         if self.picks() == 0 {
             return 0.0;
         }
-        UNANSWERED * exp2_neg(now.since(self.last_used()).0 as f64 * (1.0 / PEAK_HALF_LIFE))
+        UNANSWERED * exp2_neg(real(now.since(self.last_used()).0) * (1.0 / PEAK_HALF_LIFE))
     }
 
     /// Its usual response time without what failures cost, as of the last one; `None` before the first success.
     #[must_use]
     pub fn usual_time(&self) -> Option<Nanos> {
-        match self.pace().usual.load(Relaxed) {
-            0 => None,
-            nanos => Some(Nanos(nanos)),
-        }
+        let usual = self.pace().usual.get();
+        (usual > 0.0).then_some(Nanos(usual as u64))
     }
 
     /// Its mean response time over the last hundred or so successes, in ns; 0 before the first.
     #[inline]
     pub(crate) fn steady_time(&self) -> f32 {
-        f32::from_bits(self.pace().steady.load(Relaxed))
+        self.pace().steady.get()
     }
 
     /// How many samples that stands for at `now`, which are fewer after a pause.
     pub(crate) fn steady_samples(&self, now: Nanos) -> f32 {
         let pace = self.pace();
         let kept = exp2_neg(pace.pause(now) * (1.0 / KNOWN_HALF_LIFE));
-        f32::from_bits(pace.known.load(Relaxed)) * kept as f32
+        pace.known.get() * kept as f32
     }
 
     /// Share of successes among about the last 16 requests, or the last few after a pause; 1 before the first.
     #[must_use]
     pub fn recent_success_share(&self) -> f32 {
-        f32::from_bits(self.pace().share.load(Relaxed))
+        self.pace().share.get()
     }
 }
 

@@ -70,8 +70,8 @@ pub enum Verdict {
 pub struct Outcome {
     /// What it says about the instance.
     pub verdict: Verdict,
-    /// From the pick to the response head, or to the failure; `None` when it says nothing (cancelled,
-    /// or never reached the instance).
+    /// From the pick to the response head, or to the failure; of a cancelled request, how long it waited for an answer
+    /// in vain. `None` when it says nothing (it was not waiting, or never reached the instance).
     pub response_time: Option<Nanos>,
 }
 
@@ -81,6 +81,16 @@ impl Outcome {
         verdict: Verdict::Cancelled,
         response_time: None,
     };
+
+    /// The client went away after it had waited so long for an answer, and there was none. That is evidence of a kind:
+    /// when it was longer than anybody has to wait elsewhere ([`EjectionSettings::on_silence`](crate::EjectionSettings)).
+    #[must_use]
+    pub const fn unanswered(waited: Nanos) -> Self {
+        Self {
+            verdict: Verdict::Cancelled,
+            response_time: Some(waited),
+        }
+    }
 
     /// A response with `status` after `response_time`. 5xx is a failure, 408 and 429 say that it is too busy,
     /// other 4xx are the client's fault, all else is a success.
@@ -160,10 +170,19 @@ impl Lease {
     /// Ends the lease. `Some` when the outcome raised an alarm.
     #[inline]
     pub fn finish(mut self, outcome: &Outcome, now: Nanos) -> Option<Alarm> {
-        self.finished = true;
+        self.end(outcome, now)
+    }
+
+    /// As [`Self::finish`], for who cannot give it away; ends it once.
+    #[inline]
+    pub fn end(&mut self, outcome: &Outcome, now: Nanos) -> Option<Alarm> {
+        if std::mem::replace(&mut self.finished, true) {
+            return None;
+        }
         self.member.load().end();
         if outcome.verdict == Verdict::Cancelled {
-            self.member.stats().on_cancelled(self.started);
+            let waited = outcome.response_time;
+            self.member.stats().on_cancelled(self.started, waited, now);
             return None;
         }
         self.member.stats().on_end(outcome, now).then_some(Alarm)
@@ -174,7 +193,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         if !self.finished {
             self.member.load().end();
-            self.member.stats().on_cancelled(self.started);
+            self.member.stats().on_cancelled(self.started, None, self.started);
         }
     }
 }

@@ -2,7 +2,7 @@
 //! of the view, shared by all workers.
 
 use crate::health::{HealthParts, Suspicion, THROTTLED, Unanswered};
-use crate::math::Histogram;
+use crate::math::{AtomicF32, AtomicF64, Histogram, real};
 use crate::pace::Pace;
 use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::{Nanos, Outcome, ReportedLoad, Verdict};
@@ -32,7 +32,7 @@ pub struct Stats {
     declined: AtomicU64,
     last_used: AtomicU64,
     /// Smoothed response time in ns; 0 means not measured yet.
-    response_time: AtomicU64,
+    response_time: AtomicF64,
     /// When `response_time` was last updated.
     response_time_at: AtomicU64,
     /// The last sample of `response_time`.
@@ -40,17 +40,17 @@ pub struct Stats {
     consecutive_failures: AtomicU32,
     /// Consecutive failures that raise an alarm; 0 disables.
     alarm_at: AtomicU32,
-    /// Smoothed share of successes, as f32 bits.
-    success_share: AtomicU32,
-    /// The score of its health, as f32 bits.
-    health: AtomicU32,
+    /// Smoothed share of successes.
+    success_share: AtomicF32,
+    /// The score of its health.
+    health: AtomicF32,
     /// The parts of that score, packed.
     parts: AtomicU64,
     suspicion: Suspicion,
     unanswered: Unanswered,
     pace: Pace,
-    /// What a refusal counts for at least: smoothed and usual, in ns as f32 bits; 0 when unknown.
-    floors: [AtomicU32; 2],
+    /// What a refusal counts for at least: smoothed and usual, in ns; 0 when unknown.
+    floors: [AtomicF32; 2],
     response_times: Histogram,
     reported: ReportedLoad,
 }
@@ -65,18 +65,18 @@ impl Default for Stats {
             cancelled: AtomicU64::new(0),
             declined: AtomicU64::new(0),
             last_used: AtomicU64::new(0),
-            response_time: AtomicU64::new(0),
+            response_time: AtomicF64::new(0.0),
             response_time_at: AtomicU64::new(0),
             last_response_time: AtomicU64::new(0),
             consecutive_failures: AtomicU32::new(0),
             alarm_at: AtomicU32::new(0),
-            success_share: AtomicU32::new(1.0f32.to_bits()),
-            health: AtomicU32::new(1.0f32.to_bits()),
+            success_share: AtomicF32::new(1.0),
+            health: AtomicF32::new(1.0),
             parts: AtomicU64::new(HealthParts::default().bits()),
             suspicion: Suspicion::default(),
             unanswered: Unanswered::default(),
             pace: Pace::default(),
-            floors: Default::default(),
+            floors: [AtomicF32::new(0.0), AtomicF32::new(0.0)],
             response_times: Histogram::default(),
             reported: ReportedLoad::default(),
         }
@@ -95,12 +95,14 @@ impl Stats {
     /// (exactly one caller sees that), or took the suspicion over its bar.
     #[inline]
     pub fn on_end(&self, outcome: &Outcome, now: Nanos) -> bool {
-        if let Some(time) = outcome.response_time {
+        if let Some(time) = outcome.response_time
+            && outcome.verdict != Verdict::Cancelled
+        {
             self.response_times.record(time);
         }
         match outcome.verdict {
             Verdict::Cancelled => {
-                self.cancelled.fetch_add(1, Relaxed);
+                self.on_cancelled(Nanos::ZERO, None, now);
                 false
             }
             Verdict::Success => {
@@ -160,39 +162,48 @@ impl Stats {
         self.did_work(times, now);
     }
 
-    /// A request that began at `started` ended without saying anything.
+    /// A request that began at `started` ended without saying anything but, maybe, that it waited so long in vain.
     #[inline]
-    pub(crate) fn on_cancelled(&self, started: Nanos) {
+    pub(crate) fn on_cancelled(&self, started: Nanos, waited: Option<Nanos>, now: Nanos) {
         self.cancelled.fetch_add(1, Relaxed);
-        self.unanswered.on_cancelled(started);
+        if let Some(waited) = waited
+            && self.unanswered.on_gave_up(started, waited)
+        {
+            // Whatever the answer would have been, it would have taken longer.
+            self.pace.on_unanswered(waited, now);
+            if self.response_time().is_none_or(|(estimate, _)| waited > estimate) {
+                self.fold_response_time(waited, now);
+            }
+        }
     }
 
     fn fold_success(&self, sample: f32) {
-        let old = f32::from_bits(self.success_share.load(Relaxed));
+        let old = self.success_share.get();
         let new = if sample == 1.0 && old > 0.9999 {
             1.0
         } else {
             old + (sample - old) * SUCCESS_GAIN
         };
-        if new.to_bits() != old.to_bits() {
-            self.success_share.store(new.to_bits(), Relaxed);
+        if new != old {
+            self.success_share.set(new);
         }
     }
 
     fn fold_response_time(&self, time: Nanos, now: Nanos) {
-        let old = self.response_time.load(Relaxed);
-        let new = if old == 0 {
-            time.0.max(1)
+        let (old, sample) = (self.response_time.get(), real(time.0));
+        let new = if old == 0.0 {
+            sample
         } else {
-            let pause = now.since(Nanos(self.response_time_at.load(Relaxed))).0 as f64;
+            let pause = real(now.since(Nanos(self.response_time_at.load(Relaxed))).0);
             let gain = if pause * (1.0 / RESPONSE_GAIN - 1.0) <= RESPONSE_MEMORY {
                 RESPONSE_GAIN
             } else {
                 pause / (pause + RESPONSE_MEMORY)
             };
-            ((old as f64 + (time.0 as f64 - old as f64) * gain) as u64).max(1)
+            old + (sample - old) * gain
         };
-        self.response_time.store(new, Relaxed);
+        // Whole nanoseconds: those that differ by less are equal.
+        self.response_time.set((new as u64).max(1) as f64);
         self.response_time_at.store(now.0, Relaxed);
         self.last_response_time.store(time.0, Relaxed);
     }
@@ -268,13 +279,13 @@ impl Stats {
 
     /// What a refusal counts for at least, in ns: in the smoothed time and in the usual one.
     pub(crate) fn floors(&self) -> [f32; 2] {
-        [0, 1].map(|i| f32::from_bits(self.floors[i].load(Relaxed)))
+        [0, 1].map(|i| self.floors[i].get())
     }
 
     /// Sets that. For the writer.
     pub(crate) fn set_floors(&self, floors: [f32; 2]) {
         for (known, floor) in self.floors.iter().zip(floors) {
-            known.store(floor.to_bits(), Relaxed);
+            known.set(floor);
         }
     }
 
@@ -282,10 +293,8 @@ impl Stats {
     #[inline]
     #[must_use]
     pub fn response_time(&self) -> Option<(Nanos, Nanos)> {
-        match self.response_time.load(Relaxed) {
-            0 => None,
-            nanos => Some((Nanos(nanos), Nanos(self.response_time_at.load(Relaxed)))),
-        }
+        let time = self.response_time.get();
+        (time > 0.0).then(|| (Nanos(time as u64), Nanos(self.response_time_at.load(Relaxed))))
     }
 
     /// The last response time that [`Self::response_time`] took in; zero before the first.
@@ -298,20 +307,20 @@ impl Stats {
     /// Smoothed share of successes, `0.0..=1.0`; 1 before the first outcome.
     #[must_use]
     pub fn success_share(&self) -> f32 {
-        f32::from_bits(self.success_share.load(Relaxed))
+        self.success_share.get()
     }
 
     /// The score of its health, `0.0..=1.0`, as its service's writer last judged it; 1 before.
     #[inline]
     #[must_use]
     pub fn health(&self) -> f32 {
-        f32::from_bits(self.health.load(Relaxed))
+        self.health.get()
     }
 
     /// Sets the score of its health, clamped to `0.0..=1.0`; NaN changes nothing. For the writer.
     pub fn set_health(&self, score: f32) {
         if !score.is_nan() {
-            self.health.store(score.clamp(0.0, 1.0).to_bits(), Relaxed);
+            self.health.set(score.clamp(0.0, 1.0));
         }
     }
 

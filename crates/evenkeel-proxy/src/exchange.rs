@@ -226,10 +226,12 @@ impl Client {
             let stale = connection.reused
                 && matches!(failure, Failure::NoResponse)
                 && now.since(started) < in_closing;
-            let outcome = if stale || failure.is_clients() {
-                Outcome::CANCELLED
-            } else {
+            let outcome = if !stale && !failure.is_clients() {
                 Outcome::failed(now.since(started))
+            } else if !stale && end.request_done && !end.answering {
+                Outcome::unanswered(now.since(started))
+            } else {
+                Outcome::CANCELLED
             };
             service.finish(lease, &outcome, now);
             let unsent = end.sent == 0 && request.replayable;

@@ -95,8 +95,14 @@ impl Service {
 
     /// Ends a lease. When the outcome completes a run of failures, the writer is woken at once.
     #[inline]
-    pub fn finish(&self, lease: Lease, outcome: &Outcome, now: Nanos) {
-        if lease.finish(outcome, now).is_some() {
+    pub fn finish(&self, mut lease: Lease, outcome: &Outcome, now: Nanos) {
+        self.end(&mut lease, outcome, now);
+    }
+
+    /// As [`Self::finish`], for who cannot give the lease away.
+    #[inline]
+    pub fn end(&self, lease: &mut Lease, outcome: &Outcome, now: Nanos) {
+        if lease.end(outcome, now).is_some() {
             // Coalesces: many alarms before the writer runs are one.
             self.alarm.notify_one();
         }

@@ -12,9 +12,9 @@ use evenkeel_runtime::{Clock, Service};
 
 /// The right to send one request to an instance.
 ///
-/// Until it ends, the request counts as in flight. It ends exactly once: with what the request came to, or,
-/// when it is dropped (the task was cancelled, a panic passed by), as cancelled, which says nothing about the
-/// instance. Times are read from the balancer's clock.
+/// Until it ends, the request counts as in flight. It ends exactly once: with what the request came to, or, when it is
+/// dropped, as [cancelled](Self::cancelled); by a panic that passes by, as failed. Times are read from the balancer's
+/// clock.
 ///
 /// ```
 /// # use evenkeel::{Instance, LoadBalancer};
@@ -39,6 +39,7 @@ pub struct Lease {
     clock: Clock,
     /// When the head of the response was there.
     head: Option<Nanos>,
+    ended: bool,
 }
 
 /// Who wants to know when a run of failures is complete.
@@ -58,6 +59,7 @@ impl Lease {
             home,
             clock,
             head: None,
+            ended: false,
         }
     }
 
@@ -127,23 +129,16 @@ impl Lease {
         self.end(verdict);
     }
 
-    /// Ends without saying anything about the instance, like dropping the lease.
+    /// Ends without an answer because nobody waits for it any more, like dropping the lease. That says nothing about the
+    /// instance, unless others answer in a twentieth of the time for which this one was waited for.
     pub fn cancelled(self) {
         self.end(Verdict::Cancelled);
     }
 
     /// Ends with an outcome of the caller's own making, whose response time need not be this clock's.
-    pub fn finish(self, outcome: &Outcome) {
+    pub fn finish(mut self, outcome: &Outcome) {
         let now = self.clock.now();
-        match self.home {
-            Home::Service(service) => service.finish(self.lease, outcome, now),
-            #[cfg(feature = "tower")]
-            Home::Adapter(shared) => {
-                if self.lease.finish(outcome, now).is_some() {
-                    shared.alarm();
-                }
-            }
-        }
+        self.conclude(outcome, now);
     }
 
     /// Of its service.
@@ -155,17 +150,48 @@ impl Lease {
         }
     }
 
-    pub(crate) fn end(self, verdict: Verdict) {
-        let response_time = match verdict {
-            Verdict::Cancelled => None,
-            _ => {
-                let end = self.head.unwrap_or_else(|| self.clock.now());
-                Some(end.since(self.lease.started()))
-            }
+    pub(crate) fn end(mut self, verdict: Verdict) {
+        self.end_with(verdict);
+    }
+
+    fn end_with(&mut self, verdict: Verdict) {
+        let now = self.clock.now();
+        let response_time = match (verdict, self.head) {
+            // It answered, and nobody read on.
+            (Verdict::Cancelled, Some(_)) => None,
+            (_, head) => Some(head.unwrap_or(now).since(self.lease.started())),
         };
-        self.finish(&Outcome {
+        let outcome = Outcome {
             verdict,
             response_time,
-        });
+        };
+        self.conclude(&outcome, now);
+    }
+
+    fn conclude(&mut self, outcome: &Outcome, now: Nanos) {
+        self.ended = true;
+        match &self.home {
+            Home::Service(service) => service.end(&mut self.lease, outcome, now),
+            #[cfg(feature = "tower")]
+            Home::Adapter(shared) => {
+                if self.lease.end(outcome, now).is_some() {
+                    shared.alarm();
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if !self.ended {
+            // Whatever panicked while it asked this instance may do so with every request.
+            let panics = std::thread::panicking();
+            self.end_with(if panics {
+                Verdict::Failure
+            } else {
+                Verdict::Cancelled
+            });
+        }
     }
 }

@@ -5,8 +5,9 @@
 //! it is asked and does not answer. Counted are requests that
 //!
 //! * began after its last answer,
-//! * and waited for at least `max(1 s, 20 × the usual time of its peers)` ([`patience`]): they still wait, or their client
-//!   left only then. Who leaves sooner counts for nothing, so a hedged request is never held against an instance.
+//! * and waited for at least `max(1 s, 20 × the usual time of its peers)` ([`patience`]) and still do, or whose client left
+//!   after `max(0.1 s, 20 × …)`: to that client the instance has failed. Who leaves sooner counts for nothing, so a hedged
+//!   request is never held against an instance.
 //!
 //! One answer, good or bad, starts the count anew. As many are needed as take a run of failures to eject; and more where
 //! long requests are ordinary: so many that chance gives them in a row once in a million, when a share q of the
@@ -18,19 +19,22 @@
 //!
 //! And the peers must have answered at least k requests meanwhile.
 //!
-//! Workers pay for this only when a request is cancelled: two loads and a comparison ([`Unanswered`]).
+//! Workers pay for this only when a request is cancelled: two loads and a comparison ([`Unanswered`]). What counts there
+//! is a response time, too, for strategies: the answer would have taken longer.
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::{Nanos, Stats};
 
-/// The least wait that counts.
+/// The least wait that counts…
 const LEAST: Nanos = Nanos::from_secs(1);
+/// …and where the client left: pauses of a tenth of a second are ordinary, and clients bear them.
+const LEAST_LEFT: Nanos = Nanos::from_millis(100);
 /// So many times what peers usually take is no patience any more.
 const USUALLY: f64 = 20.0;
 
-/// How long a request has to wait to count, beside peers that usually take `usual` ns.
-pub(crate) fn patience(usual: f64) -> Nanos {
-    Nanos((USUALLY * usual) as u64).max(LEAST)
+/// How long a request has to wait to count, and one whose client left, beside peers that usually take `usual` ns.
+pub(crate) fn patience(usual: f64) -> [Nanos; 2] {
+    [LEAST, LEAST_LEFT].map(|least| Nanos((USUALLY * usual) as u64).max(least))
 }
 
 /// How many have to wait, when a run of `limit` failures ejects, a `share` of requests takes long elsewhere, and chance
@@ -44,23 +48,35 @@ pub(crate) fn needed(limit: u32, share: f64, bar: f32) -> u64 {
 }
 
 /// What workers know of it: which cancelled requests count.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Unanswered {
     /// Those that began later than this…
     after: AtomicU64,
-    /// …and no later than this.
-    until: AtomicU64,
+    /// …and waited for so long.
+    patience: AtomicU64,
     /// Cancelled requests that did.
     gave_up: AtomicU32,
 }
 
+impl Default for Unanswered {
+    fn default() -> Self {
+        Self {
+            after: AtomicU64::new(u64::MAX),
+            patience: AtomicU64::new(LEAST.0),
+            gave_up: AtomicU32::new(0),
+        }
+    }
+}
+
 impl Unanswered {
-    /// A request that began at `started` was cancelled.
+    /// The client of a request that began at `started` left after it had `waited`. Whether that counts.
     #[inline]
-    pub(crate) fn on_cancelled(&self, started: Nanos) {
-        if started.0 <= self.until.load(Relaxed) && started.0 > self.after.load(Relaxed) {
+    pub(crate) fn on_gave_up(&self, started: Nanos, waited: Nanos) -> bool {
+        let counts = waited.0 >= self.patience.load(Relaxed) && started.0 > self.after.load(Relaxed);
+        if counts {
             self.gave_up.fetch_add(1, Relaxed);
         }
+        counts
     }
 
     /// Cancelled requests that counted, since the last [`Self::clear`].
@@ -68,16 +84,16 @@ impl Unanswered {
         self.gave_up.load(Relaxed).into()
     }
 
-    /// Counts those from now on that began between the two.
-    fn count(&self, after: Nanos, until: Nanos) {
+    /// Counts those from now on that began after that and wait for so long.
+    fn count(&self, after: Nanos, patience: Nanos) {
         self.after.store(after.0, Relaxed);
-        self.until.store(until.0, Relaxed);
+        self.patience.store(patience.0, Relaxed);
     }
 
     fn clear(&self) {
         // Nearly always: nothing to write where workers read.
-        if self.until.load(Relaxed) != 0 {
-            self.count(Nanos::MAX, Nanos::ZERO);
+        if self.after.load(Relaxed) != u64::MAX {
+            self.after.store(u64::MAX, Relaxed);
             self.gave_up.store(0, Relaxed);
         }
     }
@@ -86,8 +102,8 @@ impl Unanswered {
 /// What the writer knows of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Silence {
-    /// How long requests have to wait to count.
-    patience: Nanos,
+    /// How long requests have to wait to count, and those whose client left.
+    patience: [Nanos; 2],
     /// Answers in all, as of the last look.
     answers: u64,
     /// Since when there was none.
@@ -107,7 +123,7 @@ pub(crate) struct Silence {
 impl Silence {
     pub(crate) fn new(now: Nanos) -> Self {
         Self {
-            patience: LEAST,
+            patience: [LEAST, LEAST_LEFT],
             answers: 0,
             since: now,
             picks: 0,
@@ -119,13 +135,18 @@ impl Silence {
         }
     }
 
-    /// How long requests have to wait to count.
-    pub(crate) fn patience(&self) -> Nanos {
-        self.patience
+    /// How long those at least waited that count.
+    pub(crate) fn patience(&self, stats: &Stats) -> Nanos {
+        let [waiting, left] = self.patience;
+        if stats.silence().gave_up() > 0 {
+            left
+        } else {
+            waiting
+        }
     }
 
-    /// Sets that.
-    pub(crate) fn set_patience(&mut self, patience: Nanos) {
+    /// Sets how long requests have to wait, and those whose client left.
+    pub(crate) fn set_patience(&mut self, patience: [Nanos; 2]) {
         self.patience = patience;
     }
 
@@ -138,11 +159,12 @@ impl Silence {
             self.restart(stats, fleet, now);
             return;
         }
-        if now.since(self.latest.0) >= self.patience {
+        let [waiting, left] = self.patience;
+        if now.since(self.latest.0) >= waiting {
             self.before = self.latest;
             self.latest = (now, picks);
         }
-        stats.silence().count(self.since, now.since(self.patience));
+        stats.silence().count(self.since, left);
     }
 
     /// Counts anew from now on.
@@ -212,8 +234,9 @@ mod tests {
         }
         assert_eq!(needed(5, 1.0, bar), u64::MAX);
         assert_eq!(needed(2, 0.0, bar / 2.0), 2);
-        assert_eq!(patience(8e6), Nanos::from_secs(1));
-        assert_eq!(patience(200e6), Nanos::from_secs(4));
+        assert_eq!(patience(1e6), [Nanos::from_secs(1), Nanos::from_millis(100)]);
+        assert_eq!(patience(8e6), [Nanos::from_secs(1), Nanos::from_millis(160)]);
+        assert_eq!(patience(200e6), [Nanos::from_secs(4); 2]);
     }
 
     #[test]
@@ -227,7 +250,7 @@ mod tests {
             let now = at(second);
             silence.observe(&stats, second * 7, now);
             if second > 3 {
-                stats.on_cancelled(at(second - 3));
+                stats.on_cancelled(at(second - 3), Some(Nanos::from_secs(3)), now);
             }
             stats.on_start(now);
         }
@@ -246,7 +269,9 @@ mod tests {
         for second in 0..100 {
             for _ in 0..50 {
                 stats.on_start(at(second));
-                stats.on_cancelled(at(second));
+                stats.on_cancelled(at(second), Some(Nanos::from_millis(99)), at(second));
+                stats.on_start(at(second));
+                stats.on_cancelled(at(second), None, at(second));
             }
             silence.observe(&stats, second, at(second));
             assert_eq!(silence.waited(&stats), 0, "{second}");
@@ -262,8 +287,29 @@ mod tests {
         for second in 2..60 {
             silence.observe(&stats, second, at(second));
         }
-        (0..19).for_each(|_| stats.on_cancelled(at(0)));
+        (0..19).for_each(|_| stats.on_cancelled(at(0), Some(Nanos::from_secs(60)), at(60)));
         silence.observe(&stats, 99, at(60));
         assert_eq!(silence.waited(&stats), 0);
+    }
+
+    #[test]
+    fn who_left_sooner_than_a_second_counts_where_others_are_fast_and_is_a_response_time() {
+        let (stats, mut silence) = (Stats::default(), Silence::new(at(0)));
+        silence.set_patience(patience(8e6));
+        let mut gave_up = |ms: u64, now: Nanos| {
+            stats.on_start(now.since(Nanos::from_millis(ms)));
+            silence.observe(&stats, 100, now);
+            let started = now.since(Nanos::from_millis(ms));
+            stats.on_cancelled(started, Some(Nanos::from_millis(ms)), now);
+            silence.waited(&stats)
+        };
+        assert_eq!(gave_up(159, at(1)), 0);
+        assert_eq!(stats.usual_time(), None);
+        for n in 1..=5 {
+            assert_eq!(gave_up(300, at(1 + n)), n);
+        }
+        assert_eq!(stats.usual_time(), Some(Nanos::from_millis(300)));
+        assert_eq!(silence.patience(&stats), Nanos::from_millis(160));
+        assert_eq!(stats.response_times().quantile(0.5), None, "nobody answered");
     }
 }

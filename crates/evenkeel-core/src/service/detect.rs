@@ -71,7 +71,7 @@ impl Finding {
                 let silence = &entry.vitals.silence;
                 format!(
                     "it does not answer: {waited} requests since its last answer waited for {:.1} s or longer",
-                    silence.patience().as_secs_f64()
+                    silence.patience(entry.member.stats()).as_secs_f64()
                 )
             }
             Self::Slow => {

@@ -103,8 +103,9 @@ async fn leases_end_once_whatever_happens() {
         std::panic::resume_unwind(Box::new("a bug"));
     }));
     assert!(panicked.is_err());
+    assert_eq!(seen(&balancer), (0, (2, 3)), "who makes its callers panic fails");
     balancer.get_instance("web").unwrap().cancelled();
-    assert_eq!(seen(&balancer), (0, (2, 2)));
+    assert_eq!(seen(&balancer), (0, (2, 3)));
 }
 
 #[tokio::test(start_paused = true)]

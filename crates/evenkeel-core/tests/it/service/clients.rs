@@ -185,7 +185,7 @@ impl Clients {
         self.asked[i] += 1;
         let Answer { status, takes } = answer(i, self.now, &mut self.rng);
         let outcome = match status {
-            _ if takes > self.patience => Outcome::CANCELLED,
+            _ if takes > self.patience => Outcome::unanswered(self.patience),
             None => Outcome::failed(takes),
             Some(status) => Outcome::from_status(status, takes),
         };

@@ -4,10 +4,10 @@ use evenkeel_core::{EventKind, Nanos, Rng, StrategyName};
 
 use super::clients::{Answer, Clients, exponential, hangs, ok};
 
-/// A fleet whose first instance hangs from the tenth second on, with clients that leave after two seconds.
-fn hung(n: usize, strategy: StrategyName, rate: f64, seed: u64) -> Clients {
+/// A fleet whose first instance hangs after a minute, with clients that leave after `patience` ms.
+fn hung(n: usize, strategy: StrategyName, rate: f64, patience: u64, seed: u64) -> Clients {
     let mut clients = Clients::of(n, strategy.into(), rate, seed);
-    clients.patience = Nanos::from_secs(2);
+    clients.patience = Nanos::from_millis(patience);
     let from = clients.now + Nanos::from_secs(60);
     let mut answer = |i: usize, now: Nanos, rng: &mut Rng| {
         if i == 0 && now >= from {
@@ -26,12 +26,20 @@ fn hung(n: usize, strategy: StrategyName, rate: f64, seed: u64) -> Clients {
 #[test]
 fn one_that_hangs_is_found_though_clients_leave_first() {
     for strategy in [StrategyName::round_robin, StrategyName::adaptive] {
-        for (n, rate) in [(2, 20.0), (2, 2.0), (5, 2.0), (5, 100.0)] {
-            let clients = hung(n, strategy, rate, 3);
+        for (n, rate, patience) in [
+            (2, 20.0, 2000),
+            (2, 2.0, 2000),
+            (5, 2.0, 2000),
+            (5, 100.0, 2000),
+            (4, 60.0, 500),
+            (4, 60.0, 300),
+            (2, 2.0, 300),
+        ] {
+            let clients = hung(n, strategy, rate, patience, 3);
             let lost = clients.unserved as f64 / clients.requests as f64;
             let told = clients.told(EventKind::Ejected);
             println!(
-                "{strategy:?} n={n} {rate}/s: {:.2} % lost, {} ejections, out {:.0} s",
+                "{strategy:?} n={n} {rate}/s, {patience} ms: {:.2} % lost, {} ejections, out {:.0} s",
                 100.0 * lost,
                 told.len(),
                 clients.seconds_out(0)
@@ -39,7 +47,11 @@ fn one_that_hangs_is_found_though_clients_leave_first() {
             assert!(told.iter().all(|why| why.contains("does not answer")), "{told:?}");
             assert!(
                 !told.is_empty() || lost < 0.02,
-                "{strategy:?} n={n} {rate}/s: {lost}"
+                "{strategy:?} n={n} {rate}/s, {patience} ms: {lost}"
+            );
+            assert!(
+                patience > 1000 || rate < 10.0 || lost < 0.005,
+                "{strategy:?}: {lost}"
             );
             assert!((1..n).all(|i| clients.seconds_out(i) == 0.0));
         }
