@@ -14,6 +14,7 @@ use crate::view::{Slot, View};
 use crate::{InstanceId, InstanceSnapshot, Nanos, NoPick, PickContext, PickRequest, StrategyName};
 
 mod aspects;
+mod costs;
 mod stages;
 mod table;
 #[cfg(test)]
@@ -119,14 +120,15 @@ impl Explanation {
     #[must_use]
     pub fn new(view: &View, question: &Question<'_>, now: Nanos, seed: u64) -> Self {
         let draws = Draws::of(view, question, now, seed);
+        let rule = costs::Rule::of(view);
         let chosen = draws.first.ok().and_then(|slot| {
             let index = view.candidates().slots().binary_search(&slot).ok()?;
-            aspects::Seen::new(view, index, now)
+            aspects::Seen::new(view, rule, index, now)
         });
         let basis = Basis::of(view, question);
         let instances = view.members().map(|(slot, member, status)| {
             let index = view.candidates().slots().binary_search(&slot).ok();
-            let one = index.and_then(|index| aspects::Seen::new(view, index, now));
+            let one = index.and_then(|index| aspects::Seen::new(view, rule, index, now));
             let lost = one.zip(chosen.as_ref()).and_then(|(one, chosen)| {
                 let tried = question.tried.contains(&slot);
                 (one.slot != chosen.slot).then(|| aspects::lost(basis, &one, chosen, tried))

@@ -40,6 +40,12 @@ impl Panic {
 pub(crate) struct Minimum {
     /// Instances that nothing speaks against, in all priorities.
     pub(crate) healthy: usize,
+    /// Who may be used if it must be; of these the healthy ones are.
+    pub(crate) permitted: usize,
+    /// Who may not, because it drains.
+    pub(crate) draining: usize,
+    /// Who may not, because of its region.
+    pub(crate) forbidden: usize,
     /// How many of those are wanted.
     pub(crate) wanted: usize,
     /// They are too few, so evidence and priorities have no say.
@@ -55,7 +61,13 @@ impl Minimum {
     fn count(all: &[Prospect<'_>], settings: &ServiceSettings) -> Self {
         let least = settings.min_healthy.max(1) as usize;
         let healthy = candidates(all).count();
-        let wanted = least.min(permitted(all).count());
+        let permitted = permitted(all).count();
+        let wanted = least.min(permitted);
+        let left_out = |why| {
+            all.iter()
+                .filter(|prospect| prospect.excluded == Some(why))
+                .count()
+        };
         let of_each = (settings.panic == Panic::NextPriority).then_some(least);
         let fallback = match of_each {
             None => healthy < wanted,
@@ -63,11 +75,39 @@ impl Minimum {
         };
         Self {
             healthy,
+            permitted,
+            draining: left_out(Exclusion::Draining),
+            forbidden: left_out(Exclusion::Region),
             wanted,
             fallback,
-            last_resort: fallback && !permitted(all).any(|prospect| prospect.answers),
+            last_resort: fallback && !self::permitted(all).any(|prospect| prospect.answers),
             of_each,
         }
+    }
+
+    /// `2 of 3 instances are healthy`, of those that may be used; with how many more there are that may not be, which
+    /// are mostly as healthy, and no help.
+    pub(crate) fn census(&self) -> String {
+        let of = |count: usize, one: &str, more: &str| match count {
+            0 => None,
+            1 => Some(format!("1 more {one}")),
+            _ => Some(format!("{count} more {more}")),
+        };
+        let forbidden = of(
+            self.forbidden,
+            "is not permitted by `locality`",
+            "are not permitted by `locality`",
+        );
+        let barred = [forbidden, of(self.draining, "drains", "drain")];
+        let barred: Vec<String> = barred.into_iter().flatten().collect();
+        let barred = match &barred[..] {
+            [] => String::new(),
+            barred => format!(" ({})", barred.join(", ")),
+        };
+        format!(
+            "{} of {} instances are healthy{barred}",
+            self.healthy, self.permitted
+        )
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a strategy looks at, and in which of that one candidate is behind another.
 
 use super::Question;
+use super::costs::{Burden, Rule, innermost};
 use super::stages::percent;
 use crate::view::{Slot, View};
 use crate::{Appraisal, KeySource, LoadReport, Nanos, StrategyName};
@@ -10,7 +11,7 @@ use crate::{Appraisal, KeySource, LoadReport, Nanos, StrategyName};
 pub(super) enum Aspect {
     /// Requests in flight per weight.
     Load,
-    /// The expected time to a successful response.
+    /// The time that the strategy goes by.
     Time,
     /// The share of successes.
     Success,
@@ -18,15 +19,21 @@ pub(super) enum Aspect {
     Score,
     /// What it reports of its load.
     Report,
-    /// Where it is.
-    Place,
 }
 
-use Aspect::{Load, Place, Report, Score, Success, Time};
+use Aspect::{Load, Report, Score, Success, Time};
 
 /// How a strategy comes to its choice.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Basis {
+pub(super) struct Basis {
+    /// Who is near comes first.
+    near: bool,
+    choice: Choice,
+}
+
+/// How it chooses where all are as near.
+#[derive(Debug, Clone, Copy)]
+enum Choice {
     /// In turn, by weight and by these.
     Turns(&'static [Aspect]),
     /// At random, by weight.
@@ -39,23 +46,35 @@ pub(super) enum Basis {
 
 impl Basis {
     pub(super) fn of(view: &View, question: &Question<'_>) -> Self {
-        if view.request_key().is_some() && view.strategy() != StrategyName::geographical {
+        Self {
+            near: view.strategy() == StrategyName::geographical,
+            choice: Choice::of(view, question),
+        }
+    }
+}
+
+impl Choice {
+    fn of(view: &View, question: &Question<'_>) -> Self {
+        if view.request_key().is_some() {
             let keyed = question.key.is_some_and(|key| !key.is_empty());
             return if keyed { Self::Key } else { Self::Chance };
         }
-        match view.strategy() {
+        match innermost(&view.settings.strategy).name() {
             StrategyName::round_robin | StrategyName::weighted_round_robin => Self::Turns(&[]),
             StrategyName::health_weighted_round_robin => Self::Turns(&[Score]),
             StrategyName::orca_weighted => Self::Turns(&[Report, Success]),
             StrategyName::random | StrategyName::weighted_random => Self::Chance,
             StrategyName::least_connections => Self::Compares(&[Load]),
-            StrategyName::power_of_two | StrategyName::adaptive => Self::Compares(&[Load, Time, Success]),
-            StrategyName::peak_ewma | StrategyName::least_response_time => Self::Compares(&[Load, Time]),
+            StrategyName::power_of_two => Self::Compares(&[Load]),
+            // What these cost is told where a picker over all candidates compares them.
+            StrategyName::adaptive | StrategyName::least_response_time => {
+                Self::Compares(&[Load, Time, Success])
+            }
+            StrategyName::peak_ewma => Self::Compares(&[Load, Time]),
             StrategyName::hot_cold => Self::Compares(&[Load, Report, Time]),
             StrategyName::health_aware_least_connections => Self::Compares(&[Load, Score]),
             StrategyName::adaptive_health_aware => Self::Compares(&[Load, Score, Success]),
             StrategyName::resource_aware => Self::Compares(&[Load, Report, Score]),
-            StrategyName::geographical => Self::Compares(&[Place, Load, Time, Success]),
             // A strategy that has no line here: all that one could look at.
             #[allow(unreachable_patterns, reason = "for strategies to come")]
             _ => Self::Compares(&[Load, Time, Success, Score, Report]),
@@ -113,33 +132,47 @@ pub(super) struct Seen {
     in_flight: u32,
     /// Weight times share.
     weight: f64,
-    /// In seconds; 0 for who was never asked.
+    /// That the strategy goes by, in seconds; 0 where it knows none.
     time: f64,
+    /// Since its last request, in seconds; `None` for who had none.
+    unused: Option<f64>,
     success: f32,
     score: f32,
     used: Option<f32>,
     region: Option<String>,
     appraisal: Option<Appraisal>,
+    /// The strategy finds nothing in it but requests in flight.
+    plain: bool,
 }
 
 impl Seen {
-    pub(super) fn new(view: &View, index: usize, now: Nanos) -> Option<Self> {
+    pub(super) fn new(view: &View, rule: Rule, index: usize, now: Nanos) -> Option<Self> {
         let candidates = view.candidates();
         let slot = *candidates.slots().get(index)?;
         let member = candidates.member(slot)?;
         let (instance, stats) = (member.instance(), member.stats());
         let used = |(report, _): (LoadReport, f32)| report.utilization();
+        let burden = Burden {
+            in_flight: member.load().get(),
+            weight: f64::from(instance.weight.get()) * candidates.share(index).as_f64(),
+            now,
+        };
+        // Within a region a picker has typical values of its own.
+        let whole = view.strategy() != StrategyName::geographical;
+        let appraisal = || rule.appraise(stats, burden).filter(|_| whole);
         Some(Self {
             slot,
             id: instance.id.to_string(),
-            in_flight: member.load().get(),
-            weight: f64::from(instance.weight.get()) * candidates.share(index).as_f64(),
-            time: stats.expected_time(now) / 1e9,
-            success: stats.recent_success_share(),
+            in_flight: burden.in_flight,
+            weight: burden.weight,
+            time: rule.time(stats, now) / 1e9,
+            unused: (stats.picks() > 0).then(|| now.since(stats.last_used()).as_secs_f64()),
+            success: rule.success(stats),
             score: stats.health(),
             used: stats.reported().get(now).and_then(used),
             region: instance.region.as_deref().map(str::to_owned),
-            appraisal: view.appraise(slot, now),
+            appraisal: view.appraise(slot, now).or_else(appraisal),
+            plain: rule.finds_nothing(stats, now),
         })
     }
 
@@ -158,14 +191,21 @@ impl Seen {
                 other.in_flight,
                 other.load()
             )),
-            Time if self.time > 1.01 * other.time => Some(if other.time > 0.0 {
-                format!(
-                    "it is expected to take {:.1} ms, and {id} {:.1} ms",
-                    self.time * 1e3,
-                    other.time * 1e3
-                )
-            } else {
-                format!("it has answered before, and {id} was never asked")
+            Time if self.time > 1.01 * other.time => Some(match other.unused {
+                None => format!("it was used before, and {id} never was"),
+                Some(_) if other.time == 0.0 => format!(
+                    "it takes {:.1} ms, and {id} has not answered yet",
+                    self.time * 1e3
+                ),
+                Some(unused) => {
+                    let pause = if other.in_flight == 0 && unused >= 1.0 {
+                        format!(" after {unused:.1} s without a request")
+                    } else {
+                        String::new()
+                    };
+                    let (own, others) = (self.time * 1e3, other.time * 1e3);
+                    format!("it is expected to take {own:.1} ms, and {id} {others:.1} ms{pause}")
+                }
             }),
             Success if self.success < 0.99 * other.success => Some(format!(
                 "{} of its requests of late succeeded, and {} of {id}'s",
@@ -184,16 +224,15 @@ impl Seen {
                 )),
                 _ => None,
             },
-            Place if self.region != other.region => {
-                let region = |one: &Self| one.region.clone().unwrap_or_else(|| "no region".to_owned());
-                Some(format!(
-                    "it is in {}, and {id} in {}",
-                    region(self),
-                    region(other)
-                ))
-            }
             _ => None,
         }
+    }
+
+    /// Where both are, when that is not the same region.
+    fn elsewhere(&self, other: &Self) -> Option<String> {
+        let region = |one: &Self| one.region.clone().unwrap_or_else(|| "no region".to_owned());
+        (self.region != other.region)
+            .then(|| format!("it is in {}, and {} in {}", region(self), other.id, region(other)))
     }
 }
 
@@ -203,14 +242,20 @@ pub(super) fn lost(basis: Basis, one: &Seen, chosen: &Seen, tried: bool) -> Stri
         return "it was tried for this request already".to_owned();
     }
     let id = &chosen.id;
-    if let (Some(own), Some(chosen)) = (&one.appraisal, &chosen.appraisal) {
-        return outbid(own, chosen, id);
+    if basis.near
+        && let Some(place) = one.elsewhere(chosen)
+    {
+        return place;
     }
-    let (otherwise, aspects) = match basis {
-        Basis::Turns(aspects) => (format!("the turn is {id}'s"), aspects),
-        Basis::Chance => (format!("the draw fell on {id}"), &[][..]),
-        Basis::Key => (format!("the key belongs to {id}"), &[][..]),
-        Basis::Compares(aspects) => (
+    let plain = one.plain && chosen.plain;
+    if let (false, Some(own), Some(others)) = (plain, &one.appraisal, &chosen.appraisal) {
+        return outbid(own, others, id);
+    }
+    let (otherwise, aspects) = match basis.choice {
+        Choice::Turns(aspects) => (format!("the turn is {id}'s"), aspects),
+        Choice::Chance => (format!("the draw fell on {id}"), &[][..]),
+        Choice::Key => (format!("the key belongs to {id}"), &[][..]),
+        Choice::Compares(aspects) => (
             format!("nothing that the strategy looks at speaks against it: the draw fell on {id}"),
             aspects,
         ),
@@ -219,9 +264,9 @@ pub(super) fn lost(basis: Basis, one: &Seen, chosen: &Seen, tried: bool) -> Stri
         .iter()
         .filter_map(|aspect| one.behind(chosen, *aspect))
         .collect();
-    match (basis, behind.is_empty()) {
+    match (basis.choice, behind.is_empty()) {
         (_, true) => otherwise,
-        (Basis::Turns(_), false) => format!("{otherwise}; it has fewer: {}", behind.join("; ")),
+        (Choice::Turns(_), false) => format!("{otherwise}; it has fewer: {}", behind.join("; ")),
         (_, false) => behind.join("; "),
     }
 }

@@ -17,9 +17,8 @@ pub(super) fn notes(view: &View) -> Vec<String> {
             _ => "all that are not ejected are used, whatever checks, scores and priorities say",
         };
         notes.push(format!(
-            "{} of {} instances are healthy, at least {} must be: {then}",
-            minimum.healthy,
-            view.members().count(),
+            "{}, at least {} must be: {then}",
+            minimum.census(),
             minimum.wanted
         ));
     }
@@ -84,8 +83,9 @@ fn removed(view: &View, member: &Member, status: &Status, excluded: Exclusion) -
             format!("its priority is {own}, and {} of the requests", priorities(view))
         }
         Exclusion::Minimum if minimum.fallback => format!(
-            "{} instances are healthy, at least {} must be, and the panic setting refuses requests until then",
-            minimum.healthy, minimum.wanted
+            "{}, at least {} must be, and the panic setting refuses requests until then",
+            minimum.census(),
+            minimum.wanted
         ),
         Exclusion::Minimum => format!(
             "fewer than {} instances of its priority {} are healthy, so the priority is passed over",

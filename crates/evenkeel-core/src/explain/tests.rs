@@ -6,6 +6,8 @@ use crate::{
     ServiceSettings, ServiceState, Weight,
 };
 
+mod time;
+
 const NOW: Nanos = Nanos::from_secs(1000);
 
 fn instance(id: &str, port: u16) -> Instance {
@@ -125,6 +127,43 @@ fn whoever_a_stage_removes_has_the_reason_with_its_numbers() {
     assert_eq!(after.instance("down").unwrap().lost, None, "it did not take part");
 }
 
+/// They are as healthy as anybody, and no help.
+#[test]
+fn who_may_not_be_used_is_not_counted_among_the_healthy() {
+    let settings = ServiceSettings {
+        checks: Some(CheckThresholds::default()),
+        regions: Regions {
+            allow: Default::default(),
+            deny: ["us".into()].into(),
+        },
+        ..by(StrategyName::random)
+    };
+    let mut instances = fleet();
+    for (id, port) in [("far-1", 4), ("far-2", 5), ("far-3", 6)] {
+        instances.push(Instance {
+            region: Some("us".into()),
+            ..instance(id, port)
+        });
+    }
+    let mut state = service(settings, instances);
+    let drain = Operation::Drain {
+        id: InstanceId::new("a").unwrap(),
+        why: "a new release".into(),
+    };
+    state.operate(drain, NOW).unwrap();
+    for id in ["b", "c"] {
+        fail_checks(&mut state, id);
+    }
+    let all = explained(&state, &Question::default());
+    assert_eq!(
+        all.notes,
+        [
+            "0 of 2 instances are healthy (3 more are not permitted by `locality`, 1 more drains), at least 1 must be: \
+             all that are not ejected are used, whatever checks, scores and priorities say"
+        ]
+    );
+}
+
 #[test]
 fn a_smaller_share_says_what_it_is_made_of() {
     let mut state = service(by(StrategyName::weighted_random), fleet());
@@ -202,9 +241,9 @@ fn the_others_lost_by_what_the_strategy_looks_at_and_nothing_else() {
     assert_eq!(lost(&explanation, "c"), "");
     assert_eq!(
         lost(&explanation, "b"),
-        "it is expected to take 900.0 ms, and c 10.0 ms"
+        "its cost is 900.00 (idle, it takes 900.0 ms), and c's 10.00 (idle, it takes 10.0 ms)"
     );
-    assert!(lost(&explanation, "a").starts_with("3 in flight, 3.00 per weight, where c has 0, 0.00"));
+    assert!(lost(&explanation, "a").starts_with("its cost is 1820.00 (3 in flight, it has not answered yet"));
     assert_eq!(explanation.instance("c").unwrap().odds, 1.0);
 
     // The same facts say nothing to a strategy that does not look at them.
