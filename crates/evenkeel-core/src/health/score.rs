@@ -53,8 +53,14 @@ const ONE: u64 = (1 << BITS) - 1;
 /// The parts of a score, each `0.0..=1.0`, in steps of 1/4095. What nothing is known of is 1.
 ///
 /// All parts fit into one word, so that readers never see some of now and some of before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct HealthParts(u64);
+
+impl fmt::Debug for HealthParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HealthParts({self})")
+    }
+}
 
 impl Default for HealthParts {
     fn default() -> Self {
@@ -146,6 +152,10 @@ mod tests {
         assert_eq!(
             parts.to_string(),
             "checks 0.90, requests 0.80, latency 0.25, load 0.60, reported 0.50"
+        );
+        assert_eq!(
+            format!("{parts:?}"),
+            "HealthParts(checks 0.90, requests 0.80, latency 0.25, load 0.60, reported 0.50)"
         );
         assert_eq!(HealthParts::from_bits(parts.bits()), parts);
     }
