@@ -85,11 +85,12 @@ mod cost;
 use std::sync::Arc;
 
 use super::{Appraisal, Picker, Strategy};
-use crate::math::Alias;
+use crate::math::{Alias, AtomicF32};
+use crate::scored::least_of_few;
 use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::view::{Candidates, Slot};
 use crate::{LoadSlot, Nanos, NoPick, PickContext, PickRequest, Rng, Share, Stats};
-use cost::{Moment, is_within};
+use cost::{Moment, leveled};
 
 /// The constants of the strategy. They are no settings: measurements vary them, and the module's text says what
 /// came of it.
@@ -126,7 +127,7 @@ impl Default for Tuning {
     fn default() -> Self {
         Self {
             all: MOST_ALL,
-            draws: (4, MOST_DRAWS),
+            draws: (LEAST_DRAWS, MOST_DRAWS),
             even_percent: 120,
             chance_percent: 300,
             blur_us: 500,
@@ -143,6 +144,8 @@ impl Default for Tuning {
 
 /// See [`Tuning::all`].
 const MOST_ALL: usize = 16;
+/// See [`Tuning::draws`].
+const LEAST_DRAWS: usize = 4;
 /// See [`Tuning::draws`].
 const MOST_DRAWS: usize = 8;
 /// Part of picks that may draw slow candidates only.
@@ -190,7 +193,7 @@ impl Strategy for Adaptive {
                 per_weight: 1.0 / weight as f32,
                 share: candidates.share(index),
                 per_share: 1.0 / candidates.share(index).as_f64() as f32,
-                even: AtomicU32::new(1.0f32.to_bits()),
+                even: AtomicF32::new(1.0),
             })
         });
         let entries: Box<[Entry]> = entries.collect();
@@ -206,7 +209,7 @@ impl Strategy for Adaptive {
             blur: tuning.blur_us as f32 * 1000.0,
             workers: tuning.workers as f32,
             failure: tuning.failure_percent as f32 / 100.0,
-            per_typical: AtomicU32::new(0.0f32.to_bits()),
+            per_typical: AtomicF32::new(0.0),
             calm_until: AtomicU64::new(0),
             draws: AtomicU32::new(tuning.draws.0 as u32),
             trial: AtomicU64::new(Nanos::from_millis(tuning.trial_ms.0.into()).0),
@@ -229,8 +232,8 @@ struct Entry {
     per_weight: f32,
     share: Share,
     per_share: f32,
-    /// Within this factor of typical it is equal while it has nothing to do, as f32 bits.
-    even: AtomicU32,
+    /// Within this factor of typical it is equal while it has nothing to do.
+    even: AtomicF32,
 }
 
 impl Entry {
@@ -244,11 +247,7 @@ impl Entry {
     /// The response time while it has nothing to do, where one that may differ by chance alone is typical.
     #[inline(always)]
     fn leveled(&self, time: f32) -> f32 {
-        if is_within(time, f32::from_bits(self.even.load(Relaxed))) {
-            1.0
-        } else {
-            time
-        }
+        leveled(time, self.even.get())
     }
 }
 
@@ -265,8 +264,8 @@ struct Choice {
     blur: f32,
     failure: f32,
     workers: f32,
-    /// One over the typical response time in ns, as f32 bits; 0 before anybody is measured.
-    per_typical: AtomicU32,
+    /// One over the typical response time in ns; 0 before anybody is measured.
+    per_typical: AtomicF32,
     /// Until when, in ns, there is nobody of whom there is more to say than a response time, or so it looked last.
     calm_until: AtomicU64,
     /// How many to draw.
@@ -320,8 +319,31 @@ impl Choice {
     /// A few drawn by weight, no two the same.
     #[inline]
     fn draw(&self, rng: &mut Rng) -> ([u32; MOST_DRAWS], usize) {
-        let n = self.entries.len() as u32;
         let draws = (self.draws.load(Relaxed) as usize).min(MOST_DRAWS);
+        if draws != LEAST_DRAWS {
+            return (self.draw_one_by_one(draws, rng), draws);
+        }
+        // Mostly four, none of them twice.
+        let [a, b, c, d] = match &self.table {
+            Some(table) => [(); 4].map(|()| table.draw(rng.next_u64()).unwrap_or(0)),
+            None => {
+                // 32 bits choose each.
+                let n = self.entries.len() as u64;
+                let pair = |bits: u64| [bits >> 32, bits & 0xFFFF_FFFF].map(|bits| ((bits * n) >> 32) as u32);
+                let ([a, b], [c, d]) = (pair(rng.next_u64()), pair(rng.next_u64()));
+                [a, b, c, d]
+            }
+        };
+        if (a == b) | (a == c) | (a == d) | (b == c) | (b == d) | (c == d) {
+            return (self.draw_one_by_one(draws, rng), draws);
+        }
+        ([a, b, c, d, 0, 0, 0, 0], draws)
+    }
+
+    /// The same, however many.
+    #[inline(never)]
+    fn draw_one_by_one(&self, draws: usize, rng: &mut Rng) -> [u32; MOST_DRAWS] {
+        let n = self.entries.len() as u32;
         let mut drawn = [u32::MAX; MOST_DRAWS];
         for draw in 0..draws {
             let mut index = match &self.table {
@@ -334,15 +356,31 @@ impl Choice {
             }
             drawn[draw] = index;
         }
-        (drawn, draws)
+        drawn
     }
 
-    /// The least cost of these.
+    /// The least plain cost of up to `N` drawn.
     #[inline(always)]
-    fn least_of(&self, drawn: &[u32], cost: impl Fn(&Entry) -> f32) -> Option<&Entry> {
+    fn least_plain<const N: usize>(
+        &self,
+        drawn: &[u32],
+        moment: &Moment<'_>,
+        rng: &mut Rng,
+    ) -> Option<&Entry> {
+        let entries = drawn.iter().map(|index| &self.entries[*index as usize]);
+        let costs: [f32; N] = self.plain_costs(entries, moment);
+        // They were drawn by weight, so equals share evenly.
+        let weight = |place: usize| u32::from(place < drawn.len());
+        let place = least_of_few(&costs, weight, rng);
+        self.entries.get(*drawn.get(place)? as usize)
+    }
+
+    /// The least cost of these, where there is more to say of some.
+    #[cold]
+    fn least_of(&self, drawn: &[u32], moment: &Moment<'_>) -> Option<&Entry> {
         let mut best = (f32::INFINITY, *drawn.first()?);
         for index in drawn {
-            let cost = cost(self.entries.get(*index as usize)?);
+            let cost = self.cost(self.entries.get(*index as usize)?, moment);
             best = if cost < best.0 { (cost, *index) } else { best };
         }
         self.entries.get(best.1 as usize)
@@ -361,6 +399,7 @@ impl Picker for Choice {
         let calm = (cx.now.0 < self.calm_until.load(Relaxed)) & moment.tried.is_empty();
         let rng = &mut cx.rng;
         let best = if self.entries.len() <= self.tuning.all {
+            // One by one: gathered for vector code, sixteen take longer.
             let plain = if calm {
                 self.least_of_all(rng, |entry, _| Some(self.plain_cost(entry, &moment)))
             } else {
@@ -372,15 +411,14 @@ impl Picker for Choice {
             }
         } else {
             let (drawn, count) = self.draw(rng);
-            let drawn = &drawn[..count];
-            let plain = if calm {
-                self.least_of(drawn, |entry| self.plain_cost(entry, &moment))
-            } else {
-                None
+            let plain = match count {
+                _ if !calm => None,
+                LEAST_DRAWS => self.least_plain::<LEAST_DRAWS>(&drawn[..LEAST_DRAWS], &moment, rng),
+                _ => self.least_plain::<MOST_DRAWS>(&drawn[..count], &moment, rng),
             };
             match plain {
                 Some(best) if self.stands(best, &moment) => Some(best),
-                _ => self.least_of(drawn, |entry| self.cost(entry, &moment)),
+                _ => self.least_of(&drawn[..count], &moment),
             }
         };
         best.map(|entry| entry.slot).ok_or(NoPick::NoneEligible)
@@ -406,15 +444,13 @@ impl Picker for Choice {
             return;
         };
         let per_typical = 1.0 / (*times.select_nth_unstable(middle).1 as f32 + self.blur);
-        self.per_typical.store(per_typical.to_bits(), Relaxed);
+        self.per_typical.set(per_typical);
         // What its own mean is off by, and the median.
         let of_median = 1.0 + 2.0 / times.len() as f32;
         for entry in &self.entries {
             let samples = entry.stats.steady_samples(now).max(LEAST_SAMPLES);
             let even = 1.0 + self.chance * (of_median / samples).sqrt() + self.blur * per_typical;
-            let even = even.max(self.even);
-            // Relaxed: each stands alone.
-            entry.even.store(even.to_bits(), Relaxed);
+            entry.even.set(even.max(self.even));
         }
 
         let (least, most) = self.tuning.trial_ms;
@@ -428,7 +464,7 @@ impl Picker for Choice {
             } else {
                 1.0
             };
-            let is_slow = time + self.failing(stats) > SLOW;
+            let is_slow = time + self.failing(stats.success_share()) > SLOW;
             let unused = now.since(stats.last_used());
             calm &= unused <= REFRESH && stats.steady_time() > 0.0;
             all += 1;

@@ -1,12 +1,12 @@
 //! What a candidate costs, and why.
 
 use super::{Choice, Entry};
+use crate::Nanos;
 use crate::explain::percent;
 use crate::math::exp2_neg;
 use crate::strategy::Appraisal;
 use crate::sync::Ordering::Relaxed;
 use crate::view::Slot;
-use crate::{Nanos, Stats};
 
 /// The least success share that is believed.
 const LEAST_SHARE: f32 = 0.05;
@@ -14,6 +14,12 @@ const LEAST_SHARE: f32 = 0.05;
 const SOUND_SHARE: f32 = 0.9;
 /// What each further request to a candidate costs that has not answered yet, in those of the first.
 const UNMEASURED: f32 = 100.0;
+
+/// `time`, or 1 where that is within so many times.
+#[inline(always)]
+pub(super) fn leveled(time: f32, even: f32) -> f32 {
+    if is_within(time, even) { 1.0 } else { time }
+}
 
 /// Whether `value` is at most so many times more or less than 1.
 #[inline(always)]
@@ -58,7 +64,7 @@ impl Moment<'_> {
 impl Choice {
     #[inline(always)]
     pub(super) fn moment<'a>(&self, tried: &'a [Slot], now: Nanos) -> Moment<'a> {
-        let per_typical = f32::from_bits(self.per_typical.load(Relaxed));
+        let per_typical = self.per_typical.get();
         Moment {
             tried,
             now,
@@ -68,44 +74,66 @@ impl Choice {
         }
     }
 
-    /// What failures add to the expected time until a success, in typical response times.
-    #[inline]
-    pub(super) fn failing(&self, stats: &Stats) -> f32 {
-        let share = stats.success_share();
-        if share == 1.0 {
-            return 0.0;
-        }
-        self.failure * (1.0 / share.max(LEAST_SHARE) - 1.0)
+    /// What failures add to the expected time until a success, in typical response times, by the success share.
+    #[inline(always)]
+    pub(super) fn failing(&self, share: f32) -> f32 {
+        let share = if share > LEAST_SHARE { share } else { LEAST_SHARE };
+        self.failure * (1.0 / share - 1.0)
     }
 
     /// How slowness multiplies the cost.
-    #[inline]
-    fn factor(&self, slowness: f32) -> f32 {
-        slowness * slowness.clamp(1.0, self.workers)
+    #[inline(always)]
+    pub(super) fn factor(&self, slowness: f32) -> f32 {
+        let least = if slowness > 1.0 { slowness } else { 1.0 };
+        slowness * if least < self.workers { least } else { self.workers }
     }
 
     /// How it multiplies that of one that has nothing to do.
-    #[inline]
+    #[inline(always)]
     fn idle_factor(&self, slowness: f32) -> f32 {
+        let factor = self.factor(slowness);
         if is_within(slowness, self.even) {
             1.0
         } else {
-            self.factor(slowness)
+            factor
         }
     }
 
     /// The cost of one of whom there is no more to say.
     #[inline(always)]
     pub(super) fn plain_cost(&self, entry: &Entry, moment: &Moment<'_>) -> f32 {
-        let stats = &*entry.stats;
-        let in_flight = entry.load.get();
-        let (time, failing) = (moment.relative(stats.steady_time()), self.failing(stats));
-        // Both at once: a branch would be guessed wrong for every other candidate.
-        let (factor, idle) = (
-            self.factor(time + failing),
-            self.idle_factor(entry.leveled(time) + failing),
-        );
-        (in_flight as f32 + 1.0) * entry.per_weight * if in_flight == 0 { idle } else { factor }
+        let [cost] = self.plain_costs(std::iter::once(entry), moment);
+        cost
+    }
+
+    /// What each of up to `N` costs, if there is no more to say of any; infinite beyond them.
+    #[inline(always)]
+    pub(super) fn plain_costs<'e, const N: usize>(
+        &self,
+        entries: impl Iterator<Item = &'e Entry>,
+        moment: &Moment<'_>,
+    ) -> [f32; N] {
+        // First what is read, into arrays of a fixed length: then the arithmetic for several compiles to vector code.
+        let (mut requests, mut per_weight) = ([0; N], [1.0; N]);
+        let (mut times, mut shares, mut even) = ([f32::INFINITY; N], [1.0; N], [1.0; N]);
+        for (place, entry) in entries.take(N).enumerate() {
+            // Below 2^31; the conversion of signed numbers is the cheaper one.
+            requests[place] = entry.load.get() as i32;
+            per_weight[place] = entry.per_weight;
+            times[place] = entry.stats.steady_time();
+            shares[place] = entry.stats.success_share();
+            even[place] = entry.even.get();
+        }
+        let mut costs = [0.0; N];
+        for place in 0..N {
+            let time = moment.relative(times[place]);
+            let failing = self.failing(shares[place]);
+            let busy = self.factor(time + failing);
+            let idle = self.idle_factor(leveled(time, even[place]) + failing);
+            let rank = (requests[place] as f32 + 1.0) * per_weight[place];
+            costs[place] = rank * if requests[place] == 0 { idle } else { busy };
+        }
+        costs
     }
 
     /// How long requests in flight have gone without an answer, in typical response times.
@@ -149,7 +177,7 @@ impl Choice {
             return (rank * UNMEASURED, Because::Unmeasured);
         }
         let time = if measured { moment.relative(time) } else { 1.0 };
-        let failing = self.failing(stats);
+        let failing = self.failing(stats.success_share());
         if in_flight > 0 {
             let (slowness, waiting) = (time + failing, self.waiting(entry, moment));
             return if waiting > slowness {
@@ -190,7 +218,7 @@ impl Choice {
         let stats = &*entry.stats;
         let unused = moment.now.since(stats.last_used()).as_secs_f64();
         let in_flight = entry.load.get();
-        let failing = match self.failing(stats) {
+        let failing = match self.failing(stats.success_share()) {
             0.0 => String::new(),
             _ => format!(
                 ", and {} of its requests succeed",
