@@ -191,6 +191,7 @@ impl Reader {
         let seconds = |age| self.calendar.seconds_since(then(age));
         let quantile =
             |q: fn(Quantiles) -> Duration| known.quantiles.map(|quantiles| q(quantiles).as_secs_f64());
+        let reported = reported(&known);
         let instance = known.instance;
         wire::Instance {
             id: instance.id.to_string(),
@@ -214,6 +215,7 @@ impl Reader {
             zone: instance.zone.as_deref().map(str::to_owned),
             metadata: instance.metadata,
             in_flight: known.in_flight,
+            reported,
             response_time_seconds: wire::ResponseTime {
                 average: known.response_time.map(|time| time.as_secs_f64()),
                 p50: quantile(|q| q.p50),
@@ -233,6 +235,20 @@ impl Reader {
             last_used_seconds: known.last_used.map(seconds),
         }
     }
+}
+
+/// What it says of its load.
+pub(crate) fn reported(known: &InstanceSnapshot) -> Option<wire::Reported> {
+    let ((report, worth), ago) = known.reported.zip(known.reported_ago)?;
+    Some(wire::Reported {
+        cpu_utilization: report.cpu(),
+        mem_utilization: report.memory(),
+        application_utilization: report.application(),
+        rps_fractional: report.requests_per_second(),
+        eps: report.errors_per_second(),
+        age_seconds: ago.as_secs_f64(),
+        worth,
+    })
 }
 
 /// By name.

@@ -198,12 +198,7 @@ fn describe(one: &ExplainedInstance) -> wire::ExplainedInstance {
         response_time_seconds: one.response_time.map(|time| time.as_secs_f64()),
         successes: one.counts.successes,
         failures: one.counts.failures,
-        reported: one.reported.map(|(report, worth)| wire::Reported {
-            cpu_utilization: report.cpu(),
-            mem_utilization: report.memory(),
-            application_utilization: report.application(),
-            worth,
-        }),
+        reported: api::reported(one),
     }
 }
 

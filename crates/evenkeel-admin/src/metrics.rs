@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use evenkeel_core::{EventKind, HealthPart, InstanceState, Member, Slot, Status, View};
+use evenkeel_core::{EventKind, View};
 use evenkeel_runtime::{MetricsSnapshot, Service};
 
 use crate::App;
@@ -17,6 +17,9 @@ use crate::chunks::{self, CHUNK_BYTES, ChunkWriter, Gone};
 use crate::problem::Problem;
 use crate::text::{self, MetricKind, MetricValue, MetricsText};
 use MetricKind::{Counter, Gauge, Histogram};
+use instance::Sight;
+
+mod instance;
 
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
     if !app.shared.metrics {
@@ -35,128 +38,13 @@ struct Seen {
     counters: MetricsSnapshot,
 }
 
-/// One instance at the moment its sample is written.
-struct Sight<'a> {
-    view: &'a View,
-    slot: Slot,
-    member: &'a Member,
-    status: &'a Status,
-}
-
-/// A family with at most one sample per instance.
-struct InstanceFamily {
-    name: &'static str,
-    kind: MetricKind,
-    help: &'static str,
-    value: fn(&Sight<'_>) -> Option<MetricValue>,
-}
-
-/// A part of the score while something speaks against the instance: five series for each that is well would only
-/// make scrapes larger.
-fn part(i: &Sight<'_>, part: HealthPart) -> Option<MetricValue> {
-    let value = i.member.stats().health_parts().get(part);
-    (value < 1.0).then(|| f64::from(value).into())
-}
-
-const INSTANCE_FAMILIES: &[InstanceFamily] = &[
-    InstanceFamily {
-        name: "evenkeel_instance_active_requests",
-        kind: Gauge,
-        help: "Requests in flight to the instance.",
-        value: |i| Some(i.member.load().get().into()),
-    },
-    InstanceFamily {
-        name: "evenkeel_instance_up",
-        kind: Gauge,
-        help: "1 while the instance is healthy, 0 while it is down, ejected, weak or draining.",
-        value: |i| Some((i.status.state == InstanceState::Healthy).into()),
-    },
-    InstanceFamily {
-        name: "evenkeel_instance_ejected",
-        kind: Gauge,
-        help: "1 while the instance is out because its requests failed.",
-        value: |i| Some(i.status.ejected_until.is_some().into()),
-    },
-    InstanceFamily {
-        name: "evenkeel_instance_candidate",
-        kind: Gauge,
-        help: "1 while the strategy may choose the instance.",
-        value: |i| Some(i.view.is_candidate(i.slot).into()),
-    },
-    InstanceFamily {
-        name: "evenkeel_instance_health_score",
-        kind: Gauge,
-        help: "The score of the instance's health, 0 to 1: the worst of its parts.",
-        value: |i| Some(f64::from(i.member.stats().health()).into()),
-    },
-    InstanceFamily {
-        name: "evenkeel_instance_health_checks",
-        kind: Gauge,
-        help: "The part of the score that comes from active checks; absent while 1.",
-        value: |i| part(i, HealthPart::Checks),
-    },
-    InstanceFamily {
-        name: "evenkeel_instance_health_requests",
-        kind: Gauge,
-        help: "The part of the score that comes from how requests end; absent while 1.",
-        value: |i| part(i, HealthPart::Requests),
-    },
-    InstanceFamily {
-        name: "evenkeel_instance_health_latency",
-        kind: Gauge,
-        help: "The part of the score that comes from response times beside those of the peers; absent while 1.",
-        value: |i| part(i, HealthPart::Latency),
-    },
-    InstanceFamily {
-        name: "evenkeel_instance_health_load",
-        kind: Gauge,
-        help: "The part of the score that comes from the reported load; absent while 1.",
-        value: |i| part(i, HealthPart::Load),
-    },
-    InstanceFamily {
-        name: "evenkeel_instance_health_reported",
-        kind: Gauge,
-        help: "The part of the score that comes from reported health; absent while 1.",
-        value: |i| part(i, HealthPart::Reported),
-    },
-    InstanceFamily {
-        name: "evenkeel_instance_response_time_seconds",
-        kind: Gauge,
-        help: "Smoothed time from the pick to the head of the response; absent before the first success.",
-        value: |i| Some(i.member.stats().response_time()?.0.as_secs_f64().into()),
-    },
-    InstanceFamily {
-        name: "evenkeel_instance_successes_total",
-        kind: Counter,
-        help: "Requests that the instance answered without a fault of its own.",
-        value: |i| Some(i.member.stats().successes().into()),
-    },
-    InstanceFamily {
-        name: "evenkeel_instance_failures_total",
-        kind: Counter,
-        help: "Requests that failed through the instance's fault.",
-        value: |i| Some(i.member.stats().failures().into()),
-    },
-    InstanceFamily {
-        name: "evenkeel_instance_throttled_total",
-        kind: Counter,
-        help: "Requests that the instance was too busy for (408, 429).",
-        value: |i| Some(i.member.stats().throttled().into()),
-    },
-    InstanceFamily {
-        name: "evenkeel_instance_cancelled_total",
-        kind: Counter,
-        help: "Requests to the instance that ended without saying anything about it.",
-        value: |i| Some(i.member.stats().cancelled().into()),
-    },
-];
-
 async fn write(app: &App, out: &ChunkWriter) -> Result<(), Gone> {
     let mut text = MetricsText::default();
     app.shared.process.write(&mut text);
     for source in &app.shared.sources {
         source.write(&mut text);
     }
+    let now = app.shared.balancer.clock().now();
     let services: Vec<Seen> = app
         .shared
         .balancer
@@ -188,7 +76,7 @@ async fn write(app: &App, out: &ChunkWriter) -> Result<(), Gone> {
             send_if_full(&mut text, out).await?;
         }
     }
-    for family in INSTANCE_FAMILIES {
+    for family in instance::FAMILIES {
         text.family(family.name, family.kind, family.help);
         for Seen { service, view, .. } in &services {
             for (slot, member, status) in view.members() {
@@ -197,6 +85,7 @@ async fn write(app: &App, out: &ChunkWriter) -> Result<(), Gone> {
                     slot,
                     member,
                     status,
+                    now,
                 };
                 if let Some(value) = (family.value)(&sight) {
                     let id = member.instance().id.as_str();

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use evenkeel_core::{InstanceState, View};
+use evenkeel_core::{Exclusion, InstanceState, View};
 
 use crate::App;
 use crate::readiness::Phase;
@@ -106,12 +106,22 @@ fn report(app: &App, with_services: bool) -> Report {
 fn judge(name: &str, view: &View) -> Result<String, String> {
     let mut total = 0;
     let mut healthy = 0;
+    let mut forbidden = 0;
     for (_, _, status) in view.members() {
+        if status.excluded == Some(Exclusion::Region) {
+            // However healthy, no help.
+            forbidden += 1;
+            continue;
+        }
         total += 1;
         healthy += usize::from(status.state == InstanceState::Healthy);
     }
-    let count = format!("service {name}: {healthy} of {total} instances healthy");
-    if total == 0 {
+    let others = match forbidden {
+        0 => String::new(),
+        more => format!(" ({more} more not permitted by `locality`)"),
+    };
+    let count = format!("service {name}: {healthy} of {total} instances healthy{others}");
+    if total + forbidden == 0 {
         Err(format!("service {name}: it has no instances"))
     } else if view.is_fallback() {
         let used = view.candidates().len();

@@ -115,6 +115,8 @@ pub struct Instance {
     pub metadata: BTreeMap<String, String>,
     /// Requests in flight.
     pub in_flight: u32,
+    /// What it last reported of its load; `null` when it reported nothing, or too long ago.
+    pub reported: Option<Reported>,
     /// How long it takes to answer, from the pick to the head of the response.
     pub response_time_seconds: ResponseTime,
     /// What its requests came to, since the start of the process.
@@ -127,18 +129,18 @@ pub struct Instance {
     pub last_used_seconds: Option<f64>,
 }
 
-/// Recent response times in seconds; `null` before the first. The quantiles are of all responses, and of the
-/// last few where there were few of late.
+/// Recent response times in seconds; `null` before the first. The quantiles are of all responses, failures among them, and
+/// of the last few where there were few of late: an instance that fails fast has low quantiles, and its `average` stays.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ResponseTime {
-    /// A moving average, over about eight requests; a failure can raise it, but neither lower it nor be
+    /// A moving average of successes, over about eight; a failure can raise it, but neither lower it nor be
     /// its first.
     pub average: Option<f64>,
-    /// Median.
+    /// Median, of successes and failures.
     pub p50: Option<f64>,
-    /// 90th percentile.
+    /// 90th percentile, of successes and failures.
     pub p90: Option<f64>,
-    /// 99th percentile.
+    /// 99th percentile, of successes and failures.
     pub p99: Option<f64>,
 }
 

@@ -48,7 +48,8 @@ pub(crate) async fn put_health(call: OnInstance) -> Result<Response, Problem> {
         let request: HealthRequest = body.parse()?;
         Ok(Operation::ReportHealth {
             id,
-            score: Score::new(request.score).map_err(|error| Problem::field("score", error))?,
+            // A zero without a sign: what was said is told again in words.
+            score: Score::new(request.score + 0.0).map_err(|error| Problem::field("score", error))?,
             observed: observed(app, request.observed_at())?,
         })
     })

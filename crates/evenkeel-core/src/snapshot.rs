@@ -40,7 +40,8 @@ pub struct InstanceSnapshot {
     pub share: f64,
     /// Requests in flight.
     pub in_flight: u32,
-    /// Smoothed time to the head of a response; `None` before the first.
+    /// Smoothed time to the head of a response; failures can raise it, but neither lower it nor be its first. `None`
+    /// before the first.
     pub response_time: Option<Duration>,
     /// How recent response times are spread; `None` before the first.
     pub quantiles: Option<Quantiles>,
@@ -50,10 +51,12 @@ pub struct InstanceSnapshot {
     pub last_used: Option<Duration>,
     /// What it last said of its own load, and what that is still worth, 0 to 1.
     pub reported: Option<(LoadReport, f32)>,
+    /// How long ago it said that.
+    pub reported_ago: Option<Duration>,
 }
 
 /// Response times that so many of the recent responses stayed within: those of the last half minute, and of the last
-/// few where there were fewer.
+/// few where there were fewer. Failures are among them, so an instance that fails fast looks fast here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quantiles {
     /// Half of them.
@@ -108,6 +111,7 @@ impl InstanceSnapshot {
         let candidate = view.candidates().slots().binary_search(&slot);
         let quantile = |q| stats.response_times().quantile(q).map(Nanos::as_duration);
         let ago = |then: Nanos| now.since(then).as_duration();
+        let reported = stats.reported().get(now);
         Self {
             instance: member.instance().clone(),
             slot,
@@ -130,7 +134,30 @@ impl InstanceSnapshot {
                 .map(|((p50, p90), p99)| Quantiles { p50, p90, p99 }),
             counts: RequestCounts::of(stats),
             last_used: (stats.picks() > 0).then(|| ago(stats.last_used())),
-            reported: stats.reported().get(now),
+            reported_ago: reported.and(stats.reported().observed()).map(ago),
+            reported,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ServiceSettings, ServiceState};
+
+    #[test]
+    fn a_report_comes_with_its_age_until_it_expires() {
+        let at = Nanos::from_secs(1000);
+        let instance = Instance::new("a", ([127, 0, 0, 1], 1).into()).unwrap();
+        let state = ServiceState::new(ServiceSettings::new("web"), vec![instance], 1, at).unwrap();
+        let known = |seconds| InstanceSnapshot::all(state.view(), at + Nanos::from_secs(seconds)).next();
+        let ago = |seconds| known(seconds).unwrap().reported_ago;
+        assert_eq!(ago(0), None);
+        let report = LoadReport::default().with_cpu(0.5).unwrap();
+        let (_, member, _) = state.view().members().next().unwrap();
+        assert!(member.stats().reported().observe(&report, at, at));
+        assert_eq!(ago(7), Some(Duration::from_secs(7)));
+        let expired = known(180).unwrap();
+        assert_eq!((expired.reported, expired.reported_ago), (None, None));
     }
 }

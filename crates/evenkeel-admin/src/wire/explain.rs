@@ -73,7 +73,7 @@ pub struct ExplainedInstance {
     pub successes: u64,
     /// Requests that failed through its fault.
     pub failures: u64,
-    /// What it last reported of its load; `null` when it reports nothing.
+    /// What it last reported of its load; `null` when it reported nothing, or too long ago.
     pub reported: Option<Reported>,
 }
 
@@ -100,6 +100,12 @@ pub struct Reported {
     pub mem_utilization: Option<f32>,
     /// What the application finds itself.
     pub application_utilization: Option<f32>,
+    /// Requests that it serves per second.
+    pub rps_fractional: Option<f32>,
+    /// Errors that it answers per second.
+    pub eps: Option<f32>,
+    /// How long ago it said so.
+    pub age_seconds: f64,
     /// What the report is still worth, `0..=1`: it fades.
     pub worth: f32,
 }

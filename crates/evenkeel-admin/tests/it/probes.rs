@@ -111,6 +111,19 @@ fn a_service_below_its_minimum_says_so() {
 }
 
 #[test]
+fn instances_that_may_not_be_used_do_not_count_as_healthy() {
+    let mut web = service("web", vec![instance("a", 9001), instance("b", 9002)]);
+    web.instances[1].region = Some("us".into());
+    web.settings.regions.deny.insert("us".into());
+    let fleet = Fleet::new(vec![web]);
+    fleet.readiness.set_ready(true);
+    assert_eq!(
+        get(fleet.address(), "/readyz?verbose").body.lines().last(),
+        Some("ok: service web: 1 of 1 instances healthy (1 more not permitted by `locality`)")
+    );
+}
+
+#[test]
 fn an_address_in_use_is_an_error_that_helps() {
     let fleet = Fleet::new(Vec::new());
     let taken: SocketAddr = fleet.address();

@@ -194,6 +194,77 @@ fn health_and_load_are_taken_in_order_of_their_observation() {
     }
 }
 
+/// What was said stands where operators look: in the answer, beside the instance, and in the metrics.
+#[test]
+fn a_reported_load_is_told_wherever_an_instance_is() {
+    let fleet = Fleet::new(usual());
+    let load = format!("{WEB_1}/load");
+    let one = || get(fleet.address(), WEB_1).json();
+    let metrics = || crate::exposition::parse(&get(fleet.address(), "/metrics").body);
+    let named = |what: &str| format!("evenkeel_instance_reported_{what}");
+    assert_eq!(one()["reported"], json!(null));
+    for what in ["cpu_utilization", "age_seconds"] {
+        assert!(metrics().0[&named(what)].samples.is_empty());
+    }
+
+    let report = r#"{"cpu_utilization":0.75,"mem_utilization":0.5,"rps_fractional":120,"eps":0}"#;
+    let told = written(&served(&fleet, "PUT", &load, report));
+    let reported = told.instance.reported.unwrap();
+    assert_eq!(
+        (
+            reported.cpu_utilization,
+            reported.mem_utilization,
+            reported.application_utilization,
+            reported.rps_fractional,
+            reported.eps,
+            reported.worth,
+        ),
+        (Some(0.75), Some(0.5), None, Some(120.0), Some(0.0), 1.0)
+    );
+    assert!((0.0..10.0).contains(&reported.age_seconds));
+    let all = get(fleet.address(), "/api/v1/services/web/instances").json();
+    let explained = get(fleet.address(), "/api/v1/services/web/explain").json();
+    for reported in [
+        &one()["reported"],
+        &all["instances"][0]["reported"],
+        &explained["instances"][0]["reported"],
+    ] {
+        assert_eq!(
+            (&reported["cpu_utilization"], &reported["rps_fractional"]),
+            (&json!(0.75), &json!(120.0)),
+            "{reported}"
+        );
+    }
+    assert_eq!(all["instances"][1]["reported"], json!(null));
+
+    let metrics = metrics();
+    let labels = [("service", "web"), ("instance", "web-1")];
+    for (what, expected) in [
+        ("cpu_utilization", 0.75),
+        ("mem_utilization", 0.5),
+        ("requests_per_second", 120.0),
+        ("errors_per_second", 0.0),
+    ] {
+        assert_eq!(metrics.value(&named(what), &labels), expected, "{what}");
+        assert_eq!(metrics.0[&named(what)].samples.len(), 1, "{what}");
+    }
+    assert!(metrics.0[&named("application_utilization")].samples.is_empty());
+    assert!(metrics.value(&named("age_seconds"), &labels) < 10.0);
+}
+
+#[test]
+fn a_zero_with_a_sign_is_told_without() {
+    let fleet = Fleet::new(usual());
+    let target = format!("{WEB_1}/health");
+    let told = written(&served(&fleet, "PUT", &target, r#"{"score":-0.0}"#));
+    assert_eq!(told.instance.score, 0.0);
+    assert!(
+        told.instance.reason.contains("0.00 was reported") && !told.instance.reason.contains("-0.00"),
+        "{}",
+        told.instance.reason
+    );
+}
+
 #[test]
 fn a_strategy_is_set_as_in_the_file() {
     let fleet = Fleet::new(usual());
