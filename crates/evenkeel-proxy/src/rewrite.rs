@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 use evenkeel_core::{Rng, SessionTag};
-use evenkeel_h1::{FieldName, Framing, Method, RequestHead, ResponseHead, Version};
+use evenkeel_h1::{Field, FieldName, Framing, Method, RequestHead, ResponseHead, Version};
 
 use crate::sticky::StickyCookie;
 
@@ -203,9 +203,31 @@ pub(crate) fn response(out: &mut Vec<u8>, head: &ResponseHead, buf: &[u8], passi
     out.extend_from_slice(head.reason.of(buf));
     out.extend_from_slice(CRLF);
     let strip = head.load_report && passing.strip_load_report;
+    let announces = |field: &Field| {
+        passing.strip_load_report
+            && field.id == FieldName::Trailer
+            && names(field.value.of(buf)).any(is_load_report)
+    };
     copy_lines(out, head.fields(), buf, |field| {
-        !(field.hop_by_hop || strip && field.id.is_load_report())
+        !(field.hop_by_hop || strip && field.id.is_load_report() || announces(field))
     });
+    // What is taken out of the trailers is not announced either (RFC 9110 §6.6.2).
+    for field in head
+        .fields()
+        .iter()
+        .filter(|field| !field.hop_by_hop && announces(field))
+    {
+        let mut left = names(field.value.of(buf)).filter(|name| !is_load_report(name));
+        if let Some(first) = left.next() {
+            out.extend_from_slice(b"Trailer: ");
+            out.extend_from_slice(first);
+            for name in left {
+                out.extend_from_slice(b", ");
+                out.extend_from_slice(name);
+            }
+            out.extend_from_slice(CRLF);
+        }
+    }
     if !head.is_informational() {
         if head.field(FieldName::Date).is_none() {
             // RFC 9110 §6.6.1: who forwards a response without Date adds it.
@@ -237,6 +259,16 @@ const fn counts_forwards(method: Method) -> bool {
     matches!(method, Method::Options | Method::Trace)
 }
 
+/// The names in a list of them.
+fn names(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let names = list.split(|byte| *byte == b',');
+    names.map(<[u8]>::trim_ascii).filter(|name| !name.is_empty())
+}
+
+fn is_load_report(name: &[u8]) -> bool {
+    FieldName::classify(name).is_load_report()
+}
+
 const fn digit(number: u16) -> u8 {
     b'0' + (number % 10) as u8
 }
@@ -249,12 +281,7 @@ fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 }
 
 /// Copies the lines for which `keep` holds, neighbours in one go.
-fn copy_lines(
-    out: &mut Vec<u8>,
-    fields: &[evenkeel_h1::Field],
-    buf: &[u8],
-    keep: impl Fn(&evenkeel_h1::Field) -> bool,
-) {
+fn copy_lines(out: &mut Vec<u8>, fields: &[Field], buf: &[u8], keep: impl Fn(&Field) -> bool) {
     let mut run = 0..0;
     for field in fields {
         let line = field.line.start as usize..field.line.end as usize;

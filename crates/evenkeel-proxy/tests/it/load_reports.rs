@@ -80,6 +80,47 @@ async fn a_report_in_the_trailers_is_read_too() {
 }
 
 #[tokio::test]
+async fn a_report_that_is_taken_out_of_the_trailers_is_not_announced_either() {
+    for (announced, left) in [
+        ("Trailer: Endpoint-Load-Metrics\r\n", ""),
+        (
+            "Trailer: endpoint-load-metrics,, endpoint-load-metrics-bin ,\r\n",
+            "",
+        ),
+        (
+            "Trailer: X-Sum, endpoint-load-metrics, X-End\r\n",
+            "Trailer: X-Sum, X-End\r\n",
+        ),
+        (
+            "Trailer: endpoint-load-metrics\r\ntrailer: X-Sum\r\n",
+            "trailer: X-Sum\r\n",
+        ),
+        ("Trailer:  X-Sum,X-End\r\n", "Trailer:  X-Sum,X-End\r\n"),
+    ] {
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nDate: now\r\n{announced}Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\n\
+             Endpoint-Load-Metrics: TEXT cpu_utilization=0.75\r\nX-End: 2\r\n\r\n"
+        );
+        let server = Server::start(String::leak(answer)).await;
+        let mut setup = Setup::new(&[server.address]);
+        let mut rig = setup.clone().start().await;
+        let mut client = rig.request(GET).await;
+        let head = client.head().await;
+        let expected = format!("HTTP/1.1 200 OK\r\nDate: now\r\n{left}Transfer-Encoding: chunked\r\n\r\n");
+        assert_eq!(head, expected);
+        client
+            .expect("2\r\nok\r\n0\r\nX-Sum: 1\r\nX-End: 2\r\n\r\n")
+            .await;
+
+        setup.strip_load_reports = false;
+        rig.configure(&setup).await;
+        client.send(GET).await;
+        let head = client.head().await;
+        assert!(head.contains(announced), "{head}");
+    }
+}
+
+#[tokio::test]
 async fn a_client_gets_the_reports_if_it_shall() {
     let server = Server::start(
         "HTTP/1.1 103 Hints\r\nendpoint-load-metrics: TEXT eps=1\r\n\r\n\
