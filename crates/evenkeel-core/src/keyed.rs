@@ -331,16 +331,19 @@ impl Usable {
     }
 
     /// Whether `slot` is a candidate for the key of `hash` and not full. With bounded load and an instance that is not
-    /// idle, O(n) for one pick in [`PICKED`] of `m`, and for an instance that may be full.
+    /// idle, O(n) for one pick in [`PICKED`] of `m`, and for an instance that is full or not by what began since.
     #[inline]
     pub(crate) fn has_room(&self, slot: Slot, hash: u64, now: Nanos) -> bool {
-        self.admits(slot, hash)
-            // An idle instance is never full, whatever the average is.
-            && (self.factor.is_none()
-                || self.loads.get(slot.0) == 0
-                || !self.limit_lately(now).is_full(slot)
-                // Requests that began meanwhile widen the limits.
-                || !self.limit().is_full(slot))
+        if !self.admits(slot, hash) {
+            return false;
+        }
+        // An idle instance is never full, whatever the average is.
+        if self.factor.is_none() || self.loads.get(slot.0) == 0 {
+            return true;
+        }
+        let lately = self.limit_lately(now);
+        // Requests that began meanwhile widen the limits.
+        !lately.is_full(slot) || !(lately.widened().is_full(slot) || self.limit().is_full(slot))
     }
 
     /// The limit at this moment. O(n) with bounded load.
@@ -389,6 +392,15 @@ pub(crate) struct Limit<'u> {
 }
 
 impl Limit<'_> {
+    /// With more requests than can have begun since a sum that is still used: one in [`PICKED`], and some more of several
+    /// workers that count at once.
+    fn widened(&self) -> Self {
+        Self {
+            of: self.of,
+            with_this: self.with_this + self.with_this / 8 + 8,
+        }
+    }
+
     pub(crate) fn is_full(&self, slot: Slot) -> bool {
         let Some(factor) = self.of.factor else {
             return false;
