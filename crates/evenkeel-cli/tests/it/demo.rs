@@ -44,6 +44,10 @@ fn on_a_pipe_it_tells_what_happens_and_sums_up() {
         assert!((400..800).contains(&requests), "{text}");
         assert!(errors < requests / 2, "{text}");
     }
+    // What the demo promises: an instance fails everything and another dies, and clients see nothing of it. How fast that
+    // is depends on who else is busy on the machine; whether a request is answered hardly does.
+    let (requests, errors) = rows[0];
+    assert!(errors * 100 <= requests, "{text}");
 
     let happened = |what: &str| text.lines().any(|line| line.contains(what));
     assert!(happened("web-5 ejected: ") || happened("web-5 down: "), "{text}");
