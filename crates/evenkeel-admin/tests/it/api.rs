@@ -1,7 +1,7 @@
 //! The read API.
 
 use evenkeel_admin::wire;
-use evenkeel_core::{InstanceState, PickContext, PickRequest};
+use evenkeel_core::{InstanceState, Nanos, Outcome, PickContext, PickRequest};
 use serde_json::json;
 
 use crate::client::{Reply, ask, get};
@@ -103,6 +103,39 @@ fn an_instance_tells_everything_about_itself() {
     ] {
         let sum: f64 = all.instances.iter().filter_map(share).sum();
         assert!((sum - 1.0).abs() < 1e-9, "{sum}");
+    }
+}
+
+/// The two speak of different responses, and say so.
+#[test]
+fn quick_failures_lower_the_quantiles_and_not_the_average() {
+    let fleet = Fleet::new(usual());
+    let web = fleet.balancer.service("web").unwrap().view_full();
+    let (_, member, _) = web.members().next().unwrap();
+    let now = fleet.balancer.clock().now();
+    let ended = |status, ms| {
+        let outcome = Outcome::from_status(status, Nanos::from_millis(ms));
+        let _ = member.stats().on_end(&outcome, now);
+    };
+    (0..10).for_each(|_| ended(200, 50));
+    (0..30).for_each(|_| ended(500, 1));
+    let one: wire::Instance = from(&get(fleet.address(), "/api/v1/services/web/instances/web-1"));
+    let (average, p50) = (
+        one.response_time_seconds.average,
+        one.response_time_seconds.p50.unwrap(),
+    );
+    assert_eq!(average, Some(0.05));
+    assert!((0.0005..0.002).contains(&p50), "{p50}");
+    let document = get(fleet.address(), "/openapi.json").json();
+    let fields = &document["components"]["schemas"]["ResponseTime"]["properties"];
+    for (field, words) in [
+        ("average", "of successes,"),
+        ("p50", "of successes and failures"),
+        ("p90", "of successes and failures"),
+        ("p99", "of successes and failures"),
+    ] {
+        let description = fields[field]["description"].as_str().unwrap();
+        assert!(description.contains(words), "{field}: {description}");
     }
 }
 
