@@ -93,7 +93,6 @@ pub(super) const fn remembers_picks(strategy: StrategyName) -> bool {
             | StrategyName::power_of_two
             | StrategyName::peak_ewma
             | StrategyName::hot_cold
-            | StrategyName::least_response_time
             | StrategyName::adaptive
             | StrategyName::consistent_hash
             | StrategyName::maglev
@@ -286,7 +285,7 @@ fn outbid(own: &Appraisal, chosen: &Appraisal, id: &str) -> String {
         );
     }
     format!(
-        "it costs less, {:.2} ({}), and was not drawn to be compared",
+        "it costs less now, {:.2} ({}), and was not drawn to be compared, or compared by an older note",
         own.cost, own.why
     )
 }

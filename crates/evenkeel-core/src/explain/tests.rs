@@ -306,15 +306,16 @@ fn who_was_tried_already_is_passed_over() {
 #[test]
 fn asking_changes_no_pick() {
     for &strategy in StrategyName::ALL {
+        // More than some strategies look at one by one, so that they have notes.
         let weighted = || {
-            let mut instances = fleet();
+            let mut instances: Vec<_> = (1..=24).map(|n| instance(&format!("i{n}"), n)).collect();
             instances[0].weight = Weight::new(3).unwrap();
             instances[1].region = Some("eu".into());
             instances
         };
         let [asked, other] = [(); 2].map(|()| service(by(strategy), weighted()));
         let (mut one, mut two) = (PickContext::new(5), PickContext::new(5));
-        for round in 0..40u64 {
+        for round in 0..120u64 {
             let now = NOW + Nanos::from_millis(round);
             (one.now, two.now) = (now, now);
             let explanation = Explanation::new(asked.view(), &Question::default(), now, round);
@@ -326,7 +327,8 @@ fn asking_changes_no_pick() {
             ];
             assert_eq!(picks[0].slot(), picks[1].slot(), "{strategy}, round {round}");
             for pick in picks {
-                let _ = pick.finish(&Outcome::from_status(200, Nanos::from_millis(3)), now);
+                let time = Nanos::from_millis(1 + u64::from(pick.slot().0) % 7);
+                let _ = pick.finish(&Outcome::from_status(200, time), now);
             }
         }
         for (_, member, _) in asked.view().members() {
