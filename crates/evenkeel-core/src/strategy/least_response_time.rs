@@ -51,6 +51,9 @@ const DEARER: f32 = 1.25;
 /// Winners that may turn out dearer in one pick before all are looked at instead.
 const TRIES: usize = 8;
 
+/// Weight of the newest in the mean of noted times.
+const MEAN_GAIN: f64 = 1.0 / 16.0;
+
 /// The strategy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LeastResponseTime;
@@ -221,8 +224,9 @@ impl Shortest {
             // The first answer makes all others dearer or cheaper.
             self.note_all(now);
         }
-        let mean = or_one(self.mean.get());
-        self.note(rng.below(self.entries.len() as u32) as usize, mean, now);
+        let any = rng.below(self.entries.len() as u32) as usize;
+        let mean = or_one(self.follow(any));
+        self.note(any, mean, now);
         for _ in 0..TRIES {
             let (index, _) = self.scan.least(rng)?;
             let entry = &self.entries[index];
@@ -234,6 +238,18 @@ impl Shortest {
         self.note_all(now);
         let (index, _) = self.scan.least(rng)?;
         self.entries.get(index).map(|entry| entry.slot)
+    }
+
+    /// The mean, moved towards the time of this one if it is measured.
+    #[inline]
+    fn follow(&self, index: usize) -> f64 {
+        let (mean, time) = (self.mean.get(), usual_ns(self.entries[index].member.stats()));
+        if time == 0.0 || mean == 0.0 {
+            return mean;
+        }
+        let mean = mean + (time - mean) * MEAN_GAIN;
+        self.mean.set(mean);
+        mean
     }
 
     /// Notes what a request costs at a candidate.

@@ -9,7 +9,6 @@ struct Service {
     candidates: Candidates,
     picker: Box<dyn Picker>,
     cx: PickContext,
-    next_look: Nanos,
 }
 
 impl Service {
@@ -21,17 +20,11 @@ impl Service {
         Self {
             candidates,
             picker,
-            next_look: cx.now,
             cx,
         }
     }
 
-    /// Looks at the candidates as often as the writer does.
     fn pick(&mut self) -> u32 {
-        if self.cx.now >= self.next_look {
-            self.picker.refresh(self.cx.now);
-            self.next_look = self.cx.now + Nanos::from_millis(250);
-        }
         pick(&*self.picker, &mut self.cx).0
     }
 
@@ -193,4 +186,25 @@ fn one_slow_answer_does_not_starve_a_sound_instance() {
     service.measured(0, Nanos::from_secs(10));
     parts[0] = service.sequential(310, Nanos::from_millis(100), |_| ok(Nanos::from_millis(10)))[0];
     assert!(parts[0] > 0);
+}
+
+/// In a fleet of any size: what stands in for the time of who never succeeded follows the times of the others.
+#[test]
+fn who_never_answered_is_no_magnet_when_the_others_get_slower() {
+    for n in [16, 17, 40] {
+        let mut service = Service::new(&vec![1; n]);
+        let first = service.pick();
+        service.ended(first, &Outcome::from_status(200, Nanos::from_millis(1)));
+        let broken = service.pick();
+        assert_ne!(broken, first);
+        let counts = service.sequential(5000, Nanos::from_millis(5), |slot| {
+            if slot == broken {
+                Outcome::from_status(500, Nanos::from_millis(1))
+            } else {
+                Outcome::from_status(200, Nanos::from_millis(100))
+            }
+        });
+        let share = f64::from(counts[broken as usize]) / 5000.0;
+        assert!(share < 0.01, "{n}: {share}");
+    }
 }
