@@ -159,7 +159,8 @@ pub(crate) fn stage(mut all: Vec<Prospect<'_>>, settings: &ServiceSettings, now:
 fn evidence(all: &mut [Prospect<'_>], settings: &ServiceSettings) -> usize {
     permitted::leave(all, &settings.regions);
     breaker::leave(all);
-    threshold::leave(all, settings.ejection.threshold.into())
+    let ejection = &settings.ejection;
+    threshold::leave(all, ejection.recovery_threshold.max(ejection.threshold).into())
 }
 
 impl Minimum {

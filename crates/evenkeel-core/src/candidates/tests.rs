@@ -158,6 +158,18 @@ fn a_word_that_they_are_out_of_order_counts_however_many_it_is_said_of() {
     let mut strict = settings();
     strict.panic = Panic::Fail;
     assert_eq!(staged(told(5), &strict).0, "");
+    // And until the word is good again, not only as long as it is bad.
+    let mut better = told(4);
+    for prospect in &mut better[..4] {
+        (prospect.score, prospect.told) = (0.55, 0.55);
+    }
+    assert_eq!(staged(better, &settings()).0, "4");
+    // A word that is no worse than what they did says nothing more.
+    let mut failing = told(4);
+    for prospect in &mut failing[..4] {
+        (prospect.score, prospect.told) = (0.3, 0.7);
+    }
+    assert_eq!(staged(failing, &settings()).0, "01234");
     // Beside those that requests speak against.
     let mut mixed = told(2);
     for prospect in &mut mixed[2..4] {

@@ -10,11 +10,16 @@
 
 use super::{Exclusion, Prospect, candidates, exclude};
 
+/// How far apart two readings of the same part can be, by rounding.
+const ROUNDING: f64 = 1e-3;
+
 /// Leaves out who is below the threshold, unless more than half are for other reasons than what was told: then says
-/// how many.
-pub(super) fn leave(all: &mut [Prospect<'_>], threshold: f64) -> usize {
+/// how many. `enough` is the score from which on they are not below it any more.
+pub(super) fn leave(all: &mut [Prospect<'_>], enough: f64) -> usize {
     exclude(all, |prospect| {
-        (prospect.below_threshold && prospect.told < threshold).then_some(Exclusion::BelowThreshold)
+        let worst_is_told = prospect.told <= prospect.score + ROUNDING;
+        let by_word = prospect.told < enough && worst_is_told;
+        (prospect.below_threshold && by_word).then_some(Exclusion::BelowThreshold)
     });
     let (mut below, mut present) = (0, 0);
     for prospect in candidates(all) {

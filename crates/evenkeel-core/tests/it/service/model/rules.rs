@@ -114,8 +114,13 @@ impl World {
             assert!(status.since <= self.now);
         }
         // Weak ones are left out, unless more than half are for another reason than what was told of them.
-        let threshold = self.state.settings().ejection.threshold;
-        let told = |member: &Member| member.stats().health_parts().get(HealthPart::Reported) < threshold;
+        let ejection = &self.state.settings().ejection;
+        let enough = ejection.recovery_threshold.max(ejection.threshold);
+        let told = |member: &Member| {
+            let parts = member.stats().health_parts();
+            let told = parts.get(HealthPart::Reported);
+            told < enough && told <= parts.worst().1 + 1e-3
+        };
         let in_state = |state| {
             rows(view)
                 .filter(move |(_, member, status)| status.state == state && !told(member))
