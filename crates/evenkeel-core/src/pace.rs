@@ -107,7 +107,16 @@ impl Pace {
         let pause = self.pause(now);
         let news = 1.0 - exp2_neg(pause * (1.0 / USUAL_HALF_LIFE));
         let faded = exp2_neg(pause * (1.0 / PEAK_HALF_LIFE));
-        self.fold_times(real(time.0.max(1)), pause, news, faded);
+        let time = real(time.0.max(1));
+        let usual = self.usual.get();
+        let usual = if usual == 0.0 {
+            time
+        } else {
+            usual + (time.min(SURPRISE * usual) - usual) * news.max(USUAL_GAIN)
+        };
+        self.usual.set(whole(usual).max(1.0));
+        self.fold_steady(time as f32, exp2_neg(pause * (1.0 / KNOWN_HALF_LIFE)) as f32);
+        self.peak.set(whole(time.max(self.peak.get() * faded)));
         let failing = self.failing.get();
         if failing > 0.0 {
             self.failing.set(whole(failing * faded));
@@ -119,29 +128,20 @@ impl Pace {
         self.at.store(now.0, Relaxed);
     }
 
-    /// A client left after it had `waited` for an answer, which would have taken longer: so this makes it no faster.
+    /// A client left after it had `waited` for an answer, which would have taken longer: so this makes it no faster. It
+    /// is no end of a request either: what fades goes on to, and who never answered has not.
     #[cold]
-    pub(crate) fn on_unanswered(&self, waited: Nanos, now: Nanos) {
+    pub(crate) fn on_unanswered(&self, waited: Nanos) {
         let time = real(waited.0.max(1));
-        if time > self.usual.get() {
-            let pause = self.pause(now);
-            let news = 1.0 - exp2_neg(pause * (1.0 / USUAL_HALF_LIFE));
-            self.fold_times(time, pause, news, exp2_neg(pause * (1.0 / PEAK_HALF_LIFE)));
-            self.at.store(now.0, Relaxed);
-        }
-    }
-
-    #[inline]
-    fn fold_times(&self, time: f64, pause: f64, news: f64, faded: f64) {
         let usual = self.usual.get();
-        let usual = if usual == 0.0 {
-            time
-        } else {
-            usual + (time.min(SURPRISE * usual) - usual) * news.max(USUAL_GAIN)
-        };
-        self.usual.set(whole(usual).max(1.0));
-        self.fold_steady(time as f32, exp2_neg(pause * (1.0 / KNOWN_HALF_LIFE)) as f32);
-        self.peak.set(whole(time.max(self.peak.get() * faded)));
+        if usual > 0.0 && time > usual {
+            let usual = usual + (time.min(SURPRISE * usual) - usual) * USUAL_GAIN;
+            self.usual.set(whole(usual));
+            self.peak.set(whole(time.max(self.peak.get())));
+        }
+        if time as f32 > self.steady.get() {
+            self.fold_steady(time as f32, 1.0);
+        }
     }
 
     pub(crate) fn on_failure(&self, time: Option<Nanos>, now: Nanos) {
@@ -410,6 +410,37 @@ mod tests {
         (0..500).for_each(|_| ok(&stats, 10, at(100.0)));
         (0..4).for_each(|_| ok(&stats, 12, at(120.0)));
         assert!(stats.steady_time() > 10.9e6, "{}", stats.steady_time());
+    }
+
+    #[test]
+    fn a_client_that_gave_up_makes_nobody_faster_and_is_no_answer() {
+        let gave_up = |stats: &Stats, ms: u64| stats.pace().on_unanswered(Nanos::from_millis(ms));
+        let stats = steady();
+        (0..20).for_each(|_| gave_up(&stats, 9));
+        assert_eq!(
+            (stats.expected_time(at(100.0)), stats.steady_time()),
+            (10.0 * MS, 10e6)
+        );
+        (0..20).for_each(|_| gave_up(&stats, 300));
+        assert!(stats.expected_time(at(100.0)) > 200.0 * MS);
+        assert!(stats.steady_time() > 100e6, "{}", stats.steady_time());
+        // What failures cost fades as if it had not been.
+        let (failing, same) = (steady(), steady());
+        for stats in [&failing, &same] {
+            (0..20).for_each(|_| failed(stats, at(100.0)));
+        }
+        gave_up(&failing, 20);
+        let [with, without] = [&failing, &same].map(|stats| {
+            ok(stats, 10, at(110.0));
+            stats.expected_time(at(110.0))
+        });
+        assert!(with < 1.3 * without, "{with} and {without}");
+        // Who never answered is as before, but for strategies that would take it for an ordinary one.
+        let unknown = Stats::default();
+        unknown.on_start(at(5.0));
+        gave_up(&unknown, 300);
+        assert_eq!(unknown.expected_time(at(5.0)), 100e9);
+        assert_eq!((unknown.usual_time(), unknown.steady_time()), (None, 300e6));
     }
 
     #[test]

@@ -182,7 +182,7 @@ impl Lease {
         self.member.load().end();
         if outcome.verdict == Verdict::Cancelled {
             let waited = outcome.response_time;
-            self.member.stats().on_cancelled(self.started, waited, now);
+            self.member.stats().on_cancelled(self.started, waited);
             return None;
         }
         self.member.stats().on_end(outcome, now).then_some(Alarm)
@@ -193,7 +193,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         if !self.finished {
             self.member.load().end();
-            self.member.stats().on_cancelled(self.started, None, self.started);
+            self.member.stats().on_cancelled(self.started, None);
         }
     }
 }

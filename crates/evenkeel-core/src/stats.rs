@@ -102,7 +102,7 @@ impl Stats {
         }
         match outcome.verdict {
             Verdict::Cancelled => {
-                self.on_cancelled(Nanos::ZERO, None, now);
+                self.on_cancelled(Nanos::ZERO, None);
                 false
             }
             Verdict::Success => {
@@ -164,16 +164,12 @@ impl Stats {
 
     /// A request that began at `started` ended without saying anything but, maybe, that it waited so long in vain.
     #[inline]
-    pub(crate) fn on_cancelled(&self, started: Nanos, waited: Option<Nanos>, now: Nanos) {
+    pub(crate) fn on_cancelled(&self, started: Nanos, waited: Option<Nanos>) {
         self.cancelled.fetch_add(1, Relaxed);
         if let Some(waited) = waited
             && self.unanswered.on_gave_up(started, waited)
         {
-            // Whatever the answer would have been, it would have taken longer.
-            self.pace.on_unanswered(waited, now);
-            if self.response_time().is_none_or(|(estimate, _)| waited > estimate) {
-                self.fold_response_time(waited, now);
-            }
+            self.pace.on_unanswered(waited);
         }
     }
 

@@ -250,7 +250,7 @@ mod tests {
             let now = at(second);
             silence.observe(&stats, second * 7, now);
             if second > 3 {
-                stats.on_cancelled(at(second - 3), Some(Nanos::from_secs(3)), now);
+                stats.on_cancelled(at(second - 3), Some(Nanos::from_secs(3)));
             }
             stats.on_start(now);
         }
@@ -269,9 +269,9 @@ mod tests {
         for second in 0..100 {
             for _ in 0..50 {
                 stats.on_start(at(second));
-                stats.on_cancelled(at(second), Some(Nanos::from_millis(99)), at(second));
+                stats.on_cancelled(at(second), Some(Nanos::from_millis(99)));
                 stats.on_start(at(second));
-                stats.on_cancelled(at(second), None, at(second));
+                stats.on_cancelled(at(second), None);
             }
             silence.observe(&stats, second, at(second));
             assert_eq!(silence.waited(&stats), 0, "{second}");
@@ -287,7 +287,7 @@ mod tests {
         for second in 2..60 {
             silence.observe(&stats, second, at(second));
         }
-        (0..19).for_each(|_| stats.on_cancelled(at(0), Some(Nanos::from_secs(60)), at(60)));
+        (0..19).for_each(|_| stats.on_cancelled(at(0), Some(Nanos::from_secs(60))));
         silence.observe(&stats, 99, at(60));
         assert_eq!(silence.waited(&stats), 0);
     }
@@ -300,15 +300,15 @@ mod tests {
             stats.on_start(now.since(Nanos::from_millis(ms)));
             silence.observe(&stats, 100, now);
             let started = now.since(Nanos::from_millis(ms));
-            stats.on_cancelled(started, Some(Nanos::from_millis(ms)), now);
+            stats.on_cancelled(started, Some(Nanos::from_millis(ms)));
             silence.waited(&stats)
         };
         assert_eq!(gave_up(159, at(1)), 0);
-        assert_eq!(stats.usual_time(), None);
+        assert_eq!(stats.steady_time(), 0.0);
         for n in 1..=5 {
             assert_eq!(gave_up(300, at(1 + n)), n);
         }
-        assert_eq!(stats.usual_time(), Some(Nanos::from_millis(300)));
+        assert_eq!(stats.steady_time(), 300e6);
         assert_eq!(silence.patience(&stats), Nanos::from_millis(160));
         assert_eq!(stats.response_times().quantile(0.5), None, "nobody answered");
     }
