@@ -164,7 +164,7 @@ fn within(field: &'static str, value: f64, max: f64, range: &'static str) -> Res
 /// Readers are never kept waiting: they load each number by itself, relaxed as in [`crate::Stats`], and while a report
 /// is taken in they may see some of its numbers beside some of the one before. Each was true, and a rank by such a mix is no
 /// worse than one a moment earlier. What must not happen is that a mix stays: one worker takes in a report at a time, and
-/// another that comes just then is dropped, as what it says is not newer. So when the last one has returned, all numbers
+/// another that comes just then is dropped, be it newer by a moment: the next is not far. So when the last one has returned, all numbers
 /// are of one report, which is that of [`Self::observed`] (`tests/loom.rs`).
 #[derive(Debug)]
 pub struct ReportedLoad {

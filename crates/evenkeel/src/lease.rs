@@ -13,7 +13,8 @@ use evenkeel_runtime::{Clock, Service};
 /// The right to send one request to an instance.
 ///
 /// Until it ends, the request counts as in flight. It ends exactly once: with what the request came to, or, when it is
-/// dropped, as [cancelled](Self::cancelled); by a panic that passes by, as failed. Times are read from the balancer's
+/// dropped, as [cancelled](Self::cancelled); by a panic that passes by before there is a [head](Self::head_arrived), as failed,
+/// with all others that the task holds. Times are read from the balancer's
 /// clock.
 ///
 /// ```
@@ -131,8 +132,8 @@ impl Lease {
 
     /// Ends without an answer because nobody waits for it any more, like dropping the lease. That says nothing about the
     /// instance, unless others answer in a twentieth of the time for which this one was waited for.
-    pub fn cancelled(self) {
-        self.end(Verdict::Cancelled);
+    pub fn cancelled(mut self) {
+        self.give_up();
     }
 
     /// Ends with an outcome of the caller's own making, whose response time need not be this clock's.
@@ -156,14 +157,23 @@ impl Lease {
 
     fn end_with(&mut self, verdict: Verdict) {
         let now = self.clock.now();
-        let response_time = match (verdict, self.head) {
-            // It answered, and nobody read on.
-            (Verdict::Cancelled, Some(_)) => None,
-            (_, head) => Some(head.unwrap_or(now).since(self.lease.started())),
+        let response_time = match verdict {
+            Verdict::Cancelled => None,
+            _ => Some(self.head.unwrap_or(now).since(self.lease.started())),
         };
         let outcome = Outcome {
             verdict,
             response_time,
+        };
+        self.conclude(&outcome, now);
+    }
+
+    /// Nobody waits for the answer any more, or reads on in it.
+    fn give_up(&mut self) {
+        let now = self.clock.now();
+        let outcome = match self.head {
+            None => Outcome::unanswered(now.since(self.lease.started())),
+            Some(_) => Outcome::CANCELLED,
         };
         self.conclude(&outcome, now);
     }
@@ -186,12 +196,11 @@ impl Drop for Lease {
     fn drop(&mut self) {
         if !self.ended {
             // Whatever panicked while it asked this instance may do so with every request.
-            let panics = std::thread::panicking();
-            self.end_with(if panics {
-                Verdict::Failure
+            if std::thread::panicking() && self.head.is_none() {
+                self.end_with(Verdict::Failure);
             } else {
-                Verdict::Cancelled
-            });
+                self.give_up();
+            }
         }
     }
 }
