@@ -11,7 +11,9 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
-use evenkeel_core::{Instance, InstanceError, LoadReport, ReportError, StrategyName, StrategySettings, Weight};
+use evenkeel_core::{
+    Instance, InstanceError, LoadReport, ReportError, StrategyName, StrategySettings, Weight,
+};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;

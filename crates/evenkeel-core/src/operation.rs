@@ -111,7 +111,8 @@ impl Score {
     /// When it is not a number from 0 to 1.
     pub fn new(score: f64) -> Result<Self, OperationError> {
         if (0.0..=1.0).contains(&score) {
-            Ok(Self(score as f32))
+            // A zero with a sign is zero.
+            Ok(Self(score as f32 + 0.0))
         } else {
             Err(OperationError::Score(score))
         }

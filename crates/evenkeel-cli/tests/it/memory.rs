@@ -11,8 +11,9 @@ use crate::support::process::Server;
 use crate::support::{one_service, raw, until};
 
 const BODY: u64 = 100 << 20;
-/// All the memory the process may ever have had, its code included.
-const PEAK: u64 = 20 << 20;
+/// All the memory the process may ever have had, but for its code: how much of a binary is in memory is the compiler's and
+/// the kernel's choice, and a debug build's is most of what there is.
+const PEAK: u64 = 8 << 20;
 
 async fn start(backend: &Backend) -> (Server, SocketAddr) {
     let config = one_service("", [backend.instance("one")]);
@@ -22,10 +23,12 @@ async fn start(backend: &Backend) -> (Server, SocketAddr) {
 }
 
 fn assert_small(server: &Server, what: &str) {
-    let peak = server.memory("VmHWM");
+    let (all, code) = (server.memory("VmHWM"), server.memory("RssFile"));
+    let peak = all.saturating_sub(code);
     println!(
-        "{what}: peak of resident memory {:.1} MiB",
-        peak as f64 / 1048576.0
+        "{what}: peak of resident memory {:.1} MiB, and {:.1} MiB of code",
+        peak as f64 / 1048576.0,
+        code as f64 / 1048576.0
     );
     assert!(peak < PEAK, "{what}: {peak} bytes");
 }

@@ -186,6 +186,11 @@ impl<S: Hashing> Picker for Regional<S> {
             .or_else(|| order().find_map(|region| region.picker.other(hash, tried)))
             .ok_or(NoPick::NoneEligible)
     }
+
+    /// Where the key decides the region, it makes no difference which one a request names.
+    fn knows_region(&self, region: &str) -> bool {
+        !matches!(self.settings.hash().regions, KeyRegions::Nearest(_)) || self.find(region).is_some()
+    }
 }
 
 /// What hashes a region's name: nothing that hashes an instance's id, which may be the same text.

@@ -75,4 +75,9 @@ impl Picker for Rotating {
     fn refresh(&self, now: Nanos) {
         self.moved.store(self.rotation.moved(now), Relaxed);
     }
+
+    /// Both know the same.
+    fn knows_region(&self, region: &str) -> bool {
+        self.new.knows_region(region)
+    }
 }

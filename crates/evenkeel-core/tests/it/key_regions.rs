@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use evenkeel_core::{
-    Candidates, HashSettings, Instance, KeyRegions, LoadFactor, Loads, Member, PickContext, PickRequest,
-    Picker, Rng, Slot, StrategyName, StrategySettings, Weight,
+    Candidates, HashSecret, HashSettings, Instance, KeyRegions, LoadFactor, Loads, Member, Nanos,
+    PickContext, PickRequest, Picker, Rng, Rotation, Slot, StrategyName, StrategySettings, Weight,
 };
 
 use crate::statistics::assert_by_weight;
@@ -224,6 +224,33 @@ fn the_own_region_comes_first_and_is_spread_when_it_is_lost() {
             .strategy()
             .build(&fleet.without(|slot| fleet.region(slot) == 1), 3);
         assert_eq!(owners(&*nowhere), after, "{name}");
+    }
+}
+
+#[test]
+fn a_region_is_known_where_it_makes_a_difference() {
+    for name in ROWS {
+        let candidates = Fleet::new(&[1, 2], 4).all();
+        let knows = |regions: KeyRegions, rotation: Option<Rotation>| {
+            let strategy = with(name, |hash| {
+                hash.regions = regions;
+                hash.rotation = rotation;
+            });
+            let picker = strategy.strategy().build(&candidates, 1);
+            ["eu", "us", "mars"].map(|region| picker.knows_region(region))
+        };
+        let rotation = Rotation {
+            from: HashSecret::new(Some(b"before"), "web"),
+            ends: Nanos::from_secs(700),
+            lasts: Nanos::from_secs(600),
+        };
+        for rotation in [None, Some(rotation)] {
+            let nearest = KeyRegions::Nearest(Some("eu".into()));
+            assert_eq!(knows(nearest, rotation), [true, true, false], "{name}");
+            for regions in [KeyRegions::Ignore, KeyRegions::Spread] {
+                assert_eq!(knows(regions, rotation), [true; 3], "{name}");
+            }
+        }
     }
 }
 
