@@ -17,7 +17,8 @@
 //! - **Unused**: an idle instance's cost halves for every [`HALF_LIFE`] since its last pick, so one
 //!   that was slow once is tried again. Only an idle one's does: while the trial is running the full
 //!   cost applies, hence one trial at a time. An instance 20 times slower than the best gets one
-//!   request in 22 s, and any at least one in 30 s; a measurement after such a pause replaces the old one.
+//!   request in 22 s, and any at least one in 30 s (of more than sixteen, as soon
+//!   after as its note is taken anew); a measurement after such a pause replaces the old one.
 //!
 //! Equal costs are shared by weight.
 //!
