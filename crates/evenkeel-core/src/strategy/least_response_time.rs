@@ -122,6 +122,18 @@ impl Entry {
         (time * self.factor(now) / f64::from(in_flight + 1)) as f32
     }
 
+    /// What a request costs where one has just begun.
+    #[inline]
+    fn used(&self, mean: f64) -> f32 {
+        let stats = self.member.stats();
+        let share = f64::from(stats.success_share()).max(LEAST_SHARE);
+        let time = match usual_ns(stats) {
+            0.0 => mean,
+            time => time,
+        };
+        (time / (share * f64::from(self.weight))) as f32
+    }
+
     /// Whether a request surely costs no more than `most`: whoever is measured is no dearer than if it were used just
     /// now.
     #[inline]
@@ -221,18 +233,16 @@ impl Shortest {
 
     /// The least cost by notes.
     fn least_noted(&self, now: Nanos, rng: &mut Rng) -> Option<Slot> {
-        if self.mean.get() == 0.0 {
-            // The first answer makes all others dearer or cheaper.
-            self.note_all(now);
-        }
         let any = rng.below(self.entries.len() as u32) as usize;
-        let mean = or_one(self.follow(any));
+        let mean = or_one(self.follow(any, now));
         self.note(any, mean, now);
         for _ in 0..TRIES {
             let (index, _) = self.scan.least(rng)?;
             let entry = &self.entries[index];
             let most = self.scan.noted(index) * DEARER;
             if entry.is_within(most) || self.note(index, mean, now) <= most {
+                // It is about to be used: what it was worth for being idle is over.
+                self.scan.note(index, entry.used(mean));
                 return Some(entry.slot);
             }
         }
@@ -243,10 +253,15 @@ impl Shortest {
 
     /// The mean, moved towards the time of this one if it is measured.
     #[inline]
-    fn follow(&self, index: usize) -> f64 {
+    fn follow(&self, index: usize, now: Nanos) -> f64 {
         let (mean, time) = (self.mean.get(), usual_ns(self.entries[index].member.stats()));
-        if time == 0.0 || mean == 0.0 {
+        if time == 0.0 {
             return mean;
+        }
+        if mean == 0.0 {
+            // The first that is known makes all others dearer or cheaper.
+            self.note_all(now);
+            return self.mean.get();
         }
         let mean = mean + (time - mean) * MEAN_GAIN;
         self.mean.set(mean);
