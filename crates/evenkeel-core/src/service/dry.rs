@@ -13,6 +13,9 @@ use super::slots::Slots;
 use crate::health::ejection::Ejection;
 use crate::{EjectionSettings, EventKind, HealthPart, HealthParts, Mode, Nanos, Rng, ServiceSettings};
 
+/// How far apart two readings of the same part can be, by rounding.
+const ROUNDING: f32 = 1e-3;
+
 /// What dry runs said of one instance.
 #[derive(Debug, Default)]
 pub(super) struct Dry {
@@ -27,11 +30,28 @@ pub(super) struct Dry {
 impl Dry {
     /// Whether it would be out.
     pub(super) fn is_out(&self) -> bool {
-        self.weak
-            || self
-                .breaker
-                .as_ref()
-                .is_some_and(|breaker| breaker.until().is_some())
+        self.weak || self.is_ejected()
+    }
+
+    /// Whether it would be for what a detector found.
+    fn is_ejected(&self) -> bool {
+        let breaker = self.breaker.as_ref();
+        breaker.is_some_and(|breaker| breaker.until().is_some())
+    }
+
+    /// Forgets what those said that are in dry run no more: nobody would take it back.
+    pub(super) fn release(&mut self, settings: &EjectionSettings) {
+        self.weak &= settings.on_score == Mode::DryRun;
+        let detectors = [
+            settings.on_consecutive,
+            settings.on_burst,
+            settings.on_error_rate,
+            settings.on_silence,
+            settings.on_slow,
+        ];
+        if settings.is_off() || !detectors.contains(&Mode::DryRun) {
+            (self.said, self.breaker) = (0, None);
+        }
     }
 
     /// Follows a clock that stepped `back`.
@@ -88,6 +108,9 @@ pub(super) fn look(
             entry.dry.said |= finding.bit();
             if !entry.dry.is_out() {
                 room.lose(entry, settings, now);
+            }
+            // Also of one that would be out by its score: the end of this is when it may be said again.
+            if !entry.dry.is_ejected() {
                 let least = entry.least_out(finding, &settings.ejection, now);
                 let breaker = entry.dry.breaker.get_or_insert_default();
                 let _ = breaker.eject(&told, false, least, &settings.ejection, rng, now);
@@ -99,8 +122,15 @@ pub(super) fn look(
     }
 }
 
-/// Says who would get nothing for its score; but not, but for those of whom it was said, while they are most, for then
-/// the threshold would be put aside; nor when nobody would be left. O(n).
+/// Whether its score is below `enough` because somebody said so, and not by its requests.
+fn is_by_word(entry: &Entry, enough: f32) -> bool {
+    let reported = entry.member.stats().health_parts().get(HealthPart::Reported);
+    reported < enough && reported <= entry.score_beside_checks() + ROUNDING
+}
+
+/// Says who would get nothing for its score; but not, but for those of whom somebody said it, while they are most of the
+/// others, for then the threshold would be put aside; nor when nobody would be left. Who gets nothing anyway is not
+/// counted, nor said anything of. O(n).
 pub(super) fn weigh(
     slots: &mut Slots,
     room: &mut Room<'_>,
@@ -112,24 +142,28 @@ pub(super) fn weigh(
         .ejection
         .recovery_threshold
         .max(settings.ejection.threshold);
-    let (mut present, mut weak, mut found) = (0, 0, Vec::new());
+    let enough = HealthParts::rounded(back);
+    let (mut present, mut weak, mut told, mut found) = (0, 0, 0, Vec::new());
     for (slot, entry) in slots.iter_mut() {
-        entry.dry.weak &= entry.score_beside_checks() < HealthParts::rounded(back);
-        present += usize::from(room.judges(entry) && !entry.is_out());
-        weak += usize::from(entry.dry.weak);
-        if entry.dry.weak {
+        entry.dry.weak &= entry.score_beside_checks() < enough;
+        if !room.judges(entry) || entry.checks.down().is_some() || entry.is_out() {
             continue;
         }
-        if let Some(reason) = too_weak(entry, room, settings, now) {
+        present += 1;
+        let by_word = is_by_word(entry, enough);
+        if entry.dry.weak {
+            weak += 1;
+        } else if let Some(reason) = too_weak(entry, room, settings, now) {
             room.lose(entry, settings, now);
-            let reported = entry.member.stats().health_parts().get(HealthPart::Reported);
-            let told = reported < HealthParts::rounded(settings.ejection.threshold);
-            found.push((slot, reason, told));
+            weak += 1;
+            found.push((slot, reason, by_word));
+        } else {
+            continue;
         }
+        told += usize::from(by_word);
     }
-    let told = found.iter().filter(|(.., told)| *told).count();
-    let most = 2 * (weak + found.len() - told) > present - told.min(present);
-    let nobody = weak + found.len() >= present;
+    let most = 2 * (weak - told) > present - told;
+    let nobody = weak == present;
     for (slot, reason, told) in found {
         if nobody || (most && !told) {
             continue;

@@ -102,8 +102,8 @@ impl ServiceState {
 
     /// Tells when a fallback begins or ends.
     fn tell_fallback(&mut self, staged: &Staged) {
-        let (n, minimum) = (self.slots.len(), staged.findings.minimum);
-        let (healthy, wanted) = (minimum.healthy, minimum.wanted);
+        let minimum = staged.findings.minimum;
+        let (census, wanted) = (minimum.census(), minimum.wanted);
         let (kind, reason) = match (self.view.fallback, minimum.fallback) {
             (false, true) => {
                 let then = match self.settings.panic {
@@ -112,32 +112,32 @@ impl ServiceState {
                     }
                     Panic::Fail => "requests are refused until then, as its panic setting says",
                 };
-                let reason =
-                    format!("{healthy} of {n} instances are healthy, at least {wanted} must be: {then}");
+                let reason = format!("{census}, at least {wanted} must be: {then}");
                 (EventKind::FallbackBegan, reason)
             }
-            (true, false) => {
-                let reason = format!("{healthy} of {n} instances are healthy");
-                (EventKind::FallbackEnded, reason)
-            }
+            (true, false) => (EventKind::FallbackEnded, census),
             _ => return,
         };
         self.journal.service(self.now, kind, reason);
     }
 
-    /// Tells when the last instance goes that may be used, with others left in regions that may not; and when one comes.
+    /// Tells when the last instance goes that may be used, with others left in regions that may not; and when one comes,
+    /// however long after.
     fn tell_borders(&mut self, staged: &Staged) {
-        let before = self.view.members().filter_map(|(.., status)| status.excluded);
-        let before = self.view.candidates.slots().is_empty() && shuts_out(before);
+        let counters = self.journal.counters();
+        let before = counters.of(EventKind::ShutOut) > counters.of(EventKind::LetIn);
         let now = staged.excluded.iter().map(|(_, why)| *why);
         let now = staged.slots.is_empty() && shuts_out(now);
-        let n = self.slots.len();
         match (before, now) {
             (false, true) => {
                 let regions = self.slots.iter();
                 let regions = regions.map(|(_, entry)| entry.member.instance().region.clone());
-                let forbidden: BTreeSet<_> = regions
+                let elsewhere: Vec<_> = regions
                     .filter(|region| !self.settings.regions.permit(region.as_deref()))
+                    .collect();
+                let (n, far) = (self.slots.len(), elsewhere.len());
+                let forbidden: BTreeSet<_> = elsewhere
+                    .into_iter()
                     .map(|region| region.map_or_else(|| "no region".to_owned(), |name| format!("`{name}`")))
                     .collect();
                 let more = if forbidden.len() > NAMED {
@@ -146,15 +146,22 @@ impl ServiceState {
                     ""
                 };
                 let named: Vec<_> = forbidden.into_iter().take(NAMED).collect();
-                let reason = format!(
-                    "`locality` allows none of its {n} instances, which are in {}{more}: requests are refused until one \
-                     is elsewhere",
-                    named.join(", ")
-                );
+                let named = named.join(", ");
+                let reason = match n - far {
+                    0 => format!(
+                        "`locality` allows none of its {n} instances, which are in {named}{more}: requests are refused \
+                         until one is elsewhere"
+                    ),
+                    draining => format!(
+                        "`locality` does not allow {far} of its {n} instances, in {named}{more}, and {draining} that it \
+                         allows {}: requests are refused until one that it allows is undrained or registered",
+                        if draining == 1 { "drains" } else { "drain" }
+                    ),
+                };
                 self.journal.service(self.now, EventKind::ShutOut, reason);
             }
-            (true, false) if n > 0 => {
-                let reason = "an instance is where `locality` allows it".to_owned();
+            (true, false) if !staged.slots.is_empty() => {
+                let reason = "an instance that `locality` allows takes requests".to_owned();
                 self.journal.service(self.now, EventKind::LetIn, reason);
             }
             _ => {}

@@ -123,6 +123,7 @@ impl ServiceState {
         for (_, entry) in self.slots.iter_mut() {
             entry.withheld &= !ejection_off;
             entry.spared &= !ejection_off;
+            entry.dry.release(&self.settings.ejection);
             if checks_off {
                 entry.began.get_or_insert(self.now);
             }

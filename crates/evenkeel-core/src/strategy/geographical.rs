@@ -37,7 +37,7 @@
 //! whose loss nobody has noticed yet.
 //!
 //! O(rings) a pick plus a pick of `within`; one pick in a millisecond sums up the loads of its ring, O(n). Measuring
-//! is O(n) in the writer, every second. Absent on purpose: which regions are allowed at all, which is a stage.
+//! is O(n) in the writer, every second, or as often as `within` wants to look. Absent on purpose: which regions are allowed at all, which is a stage.
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
@@ -115,6 +115,8 @@ const STANDBY: usize = 64;
 /// Failed tries in a ring after which a request goes further out.
 const TRIES: usize = 2;
 
+/// How often rings are measured at least.
+const MEASURE: Nanos = Nanos::from_secs(1);
 /// How fast a ring is believed that it is well again: all of it in five seconds.
 const RISE: f32 = 0.2;
 /// A region moves ahead of another when it is faster by more than this part, so that near equals stay in order.
@@ -147,7 +149,8 @@ impl Strategy for Geographical {
     }
 
     fn refresh_every(&self) -> Option<Nanos> {
-        Some(Nanos::from_secs(1))
+        let within = self.inner().refresh_every();
+        Some(within.map_or(MEASURE, |within| within.min(MEASURE)))
     }
 }
 
@@ -432,5 +435,36 @@ impl Picker for Rings {
     }
     fn knows_region(&self, region: &str) -> bool {
         self.settings.levels.first() != Some(&Level::Region) || self.find(region).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::StrategyName;
+
+    #[test]
+    fn it_looks_as_often_as_the_strategy_within_wants_and_once_a_second_at_least() {
+        let every = |within: StrategySettings| {
+            let within = Box::new(within);
+            let strategy = Geographical {
+                within,
+                ..Geographical::default()
+            };
+            let nested = Geographical {
+                within: Box::new(StrategySettings::geographical(strategy.clone())),
+                ..Geographical::default()
+            };
+            assert_eq!(strategy.refresh_every(), nested.refresh_every());
+            strategy.refresh_every()
+        };
+        for name in StrategyName::ALL {
+            let own = name.strategy().refresh_every();
+            let wanted = own.map_or(MEASURE, |own| own.min(MEASURE));
+            assert_eq!(every((*name).into()), Some(wanted), "{name}");
+        }
+        let hot_cold = every(StrategyName::hot_cold.into());
+        assert_eq!(hot_cold, Some(Nanos::from_millis(250)));
+        assert_eq!(every(StrategyName::round_robin.into()), Some(MEASURE));
     }
 }

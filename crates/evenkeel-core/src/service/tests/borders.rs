@@ -55,6 +55,56 @@ fn a_service_that_is_left_with_nobody_it_may_use_says_so_once() {
     assert_eq!(rig.events(), ["let_in"]);
 }
 
+#[test]
+fn it_says_who_is_elsewhere_and_who_is_allowed_and_drains() {
+    let texts = |rig: &mut Rig| -> Vec<String> {
+        let events = rig.state.take_events();
+        let ours = [EventKind::ShutOut, EventKind::LetIn];
+        let ours = events.iter().filter(|event| ours.contains(&event.kind));
+        ours.map(|event| event.reason.to_string()).collect()
+    };
+    let id = |id: &str| InstanceId::new(id).unwrap();
+    let operate = |rig: &mut Rig, operation| rig.state.operate(operation, rig.now).unwrap();
+    let drain = |which| Operation::Drain {
+        id: id(which),
+        why: "moves".into(),
+    };
+    let mut rig = Rig::new(of(&["eu"]), vec![at("a", "eu"), at("b", "us")]);
+    operate(&mut rig, drain("a"));
+    assert_eq!(
+        texts(&mut rig),
+        [
+            "`locality` does not allow 1 of its 2 instances, in `us`, and 1 that it allows drains: requests are refused \
+             until one that it allows is undrained or registered"
+        ]
+    );
+    operate(&mut rig, Operation::Deregister(id("b")));
+    assert_eq!(texts(&mut rig), [""; 0], "nobody is let in");
+    operate(&mut rig, Operation::Register(at("c", "us")));
+    assert_eq!(texts(&mut rig), [""; 0], "it has been told");
+    operate(&mut rig, Operation::Deregister(id("c")));
+    operate(&mut rig, Operation::Undrain(id("a")));
+    assert_eq!(
+        texts(&mut rig),
+        ["an instance that `locality` allows takes requests"]
+    );
+    // Who is elsewhere and drains is elsewhere.
+    let mut rig = Rig::new(
+        of(&["eu"]),
+        vec![at("a", "eu"), at("b", "us"), at("c", "us"), at("d", "eu")],
+    );
+    for which in ["a", "b", "d"] {
+        operate(&mut rig, drain(which));
+    }
+    assert_eq!(
+        texts(&mut rig),
+        [
+            "`locality` does not allow 2 of its 4 instances, in `us`, and 2 that it allows drain: requests are refused \
+             until one that it allows is undrained or registered"
+        ]
+    );
+}
+
 /// The other reasons have events of their own.
 #[test]
 fn nobody_left_for_another_reason_is_not_told_as_a_border() {

@@ -214,6 +214,34 @@ fn a_border_holds_in_the_last_resort_and_is_told_per_instance() {
 }
 
 #[test]
+fn a_fallback_counts_those_that_may_be_used() {
+    let mut bordered = settings();
+    bordered.regions.deny = ["us".into()].into();
+    let mut instances = fleet(5);
+    for far in &mut instances[2..] {
+        far.region = Some("us".into());
+    }
+    let mut rig = Rig::new(bordered, instances);
+    rig.check("a", false);
+    rig.check("b", false);
+    let told = rig.state.take_events().pop().unwrap();
+    assert_eq!(told.kind, EventKind::FallbackBegan);
+    assert_eq!(
+        &*told.reason,
+        "0 of 2 instances are healthy (3 more are not permitted by `locality`), at least 1 must be: all that answer \
+         requests are used, whatever checks say"
+    );
+    rig.check("a", true);
+    rig.check("a", true);
+    let events = rig.state.take_events();
+    let told = events.iter().find(|event| event.kind == EventKind::FallbackEnded);
+    assert_eq!(
+        &*told.unwrap().reason,
+        "1 of 2 instances are healthy (3 more are not permitted by `locality`)"
+    );
+}
+
+#[test]
 fn who_may_not_be_used_is_not_counted_on() {
     let mut bordered = settings();
     bordered.regions.deny = ["us".into()].into();

@@ -1,6 +1,9 @@
 //! Dry runs say what enforcing would do, and do nothing.
 
-use evenkeel_core::{EventKind, InstanceId, Mode, Operation, Rng, Score, ServiceSettings, StrategyName};
+use evenkeel_core::{
+    EventKind, Evidence, InstanceId, Mode, Nanos, Operation, Outcome, Rng, Score, ServiceSettings,
+    StrategyName,
+};
 
 use super::clients::{Clients, broken, ok};
 use super::traffic::{Times, Traffic, fails};
@@ -115,7 +118,7 @@ fn a_score_that_is_switched_off_takes_nobody_out_and_lets_go_of_whom_it_took() {
     assert_eq!(would(&clients), [""; 0]);
 }
 
-/// Ejections, and those that a dry run says there would be, of `n` instances of which `sick` fail `part`.
+/// Ejections, and those that dry runs of detectors say there would be, of `n` instances of which `sick` fail `part`.
 fn both(n: usize, sick: usize, part: f64) -> [u64; 2] {
     [
         (Mode::Enforce, EventKind::Ejected),
@@ -132,7 +135,10 @@ fn both(n: usize, sick: usize, part: f64) -> [u64; 2] {
         });
         traffic.run(30, |_, _| fails(0.001));
         traffic.run(120, |i, _| fails(if i < sick { part } else { 0.001 }));
-        traffic.count(kind)
+        // What a dry run of the score says would be no ejection.
+        let reasons = traffic.reasons(kind).into_iter();
+        let said = reasons.filter(|reason| !reason.contains("it keeps its share"));
+        said.count() as u64
     })
 }
 
@@ -155,5 +161,153 @@ fn a_dry_run_of_the_detectors_says_as_much_as_would_be_done() {
         let [done, said] = both(n, sick, part);
         let told = format!("{sick} of {n} fail {part}: {done} done, {said} said");
         assert!(done > 0 && 2 * said >= done && said <= 3 * done, "{told}");
+    }
+}
+
+/// A fleet of which only scores and runs of failures are judged, both in dry run.
+fn judged_dry(n: usize) -> Clients {
+    let mut settings = ServiceSettings::new("web");
+    dry_score(&mut settings);
+    let ejection = &mut settings.ejection;
+    ejection.on_consecutive = Mode::DryRun;
+    for mode in [
+        &mut ejection.on_burst,
+        &mut ejection.on_error_rate,
+        &mut ejection.on_slow,
+        &mut ejection.on_silence,
+    ] {
+        *mode = Mode::Off;
+    }
+    Clients::with(n, settings, 100.0, 1)
+}
+
+fn end(clients: &mut Clients, i: usize, outcome: &Outcome) {
+    let id = format!("i{i}");
+    let stats = {
+        let mut members = clients.state.view().members();
+        let found = members.find(|(_, member, _)| member.instance().id.as_str() == id);
+        std::sync::Arc::clone(found.unwrap().1.stats())
+    };
+    stats.on_start(clients.now);
+    if stats.on_end(outcome, clients.now) {
+        clients.state.apply(Evidence::Alarm, clients.now);
+    }
+}
+
+/// Seconds in which each answers twenty requests, but for the `sick` one, which ends its requests like these, in turn.
+fn seconds(clients: &mut Clients, n: usize, seconds: u32, sick: usize, like: &[bool]) {
+    for _ in 0..seconds {
+        for i in 0..n {
+            for turn in 0..20 {
+                let good = i != sick || like[turn % like.len()];
+                let outcome = match good {
+                    true => Outcome::from_status(200, Nanos::from_millis(1)),
+                    false => Outcome::failed(Nanos::from_millis(1)),
+                };
+                end(clients, i, &outcome);
+            }
+        }
+        clients.now = clients.now + Nanos::from_secs(1);
+        clients.state.tick(clients.now);
+        clients.events.extend(clients.state.take_events());
+    }
+}
+
+fn reload(clients: &mut Clients, change: impl FnOnce(&mut ServiceSettings)) {
+    let mut settings = clients.state.settings().clone();
+    change(&mut settings);
+    let members = clients.state.view().members();
+    let instances = members.map(|(_, member, _)| member.instance().clone()).collect();
+    clients.state.replace(settings, instances, clients.now).unwrap();
+}
+
+/// How often it was said since the last call that `id` would go for a run of failures.
+fn runs_said(clients: &mut Clients, id: &str) -> usize {
+    let said = would(clients);
+    clients.events.clear();
+    let runs = said.iter().filter(|text| text.contains("failed in a row"));
+    runs.filter(|text| text.starts_with(id)).count()
+}
+
+#[test]
+fn a_run_of_one_whose_score_spoke_first_is_said_and_said_again() {
+    for weak in [false, true] {
+        let mut clients = judged_dry(4);
+        seconds(&mut clients, 4, 20, 0, &[true]);
+        if weak {
+            say(&mut clients, "i0", 0.2);
+        }
+        seconds(&mut clients, 4, 2, 0, &[true]);
+        seconds(&mut clients, 4, 1, 0, &[false]);
+        assert_eq!(runs_said(&mut clients, "i0"), 1, "weak: {weak}");
+        say(&mut clients, "i0", 1.0);
+        seconds(&mut clients, 4, 400, 0, &[true]);
+        assert_eq!(runs_said(&mut clients, "i0"), 0, "weak: {weak}");
+        seconds(&mut clients, 4, 1, 0, &[false]);
+        assert_eq!(runs_said(&mut clients, "i0"), 1, "weak: {weak}");
+    }
+}
+
+#[test]
+fn what_a_dry_run_said_ends_with_it() {
+    // Two of four that would be out by their scores are all that may be.
+    let mut clients = judged_dry(4);
+    seconds(&mut clients, 4, 5, 0, &[true]);
+    say(&mut clients, "i0", 0.2);
+    say(&mut clients, "i1", 0.2);
+    seconds(&mut clients, 4, 2, 0, &[true]);
+    assert_eq!(would(&clients).len(), 2);
+    reload(&mut clients, |settings| settings.ejection.on_score = Mode::Off);
+    say(&mut clients, "i0", 1.0);
+    say(&mut clients, "i1", 1.0);
+    seconds(&mut clients, 4, 300, 0, &[true]);
+    seconds(&mut clients, 4, 1, 2, &[false]);
+    assert_eq!(runs_said(&mut clients, "i2"), 1);
+    // And it begins anew with the next one.
+    for mode in [Mode::Off, Mode::DryRun] {
+        reload(&mut clients, |settings| settings.ejection.on_consecutive = mode);
+    }
+    seconds(&mut clients, 4, 1, 2, &[false]);
+    assert_eq!(runs_said(&mut clients, "i2"), 1);
+}
+
+#[test]
+fn a_dry_run_of_the_score_counts_as_enforcement_does_whom_somebody_spoke_of() {
+    for (mode, kind) in [
+        (Mode::Enforce, EventKind::Weakened),
+        (Mode::DryRun, EventKind::WouldEject),
+    ] {
+        // Two by word, a third one later by its requests: of the three others that is not most.
+        for drained in [false, true] {
+            let mut clients = judged_dry(5);
+            reload(&mut clients, |settings| {
+                settings.ejection.on_score = mode;
+                settings.ejection.on_consecutive = Mode::Off;
+                settings.ejection.max_ejected = 1.0;
+            });
+            seconds(&mut clients, 5, 20, 2, &[true]);
+            say(&mut clients, "i0", 0.0);
+            say(&mut clients, "i1", 0.0);
+            seconds(&mut clients, 5, 1, 2, &[true]);
+            let told = |clients: &Clients| clients.events.iter().filter(|event| event.kind == kind).count();
+            assert_eq!(told(&clients), 2, "{mode:?}");
+            if drained {
+                let (id, why) = (InstanceId::new("i0").unwrap(), "moves".into());
+                let now = clients.now;
+                clients.state.operate(Operation::Drain { id, why }, now).unwrap();
+            }
+            seconds(&mut clients, 5, 8, 2, &[false, false, true]);
+            assert_eq!(told(&clients), 3, "{mode:?}, drained: {drained}");
+            let used = if mode == Mode::Enforce {
+                2
+            } else {
+                5 - usize::from(drained)
+            };
+            assert_eq!(
+                clients.state.view().candidates().len(),
+                used,
+                "{mode:?}, drained: {drained}"
+            );
+        }
     }
 }
