@@ -121,12 +121,11 @@ impl World {
             let told = parts.get(HealthPart::Reported);
             told < enough && told <= parts.worst().1 + 1e-3
         };
-        let in_state = |state| {
-            rows(view)
-                .filter(move |(_, member, status)| status.state == state && !told(member))
-                .count()
-        };
-        let (well, weak) = (in_state(InstanceState::Healthy), in_state(InstanceState::Weak));
+        let in_state = |state| rows(view).filter(move |(.., status)| status.state == state);
+        let well = in_state(InstanceState::Healthy).count();
+        let weak = in_state(InstanceState::Weak)
+            .filter(|(_, member, _)| !told(member))
+            .count();
         let takes = |member: &Member, state| match state {
             InstanceState::Healthy => true,
             InstanceState::Weak => weak > well && !told(member),
