@@ -193,17 +193,21 @@ fn one_slow_answer_does_not_starve_a_sound_instance() {
 fn who_never_answered_is_no_magnet_when_the_others_get_slower() {
     for n in [16, 17, 40] {
         let mut service = Service::new(&vec![1; n]);
-        let first = service.pick();
-        service.ended(first, &Outcome::from_status(200, Nanos::from_millis(1)));
         let broken = service.pick();
-        assert_ne!(broken, first);
-        let counts = service.sequential(5000, Nanos::from_millis(5), |slot| {
-            if slot == broken {
-                Outcome::from_status(500, Nanos::from_millis(1))
-            } else {
-                Outcome::from_status(200, Nanos::from_millis(100))
+        let answer = |micros: f64| {
+            move |slot: u32| match slot == broken {
+                true => Outcome::from_status(500, Nanos::from_millis(1)),
+                false => Outcome::from_status(200, Nanos((micros * 1e3) as u64)),
             }
-        });
+        };
+        service.ended(broken, &answer(1.0)(broken));
+        // So slowly that no look at all of them is called for: from a millisecond to half a second.
+        let mut micros = 1000.0;
+        while micros < 500_000.0 {
+            service.sequential(2 * n as u32, Nanos::from_millis(5), answer(micros));
+            micros *= 1.05;
+        }
+        let counts = service.sequential(5000, Nanos::from_millis(5), answer(micros));
         let share = f64::from(counts[broken as usize]) / 5000.0;
         assert!(share < 0.01, "{n}: {share}");
     }
