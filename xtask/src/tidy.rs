@@ -7,6 +7,7 @@
 mod code;
 mod edges;
 mod hygiene;
+mod links;
 mod manifests;
 mod purity;
 mod size;
@@ -111,6 +112,7 @@ fn findings(tree: &Tree) -> Vec<Finding> {
     all.extend(strategies::check(tree));
     all.extend(manifests::check(tree));
     all.extend(hygiene::check(tree));
+    all.extend(links::check(tree));
     all.sort();
     all
 }
