@@ -100,10 +100,13 @@ pub(crate) struct SimRun {
         default_value = "adaptive,least_connections,round_robin"
     )]
     pub(crate) strategy: Vec<String>,
-    /// Requests recorded elsewhere, instead of those of the scenario: a file with the columns `time` (seconds),
-    /// `work_ms` and `key`, the last two if known.
+    /// Recorded requests instead of those of the scenario: an access log of `evenkeel serve`, or a file with the columns
+    /// `time` (seconds), `work_ms` and `key`, the last two if known.
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
+    /// The service whose requests are taken from an access log that holds several.
+    #[arg(long, value_name = "NAME", requires = "trace")]
+    pub(crate) service: Option<String>,
     /// The first seed; the same seed gives the same run.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,

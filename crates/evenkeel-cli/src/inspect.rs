@@ -9,11 +9,12 @@ use evenkeel_core::StrategyName;
 
 use crate::args::{Arguments, Check, TableFormat};
 use crate::exit::Failed;
-use crate::warnings;
+use crate::{warnings, wiring};
 
 /// `evenkeel check`.
 pub(crate) fn check(arguments: &Check) -> Result<(), Failed> {
     let config = Config::from_path(&arguments.config).map_err(Failed::input)?;
+    wiring::check_access_log(&config)?;
     if arguments.print {
         return print(&config.to_yaml());
     }

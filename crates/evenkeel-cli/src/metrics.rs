@@ -17,7 +17,7 @@ impl MetricsSource for ProxyMetrics {
             "Client connections that are open.",
         );
         out.sample(&[], counters.open() as u64);
-        let totals: [(&'static str, &str, u64); 5] = [
+        let totals: [(&'static str, &str, u64); 7] = [
             (
                 "evenkeel_client_connections_accepted_total",
                 "Client connections accepted.",
@@ -42,6 +42,16 @@ impl MetricsSource for ProxyMetrics {
                 "evenkeel_unrouted_requests_total",
                 "Requests that no route matched.",
                 counters.unrouted(),
+            ),
+            (
+                "evenkeel_access_log_lines_total",
+                "Lines of the access log that were written.",
+                counters.access_lines(),
+            ),
+            (
+                "evenkeel_access_log_dropped_total",
+                "Lines of the access log that were dropped, because they could not be written, or not soon enough.",
+                counters.access_lines_dropped(),
             ),
         ];
         for (name, help, value) in totals {

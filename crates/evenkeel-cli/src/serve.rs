@@ -20,6 +20,9 @@ use crate::{limits, token, wiring};
 /// process and to its group.
 const ONE_SIGNAL: Duration = Duration::from_millis(20);
 
+/// How long the end waits for the access log.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
 /// Runs until a signal ends it.
 pub(crate) fn run(arguments: &Serve) -> Result<(), Failed> {
     let config = read(arguments)?;
@@ -63,9 +66,21 @@ fn read(arguments: &Serve) -> Result<Config, Failed> {
     Ok(config)
 }
 
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// To read the configuration again; logs may have been moved away, too.
+    Reload,
+    /// To open the access log anew.
+    Rotate,
+    End,
+}
+
 /// The signals that matter to a running process.
 struct Signals {
     hangup: Signal,
+    /// Opens the access log anew, and reads no configuration.
+    rotate: Signal,
     terminate: Signal,
     interrupt: Signal,
 }
@@ -74,6 +89,7 @@ impl Signals {
     fn listen() -> std::io::Result<Self> {
         Ok(Self {
             hangup: signal(SignalKind::hangup())?,
+            rotate: signal(SignalKind::user_defined1())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         })
@@ -87,12 +103,13 @@ impl Signals {
         }
     }
 
-    /// True when the file is to be read again, false when the process is to end.
-    async fn reload(&mut self) -> bool {
+    /// The next one that a running process acts on.
+    async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.hangup.recv() => true,
-            _ = self.terminate.recv() => false,
-            _ = self.interrupt.recv() => false,
+            _ = self.hangup.recv() => Asked::Reload,
+            _ = self.rotate.recv() => Asked::Rotate,
+            _ = self.terminate.recv() => Asked::End,
+            _ = self.interrupt.recv() => Asked::End,
         }
     }
 }
@@ -156,11 +173,20 @@ impl Server {
 
     async fn run(&mut self, arguments: &Serve, mut signals: Signals) -> Result<(), Failed> {
         // One at a time: however many signals come during a reload, one more follows it.
-        while signals.reload().await {
-            tokio::select! {
-                () = self.reload(arguments) => {}
-                // A file may take long to read, and names to resolve.
-                _ = signals.end() => break,
+        loop {
+            let asked = signals.next().await;
+            if asked == Asked::End {
+                break;
+            }
+            if let Some(log) = self.proxy.as_ref().and_then(Proxy::access_log) {
+                log.reopen();
+            }
+            if asked == Asked::Reload {
+                tokio::select! {
+                    () = self.reload(arguments) => {}
+                    // A file may take long to read, and names to resolve.
+                    _ = signals.end() => break,
+                }
             }
         }
         let first = Instant::now();
@@ -231,6 +257,7 @@ impl Server {
         );
         tokio::time::sleep(delay).await;
         if let Some(proxy) = self.proxy.take() {
+            let log = proxy.access_log().cloned();
             match proxy.drain(deadline).await {
                 0 => tracing::info!("drained"),
                 connections => tracing::warn!(
@@ -238,6 +265,9 @@ impl Server {
                     ?deadline,
                     "the deadline passed; what was still open was cut off"
                 ),
+            }
+            if log.is_some_and(|log| !log.finish(LAST_LINES)) {
+                tracing::warn!("the last lines of the access log could not be written in {LAST_LINES:?}");
             }
         }
         self.balancer.shutdown().await;

@@ -1,15 +1,15 @@
 //! `evenkeel sim`: scenarios in virtual time.
 
+mod trace;
+
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 
 use evenkeel_config::read_text;
 use evenkeel_core::Nanos;
-use evenkeel_sim::{
-    BUILT_IN, Comparison, Policy, Run, Scenario, Summary, built_in, built_in_text, read_trace,
-};
+use evenkeel_sim::{BUILT_IN, Comparison, Policy, Recorded, Run, Scenario, Summary, built_in, built_in_text};
 
 use crate::args::{ReportFormat, Sim, SimRun};
 use crate::exit::Failed;
@@ -68,14 +68,11 @@ fn compare(arguments: &SimRun) -> Result<(), Failed> {
         scenarios.push(scenario(name)?);
     }
     if let Some(path) = &arguments.trace {
-        let trace = read_trace(
-            &path.display().to_string(),
-            &read_text(path).map_err(Failed::input)?,
-        );
-        let trace = trace.map_err(Failed::input)?;
+        let trace: Arc<[Recorded]> = trace::read(path, arguments.service.as_deref())?.into();
         scenarios = scenarios
             .into_iter()
-            .map(|scenario| scenario.with_trace(trace.clone()))
+            .map(|scenario| scenario.with_trace(Arc::clone(&trace)))
+            .inspect(|scenario| trace::tell(path, scenario))
             .collect();
     }
     let policies: Result<Vec<Policy>, _> = arguments.strategy.iter().map(|name| name.parse()).collect();

@@ -1,12 +1,14 @@
 //! From the configuration to what the runtime and the data plane are told, and the telling.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use evenkeel_config::{Config, HealthCheck, Listener, Probe, Route, SameSite, Service, Sticky, StrategyFile};
 use evenkeel_core::{Instance, ServiceSettings, SessionKey};
 use evenkeel_proxy::{
-    ListenerSettings, Proxy, ProxySettings, RetryOn, RouteSettings, StickyCookie, UpstreamSettings,
+    AccessLog, AccessLogSettings, ListenerSettings, Proxy, ProxySettings, RetryOn, RouteSettings,
+    StickyCookie, UpstreamSettings,
 };
 use evenkeel_runtime::{Balancer, CheckKind, CheckSettings, Observe, ServiceSpec};
 
@@ -27,6 +29,7 @@ pub(crate) async fn put_in_force(
         file: SystemTime::now(),
     };
     let secrets = secrets::read(config, now)?;
+    let access_log = access_log(config, proxy)?;
     let sockets = proxy.bind(&listeners(config)).map_err(Failed::start)?;
     balancer
         .apply(specs(config, instances, &secrets))
@@ -37,11 +40,40 @@ pub(crate) async fn put_in_force(
             running.observe(observe(config, service));
         }
     }
-    let settings = settings(config, balancer)
+    let settings = settings(config, balancer, access_log)
         .ok_or_else(|| Failed::start("a service vanished while the configuration was put in force"))?;
     proxy.configure(settings, sockets).await;
     warnings::say(config, &secrets);
     Ok(())
+}
+
+/// The access log, opened unless it is open.
+fn access_log(config: &Config, proxy: &Proxy) -> Result<Option<AccessLog>, Failed> {
+    let open = |log: &evenkeel_config::AccessLog| {
+        AccessLog::open(log_settings(log), proxy.access_log(), proxy.counters())
+    };
+    config
+        .access_log
+        .as_ref()
+        .map(open)
+        .transpose()
+        .map_err(Failed::start)
+}
+
+/// Whether the access log could be opened.
+pub(crate) fn check_access_log(config: &Config) -> Result<(), Failed> {
+    match config.access_log.as_ref().and_then(|log| log_settings(log).file) {
+        Some(file) => AccessLog::check(&file).map_err(Failed::input),
+        None => Ok(()),
+    }
+}
+
+fn log_settings(log: &evenkeel_config::AccessLog) -> AccessLogSettings {
+    AccessLogSettings {
+        file: (log.file != "-").then(|| PathBuf::from(&log.file)),
+        sample: log.sample,
+        query: log.query,
+    }
 }
 
 /// What the balancer is to run; `instances` and `secrets` are those of the services.
@@ -138,7 +170,7 @@ fn listener_settings(listener: &Listener, services: &[Service]) -> ListenerSetti
 }
 
 /// What the data plane is told once the balancer runs the services; `None` when one is missing.
-fn settings(config: &Config, balancer: &Balancer) -> Option<ProxySettings> {
+fn settings(config: &Config, balancer: &Balancer, access_log: Option<AccessLog>) -> Option<ProxySettings> {
     let upstream = |service: &Service| {
         Some(UpstreamSettings {
             service: balancer.service(&service.name)?,
@@ -179,6 +211,7 @@ fn settings(config: &Config, balancer: &Balancer) -> Option<ProxySettings> {
             .iter()
             .filter_map(|net| net.to_string().parse().ok())
             .collect(),
+        access_log,
     })
 }
 
@@ -201,6 +234,7 @@ pub(crate) fn from_flags(arguments: &crate::args::Serve) -> Config {
     Config {
         workers: None,
         state_dir: None,
+        access_log: None,
         admin: Default::default(),
         drain_delay: std::time::Duration::from_millis(250),
         drain_timeout: std::time::Duration::from_secs(30),

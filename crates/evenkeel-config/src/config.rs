@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use crate::access_log::AccessLog;
 use crate::address::{Address, Cidr, Statuses};
 use crate::file::{ConfigFile, InstanceFile, ListenerFile, Protocol, Route, ServiceFile};
 use crate::health_check::{HealthCheckFile, HttpCheckFile, TcpCheckFile};
@@ -25,6 +26,8 @@ pub struct Config {
     pub state_dir: Option<String>,
     /// The admin endpoint.
     pub admin: Admin,
+    /// Where requests are written down, if they are.
+    pub access_log: Option<AccessLog>,
     /// After SIGTERM, how long readiness is false before the listeners close.
     pub drain_delay: Duration,
     /// After SIGTERM and `drain_delay`, how long running requests may take to finish.
@@ -157,6 +160,7 @@ impl Config {
             workers: self.workers.map(Into::into),
             state_dir: self.state_dir.clone(),
             admin: Some((&self.admin).into()),
+            access_log: self.access_log.as_ref().map(Into::into),
             drain_delay: Some(self.drain_delay.into()),
             drain_timeout: Some(self.drain_timeout.into()),
             trusted_proxies: Some(self.trusted_proxies.clone()),
@@ -193,6 +197,7 @@ impl From<ConfigFile> for Config {
             workers: file.workers.map(Into::into),
             state_dir: file.state_dir,
             admin: file.admin.unwrap_or_default().into(),
+            access_log: file.access_log.map(Into::into),
             drain_delay: file.drain_delay.unwrap_or(ConfigFile::DRAIN_DELAY).into(),
             drain_timeout: file.drain_timeout.unwrap_or(ConfigFile::DRAIN_TIMEOUT).into(),
             trusted_proxies: file.trusted_proxies.unwrap_or_default(),

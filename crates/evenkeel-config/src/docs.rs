@@ -111,6 +111,8 @@ fn kind(property: &Value, defs: &Map<String, Value>) -> String {
     if let Some(name) = reference(property) {
         let list = if property["items"].is_object() {
             "list of "
+        } else if property["oneOf"][0]["x-expects"] == "path" {
+            "path or "
         } else if property["oneOf"].is_array() {
             "name or "
         } else {

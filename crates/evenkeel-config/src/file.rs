@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::access_log::AccessLogText;
 use crate::address::{Address, Bind, Cidr};
 use crate::health_check::HealthCheckFile;
 use crate::rules;
@@ -48,6 +49,14 @@ pub struct ConfigFile {
         deserialize_with = "tolerated::key"
     )]
     pub admin: Option<AdminFile>,
+    /// Where every request leaves a line: the path of a file, `-` for standard output, or a group. Off unless given.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "tolerated::key"
+    )]
+    #[garde(dive)]
+    pub access_log: Option<AccessLogText>,
     /// After SIGTERM, how long `/readyz` says no before the listeners close, so that whoever watches it sends elsewhere.
     #[serde(
         default,

@@ -3,6 +3,7 @@
 //! [`ConfigFile`] is the file as written, [`Config`] the same with every value present. Wire formats exist only here,
 //! and behaviour never does: nothing in this crate opens a socket or resolves a name.
 
+mod access_log;
 mod address;
 mod check;
 mod config;
@@ -38,6 +39,7 @@ mod tolerated;
 mod tree;
 mod whole;
 
+pub use access_log::{AccessLog, AccessLogFile, AccessLogText};
 pub use address::{Address, Bind, Cidr, Statuses};
 pub use config::{Config, HealthCheck, InstanceConfig, Listener, Probe, Service};
 pub use docs::docs_markdown;

@@ -205,6 +205,16 @@ pub(crate) fn secret_file(file: &Option<String>, (): &()) -> garde::Result {
     }
 }
 
+/// Paths of logs.
+pub(crate) fn log_file(file: &str, (): &()) -> garde::Result {
+    if file.is_empty() {
+        return Err(garde::Error::new(
+            "this names no file: write its path, or `-` for standard output",
+        ));
+    }
+    Ok(())
+}
+
 /// Lists that mean nothing when they are empty.
 pub(crate) fn not_empty<T>(list: &Option<Vec<T>>, (): &()) -> garde::Result {
     match list {

@@ -86,6 +86,12 @@ pub struct HashedKey {
 }
 
 impl HashedKey {
+    /// What stands for the key in logs: equal keys of a service have equal ids.
+    #[must_use]
+    pub fn id(self) -> u64 {
+        self.hash
+    }
+
     #[inline]
     pub(crate) fn hash(self) -> u64 {
         self.hash

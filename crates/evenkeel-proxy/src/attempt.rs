@@ -55,6 +55,8 @@ pub(crate) struct End {
     pub(crate) discarded: Option<Discarded>,
     /// When the last piece of the request came before the response did; `None` when it came at once.
     pub(crate) asked: Option<Nanos>,
+    /// Bytes of data in the response's body, as far as it came.
+    pub(crate) body_bytes: u64,
     /// Bytes of the request that left.
     pub(crate) sent: usize,
     /// Whether all of the request left.
@@ -190,6 +192,7 @@ impl<'a> Attempt<'a> {
             head: self.head,
             discarded: self.discarded,
             asked: self.asked,
+            body_bytes: self.body.data_bytes(),
             sent: self.sent,
             request_done: self.request_done,
             answering,

@@ -1,12 +1,14 @@
 //! One client connection: reads requests one after the other and has each exchanged.
 
 mod answer;
+mod log;
 
 pub(crate) use answer::refuse;
 
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,10 +16,11 @@ use evenkeel_core::{HashedKey, Nanos, SessionTag};
 use evenkeel_h1::{BodyFilter, BodyOut, Framing, Method, RequestHead, Status, Version};
 use tokio::net::TcpStream;
 
+use crate::access::Entry;
 use crate::buffer::{Buffer, SMALL};
 use crate::reply::Reply;
 use crate::request_key;
-use crate::rewrite::{self, Origin};
+use crate::rewrite::{self, Origin, RequestId};
 use crate::routes;
 use crate::settings::ListenerSettings;
 use crate::sticky;
@@ -40,6 +43,8 @@ pub(crate) struct Client {
     origin: Origin,
     /// A head that did not come in one piece.
     partial: Option<Box<RequestHead>>,
+    /// What the access log will say of the request; absent until there is one to log.
+    pub(crate) entry: Option<Box<Entry>>,
     /// Whether only one more request is waited for, and not long.
     last_call: bool,
     /// Last, so that the worker hears of the end when all else has been given back.
@@ -97,6 +102,7 @@ impl Client {
             inbox: Buffer::default(),
             origin,
             partial: None,
+            entry: None,
             last_call: false,
             _opened: opened,
         }
@@ -110,19 +116,26 @@ impl Client {
                 Next::Request(mut request) => {
                     // Boxed, so that the many clients without a request do not hold room for one.
                     let go_on = Box::pin(self.exchange(&mut request)).await;
+                    self.log_end();
                     self.worker.give_vec(request.out);
                     if !go_on {
                         return;
                     }
                 }
                 Next::Options { close } => {
-                    if self.answer_options(close).await.is_err() || close {
+                    let sent = self.answer_options(close).await;
+                    if let Some(entry) = &mut self.entry {
+                        entry.status = 200;
+                    }
+                    self.log_end();
+                    if sent.is_err() || close {
                         return;
                     }
                 }
                 Next::Refused { reply, body, close } => {
                     self.worker.counters.on_bad_request();
                     let sent = self.send_reply(&reply, close, body).await;
+                    self.log_end();
                     if sent.is_ok() && close {
                         self.linger().await;
                     }
@@ -164,12 +177,12 @@ impl Client {
             }
             match poll_fn(|cx| self.poll_more(cx, begun)).await {
                 Ok(0) if begun => {
-                    return refused(400, "the request head ended early");
+                    return self.refused(400, "the request head ended early");
                 }
                 Ok(0) => return Next::End,
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                    return refused(408, "the request head did not arrive in time");
+                    return self.refused(408, "the request head did not arrive in time");
                 }
                 Err(_) => return Next::End,
             }
@@ -221,11 +234,14 @@ impl Client {
         let head = own.as_deref_mut().unwrap_or(&mut scratch);
         let body = !self.inbox.bytes().starts_with(b"HEAD ");
         match head.parse(self.inbox.bytes(), limits) {
-            Err(error) => Some(Next::Refused {
-                reply: Reply::refusing(error.status(), error.to_string()),
-                body,
-                close: true,
-            }),
+            Err(error) => {
+                self.log_begin(None);
+                Some(Next::Refused {
+                    reply: Reply::refusing(error.status(), error.to_string()),
+                    body,
+                    close: true,
+                })
+            }
             Ok(Status::Partial) => {
                 if own.is_none() {
                     own = Some(Box::new(scratch.clone()));
@@ -235,6 +251,7 @@ impl Client {
                 None
             }
             Ok(Status::Complete { len }) => {
+                self.log_begin(Some(head));
                 let next = self.accept(head, &routing);
                 self.inbox.consume(len);
                 let stays = head.keep_alive && head.version == Version::Http11 && !self.is_closing();
@@ -253,7 +270,11 @@ impl Client {
     }
 
     /// Routes and rewrites a complete head; `None` when the request is for ourselves.
-    fn accept(&self, head: &RequestHead, routing: &crate::worker::Routing) -> Result<Option<Request>, Reply> {
+    fn accept(
+        &mut self,
+        head: &RequestHead,
+        routing: &crate::worker::Routing,
+    ) -> Result<Option<Request>, Reply> {
         let buf = self.inbox.bytes();
         let worker = &self.worker;
         if head.method == Method::Connect {
@@ -303,7 +324,15 @@ impl Client {
         let local = unnamed.then(|| self.stream.local_addr().ok()).flatten();
         let mut out = worker.take_vec();
         let rng = &mut worker.picks.borrow_mut().rng;
-        rewrite::request(&mut out, head, buf, local, &self.origin, &worker.via, rng);
+        let id = rewrite::request(&mut out, head, buf, local, &self.origin, &worker.via, rng);
+        if let Some(entry) = self.entry.as_mut().filter(|entry| entry.is_open()) {
+            entry.service = Some(Arc::clone(upstream.settings.service.name()));
+            entry.key = key;
+            entry.request_id(match &id {
+                RequestId::Given(span) => span.of(buf),
+                RequestId::Made(id) => id,
+            });
+        }
         Ok(Some(Request {
             method: head.method,
             version: head.version,
@@ -317,6 +346,16 @@ impl Client {
             replayable: true,
             received: worker.read_clock(),
         }))
+    }
+
+    /// The refusal of a head that never came whole.
+    fn refused(&mut self, status: u16, details: &'static str) -> Next {
+        self.log_begin(None);
+        Next::Refused {
+            reply: Reply::refusing(status, details),
+            body: true,
+            close: true,
+        }
     }
 
     /// Puts what is here of the body behind the head, so that both leave in one write.
@@ -336,14 +375,5 @@ impl Client {
             return Err(Reply::too_large());
         }
         Ok(())
-    }
-}
-
-/// The refusal of a head that never came whole.
-fn refused(status: u16, details: &'static str) -> Next {
-    Next::Refused {
-        reply: Reply::refusing(status, details),
-        body: true,
-        close: true,
     }
 }

@@ -11,6 +11,8 @@ pub struct Counters {
     accept_errors: AtomicU64,
     bad_requests: AtomicU64,
     unrouted: AtomicU64,
+    access_lines: AtomicU64,
+    access_lines_dropped: AtomicU64,
 }
 
 impl Counters {
@@ -38,6 +40,26 @@ impl Counters {
 
     pub(crate) fn on_unrouted(&self) {
         self.unrouted.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn on_access_lines(&self, lines: u64) {
+        self.access_lines.fetch_add(lines, Relaxed);
+    }
+
+    pub(crate) fn on_access_line_dropped(&self, lines: u64) {
+        self.access_lines_dropped.fetch_add(lines, Relaxed);
+    }
+
+    /// Lines of the access log that were written.
+    #[must_use]
+    pub fn access_lines(&self) -> u64 {
+        self.access_lines.load(Relaxed)
+    }
+
+    /// Lines of the access log that were dropped, because they could not be written, or not soon enough.
+    #[must_use]
+    pub fn access_lines_dropped(&self) -> u64 {
+        self.access_lines_dropped.load(Relaxed)
     }
 
     /// Client connections that are open.

@@ -46,11 +46,15 @@ impl Client {
                     .service
                     .metrics()
                     .record_local_error(reply.status);
+                if let Some(entry) = &mut self.entry {
+                    entry.bytes_in = request.body.data_bytes();
+                }
                 // What is left of the request would be taken for the next one.
                 let close = !request.keep_alive || !request.body.is_done() || self.is_closing();
                 let sent = self
                     .send_reply(&reply, close, request.method != Method::Head)
                     .await;
+                self.log_end();
                 if sent.is_ok() && close && (!request.body.is_done() || !self.inbox.is_empty()) {
                     self.linger().await;
                 }
@@ -85,6 +89,10 @@ impl Client {
                     continue;
                 }
             };
+            if let Some(entry) = &mut self.entry {
+                entry.tries += 1;
+                entry.instance = Some(lease.member().instance().id.clone());
+            }
             let miss = match connection {
                 Ok(connection) => {
                     let attempt = self.attempt(request, upstream, connection, lease, &mut tries);
@@ -111,7 +119,13 @@ impl Client {
                 request.keeps_session = false;
             }
             if !retry.is_some_and(|reason| tries.grant(upstream, slot, reason, now)) {
-                return failure.into_reply().map_or(Ok(false), Err);
+                return match failure.into_reply() {
+                    Some(reply) => Err(reply),
+                    None => {
+                        self.log_broken(request, "client_gone");
+                        Ok(false)
+                    }
+                };
             }
         }
     }
@@ -204,6 +218,10 @@ impl Client {
         // The time a client takes to send is not its instance's.
         let started = end.asked.unwrap_or(started);
         let now = worker.read_clock();
+        if let Some(entry) = &mut self.entry {
+            let answered = end.head.map(|head| head.at).or(end.discarded.map(|head| head.at));
+            entry.at_instance = Some(answered.unwrap_or(now).since(started));
+        }
         if let Some(head) = end.discarded {
             service.finish(
                 lease,
@@ -255,6 +273,13 @@ impl Client {
         service
             .metrics()
             .record_response(head.status, now.since(request.received));
+        if let Some(entry) = &mut self.entry {
+            entry.status = head.status;
+            entry.error = result.as_ref().err().map(Failure::after_head);
+            entry.bytes_in = request.body.data_bytes();
+            entry.bytes_out = end.body_bytes;
+        }
+        self.log_end();
         match result {
             Ok(()) => {
                 if head.until_close {

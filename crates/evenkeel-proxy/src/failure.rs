@@ -46,6 +46,16 @@ impl Failure {
         )
     }
 
+    /// What the access log says of a response that broke off after its head.
+    pub(crate) fn after_head(&self) -> &'static str {
+        match self {
+            Self::ClientGone => "client_gone",
+            Self::ClientStalled => "client_stalled",
+            Self::ClientBody(_) | Self::TooLarge => "http_request_error",
+            _ => "http_response_incomplete",
+        }
+    }
+
     /// What to tell the client; `None` when there is nobody to tell.
     pub(crate) fn into_reply(self) -> Option<Reply> {
         Some(match self {

@@ -4,11 +4,13 @@
 //! One thread per core, each with its own event loop, its own `SO_REUSEPORT` sockets and its own
 //! connections to instances; only the counters beside the instances are shared. A request's way:
 //! `client` reads and routes it, `rewrite` makes the head for the instance, `exchange` picks and
-//! connects, `retry` grants another try, `attempt` moves both directions of one try, `reply` speaks when no instance did.
+//! connects, `retry` grants another try, `attempt` moves both directions of one try, `reply` speaks when no instance did,
+//! and `access` writes down what became of it.
 //!
 //! Absent on purpose: header maps (heads stay bytes), body collection (bodies stream), HTTP/2, TLS and
 //! upgrades (not yet).
 
+mod access;
 mod attempt;
 mod bind;
 mod buffer;
@@ -29,6 +31,7 @@ mod sticky;
 mod timers;
 mod worker;
 
+pub use access::{AccessLog, AccessLogError, AccessLogSettings};
 pub use bind::BindError;
 pub use counters::Counters;
 pub use proxy::{Proxy, Sockets};

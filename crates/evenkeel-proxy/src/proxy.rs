@@ -11,6 +11,7 @@ use evenkeel_core::{RetryBudget, Rng};
 use evenkeel_runtime::Clock;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::access::AccessLog;
 use crate::bind::{self, BindError};
 use crate::counters::Counters;
 use crate::rewrite::Via;
@@ -130,6 +131,12 @@ impl Proxy {
         listeners
             .filter_map(|l| Some((Arc::clone(&l.name), *self.bound.get(&l.place())?)))
             .collect()
+    }
+
+    /// The access log, if there is one.
+    #[must_use]
+    pub fn access_log(&self) -> Option<&AccessLog> {
+        self.settings.as_ref()?.access_log.as_ref()
     }
 
     /// Counters of all workers.

@@ -38,8 +38,8 @@ impl Reply {
     }
 
     /// Appends the response. `close` announces the end of the connection; without `body` the same head
-    /// is sent as for HEAD.
-    pub(crate) fn write(&self, out: &mut Vec<u8>, close: bool, body: bool, date: &[u8]) {
+    /// is sent as for HEAD. Returns the length of the body that is sent.
+    pub(crate) fn write(&self, out: &mut Vec<u8>, close: bool, body: bool, date: &[u8]) -> usize {
         let reason = reason(self.status);
         let text = format!("{} {reason}: {}\n", self.status, self.details);
         let length = text.len();
@@ -60,6 +60,9 @@ impl Reply {
         out.extend_from_slice(b"\r\n");
         if body {
             out.extend_from_slice(text.as_bytes());
+            length
+        } else {
+            0
         }
     }
 }

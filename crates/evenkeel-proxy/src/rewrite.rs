@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 use evenkeel_core::{Rng, SessionTag};
-use evenkeel_h1::{Field, FieldName, Framing, Method, RequestHead, ResponseHead, Version};
+use evenkeel_h1::{Field, FieldName, Framing, Method, RequestHead, ResponseHead, Span, Version};
 
 use crate::sticky::StickyCookie;
 
@@ -36,6 +36,11 @@ impl Origin {
     /// The client's address as text.
     pub(crate) fn peer(&self) -> &str {
         &self.peer
+    }
+
+    /// Whether its forwarding fields are believed.
+    pub(crate) fn is_trusted(&self) -> bool {
+        self.trusted
     }
 }
 
@@ -81,7 +86,7 @@ impl Via {
 /// Appends the request head to send to an instance.
 ///
 /// Origin-form target, HTTP/1.1, one Host, no hop-by-hop field, our forwarding fields last. A client that
-/// names no host means `local`, where it connected (RFC 9112 §3.3).
+/// names no host means `local`, where it connected (RFC 9112 §3.3). Returns the id that the request has.
 pub(crate) fn request(
     out: &mut Vec<u8>,
     head: &RequestHead,
@@ -90,7 +95,7 @@ pub(crate) fn request(
     origin: &Origin,
     via: &Via,
     rng: &mut Rng,
-) {
+) -> RequestId {
     let (slash, target) = head.origin_target(buf);
     out.extend_from_slice(head.method_span.of(buf));
     out.push(b' ');
@@ -108,7 +113,7 @@ pub(crate) fn request(
         match field.id {
             FieldName::Host => host_follows = field.value == head.authority,
             FieldName::XRequestId if request_id.is_none() && is_usable_id(field.value.of(buf)) => {
-                request_id = Some(field.line);
+                request_id = Some(field);
             }
             FieldName::XForwardedProto => forwarded_proto = origin.trusted,
             FieldName::XForwardedHost => forwarded_host = origin.trusted,
@@ -132,7 +137,7 @@ pub(crate) fn request(
                 FieldName::XForwardedProto => forwarded_proto,
                 FieldName::XForwardedHost => forwarded_host,
                 FieldName::Forwarded | FieldName::XForwardedPort | FieldName::XRealIp => origin.trusted,
-                FieldName::XRequestId => request_id == Some(field.line),
+                FieldName::XRequestId => request_id.is_some_and(|id| id.line == field.line),
                 FieldName::MaxForwards => !counts_forwards(head.method),
                 _ => true,
             }
@@ -167,17 +172,32 @@ pub(crate) fn request(
     if !forwarded_host && !authority.is_empty() {
         line(out, b"X-Forwarded-Host", authority);
     }
-    if request_id.is_none() {
-        out.extend_from_slice(b"X-Request-Id: ");
-        out.extend_from_slice(&request_id_from(rng.next_u64(), rng.next_u64()));
-        out.extend_from_slice(CRLF);
-    }
+    let request_id = match request_id {
+        Some(field) => RequestId::Given(field.value),
+        None => {
+            out.extend_from_slice(b"X-Request-Id: ");
+            let id = request_id_from(rng.next_u64(), rng.next_u64());
+            out.extend_from_slice(&id);
+            out.extend_from_slice(CRLF);
+            RequestId::Made(id)
+        }
+    };
     out.extend_from_slice(if head.version == Version::Http10 {
         &via.v10
     } else {
         &via.v11
     });
     out.extend_from_slice(CRLF);
+    request_id
+}
+
+/// The id of a request.
+#[derive(Debug)]
+pub(crate) enum RequestId {
+    /// Its sender's.
+    Given(Span),
+    /// Ours.
+    Made([u8; 36]),
 }
 
 /// What is ours in a response head.

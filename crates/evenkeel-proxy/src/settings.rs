@@ -9,6 +9,7 @@ use evenkeel_h1::Limits;
 use evenkeel_runtime::Service;
 use ipnet::IpNet;
 
+use crate::access::AccessLog;
 use crate::retry::RetryOn;
 use crate::sticky::StickyCookie;
 
@@ -27,6 +28,8 @@ pub struct ProxySettings {
     pub max_connections: usize,
     /// Peers whose forwarding fields are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Where requests are written down, if they are.
+    pub access_log: Option<AccessLog>,
 }
 
 /// One listening address.

@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::access::Lines;
 use crate::buffer::Buffers;
 use crate::client;
 use crate::counters::Counters;
@@ -57,6 +58,8 @@ pub(crate) struct Worker {
     pub(crate) date: Date,
     pub(crate) via: Via,
     pub(crate) counters: Arc<Counters>,
+    /// Of the access log.
+    pub(crate) lines: Lines,
     pub(crate) routing: RefCell<Rc<Routing>>,
     pub(crate) draining: Cell<bool>,
     listeners: RefCell<Vec<Rc<Listener>>>,
@@ -104,6 +107,7 @@ impl Worker {
             max_body: None,
             max_connections: 0,
             trusted_proxies: Vec::new(),
+            access_log: None,
         });
         let worker = Rc::new(Self {
             clock,
@@ -116,6 +120,7 @@ impl Worker {
             date: Date::default(),
             via,
             counters,
+            lines: Lines::new(!seed),
             routing: RefCell::new(Rc::new(Routing {
                 settings,
                 upstreams: Vec::new(),
@@ -125,8 +130,9 @@ impl Worker {
             open: Cell::new(0),
             drained: RefCell::new(None),
         });
-        worker.read_clock();
-        worker.date.set(clock.wall(worker.timers.now()));
+        let now = worker.read_clock();
+        worker.date.set(clock.wall(now));
+        worker.lines.set_wall(clock.wall(now), now);
         worker
     }
 
@@ -171,7 +177,10 @@ impl Worker {
 
     fn sweep(self: &Rc<Self>) {
         let now = self.read_clock();
-        self.date.set(self.clock.wall(now));
+        let wall = self.clock.wall(now);
+        self.date.set(wall);
+        self.lines.set_wall(wall, now);
+        self.lines.flush();
         self.timers.sweep(now);
         for upstream in &self.routing.borrow().upstreams {
             let mut reader = upstream.view.borrow_mut();
@@ -189,6 +198,7 @@ impl Worker {
     }
 
     fn configure(self: &Rc<Self>, new: Configure) {
+        self.lines.configure(new.settings.access_log.clone());
         let old = Rc::clone(&self.routing.borrow());
         let upstreams = new
             .settings

@@ -27,7 +27,7 @@ pub use report::{Comparison, html, json, table};
 pub use rules::RuleName;
 pub use scenario::Scenario;
 pub use summary::{Figure, Summary};
-pub use trace::{Recorded, TraceError, read_trace};
+pub use trace::{Recorded, TraceError, TraceReader, read_trace};
 
 use evenkeel_core::{InstanceError, Nanos};
 

@@ -144,11 +144,12 @@ impl Scenario {
 
     /// The same fleet with the requests of a record instead of its own.
     #[must_use]
-    pub fn with_trace(mut self, trace: Vec<Recorded>) -> Self {
+    pub fn with_trace(mut self, trace: impl Into<Arc<[Recorded]>>) -> Self {
+        let trace = trace.into();
         let length = trace.last().map_or(Nanos::ZERO, |last| last.at);
         self.duration = length + Nanos(1);
         self.warm_up = Nanos::ZERO;
-        self.arrivals = Arrivals::Recorded(trace.into());
+        self.arrivals = Arrivals::Recorded(trace);
         self
     }
 
@@ -185,6 +186,21 @@ impl Scenario {
             Arrivals::Open(rates) => rates.get(self.step(now)).copied().unwrap_or(1.0),
             Arrivals::Closed(_) | Arrivals::Recorded(_) => 0.0,
         }
+    }
+
+    /// The work that comes, as a part of what all servers can do. Work that is not known counts as the scenario draws it.
+    #[must_use]
+    pub fn offered(&self) -> f64 {
+        let mean = draw::mean_work(&self.work);
+        let rate = match &self.arrivals {
+            Arrivals::Open(rates) => rates.iter().sum::<f64>() / rates.len() as f64 * mean,
+            Arrivals::Closed(_) => return 1.0,
+            Arrivals::Recorded(trace) => {
+                let work: f64 = trace.iter().map(|request| request.work.unwrap_or(mean)).sum();
+                work / self.duration.as_secs_f64().max(1e-9)
+            }
+        };
+        rate / 1e9 / cores(&self.servers)
     }
 
     /// When arrivals end.
@@ -276,6 +292,16 @@ fn arrivals(file: &ArrivalsFile, servers: &[ServersFile], work: &WorkFile) -> Ar
     if let Some(rate) = file.rate {
         return Arrivals::Open(vec![rate.0]);
     }
+    let per_second = cores(servers) * 1e9 / draw::mean_work(work);
+    let loads = match (&file.steps, file.load) {
+        (Some(steps), _) => steps.iter().map(|step| step.0).collect(),
+        (None, load) => vec![load.map_or(0.7, |load| load.0)],
+    };
+    Arrivals::Open(loads.into_iter().map(|load: f64| load * per_second).collect())
+}
+
+/// Cores of speed 1 of the servers that are there from the beginning.
+fn cores(servers: &[ServersFile]) -> f64 {
     let cores = |server: &ServersFile| {
         let cores = server.cores.map_or(1.0, |cores| cores.0);
         cores * server.speed.map_or(1.0, |speed| speed.0)
@@ -283,12 +309,7 @@ fn arrivals(file: &ArrivalsFile, servers: &[ServersFile], work: &WorkFile) -> Ar
     let present = servers
         .iter()
         .filter(|server| server.joins.is_none_or(|joins| joins.0 == Nanos::ZERO));
-    let per_second = present.map(cores).sum::<f64>() * 1e9 / draw::mean_work(work);
-    let loads = match (&file.steps, file.load) {
-        (Some(steps), _) => steps.iter().map(|step| step.0).collect(),
-        (None, load) => vec![load.map_or(0.7, |load| load.0)],
-    };
-    Arrivals::Open(loads.into_iter().map(|load: f64| load * per_second).collect())
+    present.map(cores).sum()
 }
 
 /// A region for each of `count` clients, by the parts that each region has.

@@ -1,16 +1,13 @@
-//! Requests that were recorded: comma-separated, with a header.
-//!
-//! ```text
-//! time,work_ms,key
-//! 0.000,8.1,alice
-//! 0.003,2.4,bob
-//! ```
-//!
-//! `time` is in seconds from any origin and never goes backwards. `work_ms` is what the request cost a server of
-//! speed 1, and `key` what it asked for; both may be left out, as columns or for single requests, and are drawn as the
-//! scenario says then.
+//! Requests that were recorded: the access log of `evenkeel serve`, or comma-separated values with a header. A record is
+//! read line by line, so that it may be larger than the memory is; what is kept of a request is a few numbers.
+
+mod access_log;
+mod csv;
 
 use evenkeel_core::Nanos;
+
+use access_log::AccessLog;
+use csv::Columns;
 
 /// One request.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -33,121 +30,133 @@ pub struct TraceError {
     help: String,
 }
 
-/// The longest record, a day.
+/// What is wrong with a line, and what to do.
+type Wrong = (String, String);
+
+/// The longest record, a day, in seconds.
 const LONGEST: f64 = 86_400.0;
 
-/// Reads a record; `name` stands for the file in errors.
-///
-/// # Errors
-/// When a line cannot be read, time goes backwards, or there is no request.
-pub fn read_trace(name: &str, text: &str) -> Result<Vec<Recorded>, TraceError> {
-    let wrong = |line: usize, message: String, help: &str| TraceError {
-        file: name.to_owned(),
-        line,
-        message,
-        help: help.to_owned(),
-    };
-    let mut lines = text
-        .lines()
-        .enumerate()
-        .map(|(place, line)| (place + 1, line.trim()));
-    let mut lines = lines
-        .by_ref()
-        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-    let Some((at, header)) = lines.next() else {
-        return Err(wrong(
-            1,
-            "the file is empty".to_owned(),
-            "begin it with the header `time,work_ms,key`",
-        ));
-    };
-    let names: Vec<&str> = header.split(',').map(str::trim).collect();
-    let column = |name: &str| names.iter().position(|found| *found == name);
-    let Some(time) = column("time") else {
-        let message = format!("there is no column `time` in `{header}`");
-        return Err(wrong(
-            at,
-            message,
-            "begin the file with the header `time,work_ms,key`; the last two may be left out",
-        ));
-    };
-    if let Some(unknown) = names
-        .iter()
-        .find(|name| !["time", "work_ms", "key"].contains(name))
-    {
-        return Err(wrong(
-            at,
-            format!("unknown column `{unknown}`"),
-            "columns are `time`, `work_ms` and `key`",
-        ));
+/// Reads a record, a line at a time.
+#[derive(Debug)]
+pub struct TraceReader {
+    file: String,
+    service: Option<String>,
+    line: usize,
+    format: Option<Format>,
+    requests: Vec<Recorded>,
+}
+
+/// Told by the first line.
+#[derive(Debug)]
+enum Format {
+    Csv(Columns),
+    AccessLog(AccessLog),
+}
+
+impl TraceReader {
+    /// A reader; `file` stands for the record in errors. Of an access log with requests of several services, those of
+    /// `service` are taken.
+    #[must_use]
+    pub fn new(file: &str, service: Option<&str>) -> Self {
+        Self {
+            file: file.to_owned(),
+            service: service.map(ToOwned::to_owned),
+            line: 0,
+            format: None,
+            requests: Vec::new(),
+        }
     }
-    let (work, key) = (column("work_ms"), column("key"));
-    let mut trace: Vec<Recorded> = Vec::new();
-    let mut first = None;
-    let mut before = f64::NEG_INFINITY;
-    for (at, line) in lines {
-        let cells: Vec<&str> = line.split(',').map(str::trim).collect();
-        let cell = |column: Option<usize>| {
-            column
-                .and_then(|column| cells.get(column))
-                .copied()
-                .filter(|cell| !cell.is_empty())
-        };
-        let text = cell(Some(time)).unwrap_or_default();
-        let seconds: f64 = match text.parse() {
-            Ok(seconds) if f64::is_finite(seconds) => seconds,
-            _ => {
-                return Err(wrong(
-                    at,
-                    format!("`{text}` is no time"),
-                    "write seconds, such as `12.345`",
-                ));
+
+    /// Takes the next line. `whole` when a line end follows: a log that is still written may end within a line.
+    ///
+    /// # Errors
+    /// When the line cannot be read, or its time is too far back.
+    pub fn line(&mut self, line: &str, whole: bool) -> Result<(), TraceError> {
+        self.line += 1;
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            return Ok(());
+        }
+        let taken = match &mut self.format {
+            None if line.starts_with('{') => {
+                let mut log = AccessLog::new(self.service.take());
+                let taken = log.line(self.line, line, &mut self.requests);
+                self.format = Some(Format::AccessLog(log));
+                taken
             }
-        };
-        if seconds < before {
-            let message = format!("time goes backwards: {seconds} s after {before} s");
-            return Err(wrong(
-                at,
-                message,
-                "sort the file by time, as with `sort -t, -k1 -g`",
-            ));
-        }
-        before = seconds;
-        let since = seconds - *first.get_or_insert(seconds);
-        if since > LONGEST {
-            return Err(wrong(
-                at,
-                format!("this is {since:.0} s after the first request"),
-                "cut the file to a day at most",
-            ));
-        }
-        let work = match cell(work) {
-            None => None,
-            Some(text) => match text.parse::<f64>() {
-                Ok(ms) if (0.0..=LONGEST * 1000.0).contains(&ms) => Some(ms * 1e6),
-                _ => {
-                    return Err(wrong(
-                        at,
-                        format!("`{text}` is no amount of work"),
-                        "write milliseconds, such as `8.1`",
-                    ));
-                }
+            None => Columns::of(line, self.service.as_deref()).map(|columns| {
+                self.format = Some(Format::Csv(columns));
+            }),
+            Some(Format::Csv(columns)) => columns.line(line, &mut self.requests),
+            Some(Format::AccessLog(log)) => match log.line(self.line, line, &mut self.requests) {
+                Err(_) if !whole => Ok(()),
+                taken => taken,
             },
         };
-        trace.push(Recorded {
-            at: Nanos((since * 1e9) as u64),
-            work,
-            key: cell(key).map(hash),
-        });
+        taken.map_err(|wrong| self.wrong(wrong))
     }
-    if trace.is_empty() {
-        return Err(wrong(
-            at,
-            "there is no request after the header".to_owned(),
-            "add a line for each request",
-        ));
+
+    /// What is wrong with the line that was read last, for whoever reads the lines.
+    #[must_use]
+    pub fn wrong_line(&self, message: &str, help: &str) -> TraceError {
+        TraceError {
+            file: self.file.clone(),
+            line: self.line + 1,
+            message: message.to_owned(),
+            help: help.to_owned(),
+        }
     }
-    Ok(trace)
+
+    /// Bytes that the requests take, those included that are needed to sort them.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        2 * (self.requests.capacity() * size_of::<Recorded>()) as u64
+    }
+
+    /// The requests, in the order in which they came.
+    ///
+    /// # Errors
+    /// When there is none, or it is not clear which are meant.
+    pub fn finish(mut self) -> Result<Vec<Recorded>, TraceError> {
+        self.line = self.line.max(1);
+        let result = match &mut self.format {
+            None => Err((
+                "the file is empty".to_owned(),
+                "begin it with the header `time,work_ms,key`, or name an access log".to_owned(),
+            )),
+            Some(Format::AccessLog(log)) => log.finish(&mut self.requests),
+            Some(Format::Csv(_)) if self.requests.is_empty() => Err((
+                "there is no request after the header".to_owned(),
+                "add a line for each request".to_owned(),
+            )),
+            Some(Format::Csv(_)) => Ok(()),
+        };
+        match result {
+            Ok(()) => Ok(self.requests),
+            Err(wrong) => Err(self.wrong(wrong)),
+        }
+    }
+
+    fn wrong(&self, (message, help): Wrong) -> TraceError {
+        TraceError {
+            file: self.file.clone(),
+            line: self.line,
+            message,
+            help,
+        }
+    }
+}
+
+/// Reads a record that is in memory; see [`TraceReader`].
+///
+/// # Errors
+/// Those of the reader.
+pub fn read_trace(name: &str, text: &str, service: Option<&str>) -> Result<Vec<Recorded>, TraceError> {
+    let mut reader = TraceReader::new(name, service);
+    for line in text.split_inclusive('\n') {
+        reader.line(line, line.ends_with('\n'))?;
+    }
+    reader.finish()
 }
 
 /// FNV-1a, finished as `Rng` does: the same everywhere.
@@ -158,46 +167,4 @@ fn hash(text: &str) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn requests_are_read_with_what_is_known_of_them() {
-        let trace = read_trace(
-            "t",
-            "time,work_ms,key\n10.0,8,alice\n# later\n\n10.5,,alice\n12, 1.5 ,\n",
-        )
-        .unwrap();
-        assert_eq!(
-            trace.iter().map(|r| r.at).collect::<Vec<_>>(),
-            [0, 500, 2000].map(Nanos::from_millis)
-        );
-        assert_eq!(
-            trace.iter().map(|r| r.work).collect::<Vec<_>>(),
-            [Some(8e6), None, Some(1.5e6)]
-        );
-        assert!(trace[0].key.is_some() && trace[0].key == trace[1].key && trace[2].key.is_none());
-    }
-
-    #[test]
-    fn what_is_wrong_is_told_with_its_line() {
-        for (text, line, part) in [
-            ("", 1, "empty"),
-            ("a,b\n", 1, "no column `time`"),
-            ("time,wrok_ms\n", 1, "unknown column `wrok_ms`"),
-            ("time\n", 1, "no request"),
-            ("time\n1\nx\n", 3, "`x` is no time"),
-            ("time\n1\nNaN\n", 3, "`NaN` is no time"),
-            ("time\n2\n\n1\n", 4, "backwards"),
-            ("time\n0\n86401\n", 3, "after the first"),
-            ("time,work_ms\n0,-1\n", 2, "no amount of work"),
-        ] {
-            let error = read_trace("t.csv", text).unwrap_err();
-            assert_eq!(error.line, line, "{error}");
-            assert!(
-                error.to_string().contains(part) && error.to_string().contains("t.csv:"),
-                "{error}"
-            );
-        }
-    }
-}
+mod tests;

@@ -21,6 +21,7 @@ use crate::args::{Arguments, Command};
 /// Every key, none with its default, no number twice.
 const EVERY_KEY: &str = "
 trusted_proxies: [10.0.0.0/8, '2001:db8::/32']
+access_log: { file: /var/log/a63, sample: 0.0625, query: true }
 limits: { head: 20KiB, fields: 21, body: 22MiB, chunk_line: 2300, trailers: 24KiB, connections: 25 }
 listeners:
   - name: front
@@ -221,7 +222,12 @@ async fn every_key_for_traffic_reaches_the_data_plane() {
         max_body,
         max_connections,
         trusted_proxies,
-    } = settings(&config(), &balancer).unwrap();
+        access_log,
+    } = settings(&config(), &balancer, None).unwrap();
+    assert!(access_log.is_none(), "{access_log:?}");
+    let log = log_settings(config().access_log.as_ref().unwrap());
+    let file = Some("/var/log/a63".into());
+    assert_eq!((log.file, log.sample, log.query), (file, 0.0625, true));
     let [front, back] = <[_; 2]>::try_from(listeners).unwrap();
     assert_front(front);
     assert_eq!((&*back.name, back.bind), ("back", "[::1]:31".parse().unwrap()));

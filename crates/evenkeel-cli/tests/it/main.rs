@@ -3,6 +3,7 @@
 //! Tests in `peers` run beside outside programs, when `EVENKEEL_PEERS=1` says that those are installed.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod access_log;
 mod checks;
 mod commands;
 mod demo;

@@ -7,6 +7,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeText(pub SystemTime);
 
+impl TimeText {
+    /// How long it is after the begin of 1970.
+    #[must_use]
+    pub fn since_1970(self) -> Duration {
+        self.0.duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
+}
+
 impl FromStr for TimeText {
     type Err = String;
 

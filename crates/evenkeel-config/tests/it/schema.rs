@@ -41,6 +41,9 @@ fn fits(root: &Value, schema: &Value, value: &Value) -> bool {
             "const" => rule == value,
             "minimum" => value.as_f64().is_none_or(|n| n >= rule.as_f64().unwrap()),
             "maximum" => value.as_f64().is_none_or(|n| n <= rule.as_f64().unwrap()),
+            "minLength" => value
+                .as_str()
+                .is_none_or(|text| text.len() as u64 >= rule.as_u64().unwrap()),
             "minItems" => value
                 .as_array()
                 .is_none_or(|list| list.len() as u64 >= rule.as_u64().unwrap()),
@@ -103,6 +106,16 @@ fn the_schema_and_the_reader_agree() {
         (top("drain_delay: 5"), false),
         (top("drain_delay: true"), false),
         (top("trusted_proxies: 10.0.0.0/8"), false),
+        (top("access_log: access.log"), true),
+        (top("access_log: '-'"), true),
+        (top("access_log:"), true),
+        (top("access_log: ''"), false),
+        (top("access_log: { file: a, sample: 0.1, query: true }"), true),
+        (top("access_log: { sample: 0.1 }"), false),
+        (top("access_log: { file: '' }"), false),
+        (top("access_log: { file: a, sample: 2 }"), false),
+        (top("access_log: { file: a, format: text }"), false),
+        (top("access_log: [a]"), false),
         (top("foo:"), false),
         (service("health: { panic: fail }"), true),
         (service("health: { panic: maybe }"), false),

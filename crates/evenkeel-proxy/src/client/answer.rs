@@ -28,7 +28,10 @@ impl Client {
     /// Sends a reply of our own. `close` announces the end.
     pub(crate) async fn send_reply(&mut self, reply: &Reply, close: bool, body: bool) -> io::Result<()> {
         let mut out = self.worker.take_vec();
-        reply.write(&mut out, close, body, &self.worker.date.text());
+        let length = reply.write(&mut out, close, body, &self.worker.date.text());
+        if let Some(entry) = &mut self.entry {
+            entry.reply(reply, length);
+        }
         let sent = self.send(&out).await;
         self.worker.give_vec(out);
         sent

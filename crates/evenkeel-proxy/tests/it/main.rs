@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod access_log;
 mod basics;
 mod desync;
 mod faults;

@@ -13,7 +13,8 @@ use evenkeel_core::{
 };
 use evenkeel_h1::Limits;
 use evenkeel_proxy::{
-    ListenerSettings, Proxy, ProxySettings, RetryOn, RouteSettings, SameSite, StickyCookie, UpstreamSettings,
+    AccessLog, AccessLogSettings, ListenerSettings, Proxy, ProxySettings, RetryOn, RouteSettings, SameSite,
+    StickyCookie, UpstreamSettings,
 };
 use evenkeel_runtime::{Balancer, Clock, MetricsSnapshot, RetryReason, Service, ServiceSpec};
 use socket2::{Domain, SockRef, Socket, Type};
@@ -76,6 +77,7 @@ pub(crate) struct Setup {
     pub(crate) max_body: Option<u64>,
     pub(crate) max_clients: usize,
     pub(crate) trusted_proxies: &'static [&'static str],
+    pub(crate) access_log: Option<AccessLogSettings>,
     pub(crate) workers: usize,
 }
 
@@ -112,6 +114,7 @@ impl Setup {
             max_body: None,
             max_clients: 10_000,
             trusted_proxies: &[],
+            access_log: None,
             workers: 1,
         }
     }
@@ -172,6 +175,7 @@ impl Setup {
                 .iter()
                 .map(|net| net.parse().unwrap())
                 .collect(),
+            access_log: None,
         }
     }
 
@@ -204,7 +208,12 @@ impl Rig {
 
     pub(crate) async fn configure(&mut self, setup: &Setup) {
         self.balancer.apply(vec![setup.spec()]).await.unwrap();
-        let settings = setup.settings(&self.service());
+        let mut settings = setup.settings(&self.service());
+        let log = setup
+            .access_log
+            .clone()
+            .map(|log| AccessLog::open(log, self.proxy.access_log(), self.proxy.counters()).unwrap());
+        settings.access_log = log;
         let sockets = self.proxy.bind(&settings.listeners).unwrap();
         self.proxy.configure(settings, sockets).await;
     }

@@ -148,7 +148,7 @@ fn recorded_requests_come_as_they_were_recorded() {
     let scenario = built_in("healthy")
         .unwrap()
         .unwrap()
-        .with_trace(read_trace("t", &text).unwrap());
+        .with_trace(read_trace("t", &text, None).unwrap());
     let run = ran(&scenario, &policy("adaptive"), 1);
     assert_eq!(run.all.requests(), 1000);
     let median = run.all.quantile(0.5).unwrap();

@@ -30,7 +30,7 @@ error: wrong kind of value
   |
 1 | hello
   | ^^^^^
-  = write a mapping with keys out of workers, state_dir, admin, drain_delay, drain_timeout, trusted_proxies, limits, listeners, services, defaults
+  = write a mapping with keys out of workers, state_dir, admin, access_log, drain_delay, drain_timeout, trusted_proxies, limits, listeners, services, defaults
 
 1 error in bad.yaml
 "#,
@@ -105,7 +105,7 @@ error: unknown key `cluster`
   |
 3 | cluster: ./etcd
   | ^^^^^^^
-  = allowed here: admin, defaults, drain_delay, drain_timeout, limits, listeners, services, state_dir, trusted_proxies, workers
+  = allowed here: access_log, admin, defaults, drain_delay, drain_timeout, limits, listeners, services, state_dir, trusted_proxies, workers
 
 1 error in bad.yaml
 "#,
