@@ -92,7 +92,8 @@ pub(crate) struct SimRun {
         default_value = "healthy"
     )]
     pub(crate) scenario: Vec<String>,
-    /// Strategies, and rules that only the simulator has: envoy_least_request, yarp, c3, prequal, shortest.
+    /// Strategies, and rules that only the simulator has: envoy_least_request, yarp,
+    /// p2c_least_loaded, p2c_peak_ewma, p4c_peak_ewma, turns, c3, prequal, shortest.
     #[arg(
         long,
         value_name = "NAME",
@@ -113,6 +114,9 @@ pub(crate) struct SimRun {
     /// Runs of each strategy, each with the next seed; intervals are shown from two on.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) reps: u32,
+    /// Runs at the same time; as many as there are cores unless given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) threads: Option<u32>,
     /// How to report.
     #[arg(long, value_enum, default_value_t = ReportFormat::Table)]
     pub(crate) format: ReportFormat,

@@ -6,6 +6,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use evenkeel_config::read_text;
 use evenkeel_core::Nanos;
@@ -85,11 +86,17 @@ fn compare(arguments: &SimRun) -> Result<(), Failed> {
         ),
         None => None,
     };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = match arguments.threads {
+        Some(threads) => threads as usize,
+        None => std::thread::available_parallelism().map_or(1, usize::from),
+    };
     let mut comparisons = Vec::new();
     for scenario in scenarios {
         fits(&scenario, threads)?;
-        comparisons.push(runs(scenario, &policies, arguments, threads)?);
+        let began = Instant::now();
+        let comparison = runs(scenario, &policies, arguments, threads)?;
+        eprintln!("{}", speed(&comparison, began.elapsed().as_secs_f64(), threads));
+        comparisons.push(comparison);
         if arguments.format == ReportFormat::Table
             && output.is_none()
             && let Some(comparison) = comparisons.pop()
@@ -112,6 +119,19 @@ fn compare(arguments: &SimRun) -> Result<(), Failed> {
             .write_all(text.as_bytes())
             .map_err(|error| Failed::start(format!("cannot write the report: {error}"))),
     }
+}
+
+/// How fast that was.
+fn speed(comparison: &Comparison, seconds: f64, threads: usize) -> String {
+    let runs = || comparison.summaries.iter().flat_map(|summary| &summary.runs);
+    let requests: u64 = runs().map(|run| run.requests).sum();
+    let threads = threads.min(runs().count());
+    format!(
+        "{}: {requests} requests in {seconds:.1} s on {threads} thread{}, {:.2} million a second",
+        comparison.scenario.name(),
+        if threads == 1 { "" } else { "s" },
+        requests as f64 / seconds.max(1e-9) / 1e6
+    )
 }
 
 /// Refuses what needs more memory than there is, before it starts.

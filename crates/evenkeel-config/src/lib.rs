@@ -59,7 +59,8 @@ pub use retry_on::RetryOn;
 pub use scenario::{
     Amount, ArrivalsFile, BetweenFile, BudgetText, CacheFile, ClientsFile, ColdStartFile, DrawnFile,
     FaultFile, FaultKindFile, HotKeyFile, KeysFile, MachineFile, MixtureFile, NetworkFile, NormalFile,
-    ParetoFile, ReportsFile, ScenarioFile, ServerSet, ServersFile, Span, SquareFile, TenantsFile, WorkFile,
+    ParetoFile, ReportsFile, ScenarioFile, ServerSet, ServersFile, Span, SquareFile, TenantsFile,
+    UniformFile, WorkFile,
 };
 pub use schema::json_schema;
 pub use settings::{

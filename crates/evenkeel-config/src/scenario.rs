@@ -143,6 +143,8 @@ pub enum WorkFile {
     Fixed(Span),
     /// Exponential with this mean.
     Exponential(Span),
+    /// Evenly between two bounds.
+    Uniform(UniformFile),
     /// Normal, never less than nothing: draws below are taken as nothing.
     Normal(NormalFile),
     /// Normal, drawn again when it is below nothing.
@@ -151,6 +153,16 @@ pub enum WorkFile {
     Pareto(ParetoFile),
     /// One of two.
     Mixture(MixtureFile),
+}
+
+/// An even distribution.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UniformFile {
+    /// The least.
+    pub min: Span,
+    /// The most.
+    pub max: Span,
 }
 
 /// A normal distribution.

@@ -5,6 +5,7 @@ mod decay;
 mod divisor;
 mod factor;
 mod histogram;
+mod logarithm;
 mod real;
 
 pub use alias::Alias;
@@ -12,4 +13,5 @@ pub use decay::exp2_neg;
 pub use divisor::Divisor;
 pub use factor::Factor;
 pub use histogram::Histogram;
+pub(crate) use logarithm::minus_ln;
 pub use real::{AtomicF32, AtomicF64, real};

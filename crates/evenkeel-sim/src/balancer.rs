@@ -201,6 +201,7 @@ impl Balancer {
             (Sent::Ruled(server), Kind::Rule(rule, _)) => {
                 rule.ended(&Ended {
                     server,
+                    now,
                     took: outcome.response_time.unwrap_or(Nanos::ZERO),
                     report,
                 });

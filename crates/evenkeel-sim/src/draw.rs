@@ -9,6 +9,10 @@ pub(crate) fn work(work: &WorkFile, rng: &mut Rng) -> f64 {
     match work {
         WorkFile::Fixed(time) => nanos(*time),
         WorkFile::Exponential(mean) => exponential(nanos(*mean), rng),
+        WorkFile::Uniform(uniform) => {
+            let (low, high) = (nanos(uniform.min), nanos(uniform.max));
+            low + (high - low) * rng.unit()
+        }
         WorkFile::Normal(normal) => (nanos(normal.mean) + nanos(normal.deviation) * gaussian(rng)).max(0.0),
         WorkFile::PositiveNormal(normal) => loop {
             let draw = nanos(normal.mean) + nanos(normal.deviation) * gaussian(rng);
@@ -38,6 +42,7 @@ pub(crate) fn mean_work(work: &WorkFile) -> f64 {
     let nanos = |span: Span| span.0.0 as f64;
     match work {
         WorkFile::Fixed(mean) | WorkFile::Exponential(mean) => nanos(*mean),
+        WorkFile::Uniform(uniform) => (nanos(uniform.min) + nanos(uniform.max)) / 2.0,
         WorkFile::Normal(normal) => {
             // E max(0, X) of a normal X: μ Φ(μ/σ) + σ φ(μ/σ).
             let (mean, deviation) = (nanos(normal.mean), nanos(normal.deviation));
@@ -165,7 +170,7 @@ fn shrink(x: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use evenkeel_config::{Amount, MixtureFile, NormalFile, ParetoFile, Ratio};
+    use evenkeel_config::{Amount, MixtureFile, NormalFile, ParetoFile, Ratio, UniformFile};
     use evenkeel_core::Nanos;
 
     use super::*;
@@ -180,6 +185,10 @@ mod tests {
         let works = [
             WorkFile::Fixed(ms(3)),
             WorkFile::Exponential(ms(8)),
+            WorkFile::Uniform(UniformFile {
+                min: ms(2),
+                max: ms(7),
+            }),
             WorkFile::Normal(normal),
             WorkFile::PositiveNormal(normal),
             WorkFile::Pareto(ParetoFile {

@@ -5,16 +5,16 @@ use hdrhistogram::Histogram;
 
 use crate::scenario::Scenario;
 
+mod after;
+
+pub(crate) use after::{AVOIDED, BACK};
+
 /// Shares of servers are looked at in pieces of this length.
 const PIECE: Nanos = Nanos::from_millis(250);
 /// Time lines have so many points.
 const POINTS: u64 = 240;
 /// The longest time told apart.
 const LONGEST: u64 = 3_600_000_000;
-/// Below this part of the fair share a server counts as avoided…
-const AVOIDED: f64 = 0.2;
-/// …and from this part on as back.
-const BACK: f64 = 0.8;
 
 /// Microseconds of what was answered, and how much was not.
 #[derive(Debug, Clone)]
@@ -88,6 +88,9 @@ pub struct Point {
     pub picks: Vec<u32>,
     /// The score of each server, as the first client has it; NaN when unknown.
     pub scores: Vec<f32>,
+    /// Requests in flight at each server, by all clients, on average; NaN when nobody looked.
+    pub in_flight: Vec<f32>,
+    looks: u32,
 }
 
 /// One ejection or the like.
@@ -132,8 +135,14 @@ pub struct Run {
     pub has_faults: (bool, bool),
     /// From the end of the last fault until as much is answered well as comes; `None` when that never was.
     pub goodput_after: Option<Nanos>,
+    /// Part of requests whose server remembered the answer; `None` without caches.
+    pub cache_hits: Option<f64>,
     /// What the writers told, the first of them.
     pub told: Vec<Told>,
+    /// Requests in all, those of the warm-up included.
+    pub requests: u64,
+    /// What the simulator did for them: arrivals, ways over the network, ends, ticks, checks, samples.
+    pub events: u64,
     /// A hash of all requests, in order, with their times and servers: the same for the same run.
     pub trace: u64,
 }
@@ -151,6 +160,9 @@ pub(crate) struct Record {
     /// Attempts by piece and server.
     pieces: Vec<Vec<u32>>,
     servers: usize,
+    /// Requests in all…
+    ended: u64,
+    /// …and those that are counted.
     requests: u64,
     attempts: u64,
     in_flight: Histogram<u64>,
@@ -159,6 +171,8 @@ pub(crate) struct Record {
     told: Vec<Told>,
     trace: u64,
     warm_up: Nanos,
+    /// Uses of caches, and hits, before the warm-up ended.
+    cache_before: (u64, u64),
     step: StepOf,
 }
 
@@ -180,6 +194,7 @@ impl Record {
             interval: Nanos((scenario.duration.0 / POINTS).max(50_000_000)),
             pieces: Vec::new(),
             servers: scenario.servers.len(),
+            ended: 0,
             requests: 0,
             attempts: 0,
             in_flight: Histogram::new_with_bounds(1, 10_000_000, 3).expect("the bounds are valid constants"),
@@ -188,6 +203,7 @@ impl Record {
             told: Vec::new(),
             trace: 0xCBF2_9CE4_8422_2325,
             warm_up: scenario.warm_up,
+            cache_before: (0, 0),
             step: StepOf {
                 begin: scenario.warm_up,
                 length: scenario.duration.since(scenario.warm_up).0.max(1),
@@ -203,6 +219,8 @@ impl Record {
                 latencies: Latencies::new(2),
                 picks: vec![0; self.servers],
                 scores: vec![f32::NAN; self.servers],
+                in_flight: vec![0.0; self.servers],
+                looks: 0,
             });
         }
         &mut self.points[place]
@@ -220,6 +238,7 @@ impl Record {
 
     pub(crate) fn ended(&mut self, arrived: Nanos, now: Nanos, server: u32, tries: u32, failed: bool) {
         let latency = now.since(arrived);
+        self.ended += 1;
         for word in [
             arrived.0,
             latency.0,
@@ -247,10 +266,19 @@ impl Record {
     }
 
     pub(crate) fn in_flight(&mut self, server: usize, requests: u32, now: Nanos) {
-        let _ = server;
+        let point = self.point(now);
+        point.in_flight[server] += requests as f32;
+        point.looks += u32::from(server == 0);
         if now >= self.warm_up {
             // 0 cannot be recorded; 1 more than there are.
             self.in_flight.saturating_record(u64::from(requests) + 1);
+        }
+    }
+
+    /// Uses of all caches, and hits: what was before the end of the warm-up does not count.
+    pub(crate) fn caches(&mut self, uses: (u64, u64), now: Nanos) {
+        if now <= self.warm_up {
+            self.cache_before = uses;
         }
     }
 
@@ -281,7 +309,12 @@ impl Record {
         }
     }
 
-    pub(crate) fn finish(self, scenario: &Scenario) -> Run {
+    pub(crate) fn finish(mut self, scenario: &Scenario, events: u64, cache: (u64, u64)) -> Run {
+        for point in &mut self.points {
+            let looks = point.looks as f32;
+            // Nothing over nothing is not known.
+            point.in_flight.iter_mut().for_each(|sum| *sum /= looks);
+        }
         let mut all = Latencies::new(3);
         self.steps.iter().for_each(|step| all.add(step));
         let mut by_server = vec![0u64; self.servers];
@@ -309,69 +342,16 @@ impl Record {
             recovered_after,
             has_faults,
             goodput_after: self.goodput(scenario),
+            cache_hits: {
+                let uses = cache.0 - self.cache_before.0;
+                (uses > 0).then(|| (cache.1 - self.cache_before.1) as f64 / uses as f64)
+            },
             steps: self.steps,
             points: self.points,
             told: self.told,
+            requests: self.ended,
+            events,
             trace: self.trace,
         }
-    }
-
-    /// How long it took until the servers of faults were avoided, and until they were back.
-    fn detection(&self, scenario: &Scenario) -> (Option<Nanos>, Option<Nanos>, (bool, bool)) {
-        let end = scenario.duration;
-        let mut worst = [Some(Nanos::ZERO), Some(Nanos::ZERO)];
-        let mut any = [false, false];
-        for (server, faults) in scenario.faults.iter().enumerate() {
-            for fault in faults {
-                if fault.from > Nanos::ZERO && fault.from < end {
-                    any[0] = true;
-                    let until = fault.until.min(end);
-                    let after = self.first(server, fault.from, until, 1, |part| part < AVOIDED);
-                    worst[0] = worst[0].zip(after).map(|(worst, after)| worst.max(after));
-                }
-                if fault.until < end {
-                    any[1] = true;
-                    let after = self.first(server, fault.until, end, 4, |part| part >= BACK);
-                    worst[1] = worst[1].zip(after).map(|(worst, after)| worst.max(after));
-                }
-            }
-        }
-        (worst[0], worst[1], (any[0], any[1]))
-    }
-
-    /// How long after `from` the part of the fair share of `server`, over `length` pieces, first `is` so.
-    fn first(
-        &self,
-        server: usize,
-        from: Nanos,
-        until: Nanos,
-        length: usize,
-        is: impl Fn(f64) -> bool,
-    ) -> Option<Nanos> {
-        let first = from.0.div_ceil(PIECE.0) as usize;
-        let last = (until.0 / PIECE.0) as usize;
-        (first..last.saturating_sub(length - 1)).find_map(|piece| {
-            let window = self.pieces.get(piece..piece + length)?;
-            let own: u64 = window.iter().map(|piece| u64::from(piece[server])).sum();
-            let all: u64 = window.iter().flatten().map(|picks| u64::from(*picks)).sum();
-            let fair = all as f64 / self.servers as f64;
-            let end = Nanos((piece + length) as u64 * PIECE.0);
-            (fair >= 1.0 && is(own as f64 / fair)).then(|| end.since(from))
-        })
-    }
-
-    /// How long after the last fault as much was answered well as came.
-    fn goodput(&self, scenario: &Scenario) -> Option<Nanos> {
-        let (_, until) = self.fault_times?;
-        let first = until.0.div_ceil(self.interval.0) as usize;
-        let last = (scenario.duration.0 / self.interval.0) as usize;
-        // Of three points in a row at least 99 %.
-        (first..last.saturating_sub(2)).find_map(|place| {
-            let window = self.points.get(place..place + 3)?;
-            let requests: u64 = window.iter().map(|point| point.latencies.requests()).sum();
-            let errors: u64 = window.iter().map(|point| point.latencies.errors()).sum();
-            (requests > 0 && errors * 100 <= requests)
-                .then(|| Nanos(place as u64 * self.interval.0).since(until))
-        })
     }
 }

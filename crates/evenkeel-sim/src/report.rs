@@ -3,6 +3,7 @@
 mod chart;
 mod html;
 mod json;
+mod paired;
 mod table;
 
 pub use html::html;

@@ -7,9 +7,15 @@ use crate::server::Report;
 
 mod c3;
 mod envoy_least_request;
+mod least_loaded;
+mod peak_ewma;
 mod prequal;
 mod shortest;
+mod turns;
 mod yarp;
+
+/// The most draws of a rule.
+const MOST_DRAWS: usize = 4;
 
 /// What a rule may use for a pick.
 pub(crate) struct RuleContext<'a> {
@@ -39,6 +45,27 @@ impl RuleContext<'_> {
         let untried = self.servers.iter().find(|server| !self.tried.contains(server));
         untried.or(self.servers.first()).copied()
     }
+
+    /// Of `draws` distinct servers that had not this request before the one with the least cost; the first of equals.
+    fn best_of(&mut self, draws: usize, mut cost: impl FnMut(u32) -> f64) -> Option<u32> {
+        let mut drawn = [u32::MAX; MOST_DRAWS];
+        let mut best: Option<(f64, u32)> = None;
+        for place in 0..draws.min(self.servers.len()) {
+            let server = loop {
+                let server = self.any()?;
+                // With few untried left, the same ones come again.
+                if !drawn[..place].contains(&server) || self.tried.len() + place >= self.servers.len() {
+                    break server;
+                }
+            };
+            drawn[place] = server;
+            let cost = cost(server);
+            if best.is_none_or(|(least, _)| cost < least) {
+                best = Some((cost, server));
+            }
+        }
+        best.map(|(_, server)| server)
+    }
 }
 
 /// A server's answer to a probe.
@@ -53,6 +80,7 @@ pub(crate) struct ProbeAnswer {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ended {
     pub(crate) server: u32,
+    pub(crate) now: Nanos,
     pub(crate) took: Nanos,
     pub(crate) report: Option<Report>,
 }
@@ -117,8 +145,12 @@ macro_rules! rules {
 }
 
 rules! {
+    turns => turns::Turns::new, "each server in its turn, whatever its state: `round_robin` minds health";
     envoy_least_request => envoy_least_request::LeastRequest::new, "two servers drawn, with replacement, the one with fewer requests of this client (Envoy)";
     yarp => yarp::Yarp::new, "two servers drawn, the one with fewer requests of all clients when last asked, every 500 ms (YARP)";
+    p2c_least_loaded => least_loaded::LeastLoaded::new, "two distinct servers drawn, the one with fewer requests of this client (Finagle, tower)";
+    p2c_peak_ewma => peak_ewma::PeakEwma::best_of_2, "two distinct servers drawn, the one with the lower peak EWMA of response times, times its requests of this client (Finagle, Linkerd, tower)";
+    p4c_peak_ewma => peak_ewma::PeakEwma::best_of_4, "the same of four draws (brpc with choices=4)";
     c3 => c3::C3::new, "the server with the least response time plus cube of the estimated queue (C3, NSDI 2015)";
     prequal => prequal::Prequal::new, "of the servers that answered probes lately those that are not hot, and of these the fastest (Prequal, NSDI 2024)";
     shortest => shortest::Shortest::new, "the server with the fewest requests of all clients, known without delay: no balancer can know that";

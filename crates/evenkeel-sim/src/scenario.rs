@@ -231,7 +231,7 @@ impl Scenario {
         let balancers = self.clients as u64 * (servers * 3072 + 65_536);
         let rate = self.requests() as f64 / self.duration.as_secs_f64().max(1e-9);
         let waiting = (rate * self.deadline.as_secs_f64() * 512.0) as u64;
-        let series = 240 * servers * 64;
+        let series = 240 * servers * 72;
         balancers + servers * 8192 + waiting + series
     }
 

@@ -327,6 +327,11 @@ impl Server {
             .answered(job.met, now.since(job.arrived), failed, now);
     }
 
+    /// How often its cache was asked, and how often it knew.
+    pub(crate) fn cache_uses(&self) -> (u64, u64) {
+        self.cache.as_ref().map_or((0, 0), Cache::uses)
+    }
+
     /// What it says of its load; `None` when that gets lost.
     pub(crate) fn report(&mut self, now: Nanos) -> Option<Report> {
         self.advance(now);

@@ -46,6 +46,11 @@ fn student(degrees: usize) -> f64 {
     STUDENT.get(degrees - 1).copied().unwrap_or(1.96)
 }
 
+/// Percent of requests of a run that failed.
+pub(crate) fn percent_failed(run: &Run) -> Option<f64> {
+    Some(100.0 * run.all.errors() as f64 / run.all.requests().max(1) as f64)
+}
+
 /// The runs of one policy in one scenario.
 #[derive(Debug, Clone)]
 pub struct Summary {
@@ -76,7 +81,7 @@ impl Summary {
     /// Percent of requests that failed.
     #[must_use]
     pub fn errors(&self) -> Figure {
-        self.figure(|run| Some(100.0 * run.all.errors() as f64 / run.all.requests().max(1) as f64))
+        self.figure(percent_failed)
     }
 
     /// How many failed.
@@ -89,6 +94,29 @@ impl Summary {
     #[must_use]
     pub fn beyond(&self, limit: Nanos) -> Figure {
         self.figure(|run| Some(100.0 * run.all.beyond(limit)))
+    }
+
+    /// A figure of each run divided by that of the run of `other` with the same seed: both met the same requests. Below 1
+    /// this one has less. A seed in which either has no figure, or `other` nothing, is missing.
+    pub fn ratio(&self, other: &Self, of: impl Fn(&Run) -> Option<f64>) -> Figure {
+        self.paired(other, |own, others| {
+            let (own, others) = (of(own)?, of(others)?);
+            (others > 0.0).then(|| own / others)
+        })
+    }
+
+    /// A figure of each run less that of the run of `other` with the same seed.
+    pub fn difference(&self, other: &Self, of: impl Fn(&Run) -> Option<f64>) -> Figure {
+        self.paired(other, |own, others| Some(of(own)? - of(others)?))
+    }
+
+    fn paired(&self, other: &Self, of: impl Fn(&Run, &Run) -> Option<f64>) -> Figure {
+        Figure::of(
+            self.runs
+                .iter()
+                .zip(&other.runs)
+                .map(|(own, others)| of(own, others)),
+        )
     }
 
     /// How many steps the load has.

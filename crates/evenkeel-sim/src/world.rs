@@ -203,7 +203,9 @@ impl<'a> World<'a> {
 
     /// Runs to the end; `progress` is told the virtual time now and then, and ends the run when it says so.
     pub(crate) fn run(mut self, progress: &mut dyn FnMut(Nanos) -> bool) -> Option<Run> {
+        let mut events = 0;
         loop {
+            events += 1;
             let planned = self.queue.next_at();
             match self.patience.front().copied() {
                 Some((due, request, attempt)) if planned.is_none_or(|planned| due <= planned) => {
@@ -223,7 +225,8 @@ impl<'a> World<'a> {
                 }
             }
         }
-        Some(self.record.finish(self.scenario))
+        let cache = self.cache_uses();
+        Some(self.record.finish(self.scenario, events, cache))
     }
 
     fn happen(&mut self, event: Event) {

@@ -1,4 +1,5 @@
-//! The pure crates do no I/O, read no clock and ask the operating system for no randomness.
+//! The pure crates do no I/O, read no clock and ask the operating system for no randomness; and they compute the same
+//! everywhere, so they ask no mathematical library of the platform either.
 //!
 //! Checked twice: no crate that could do so is in their trees of normal dependencies, and no such name
 //! stands in their sources outside tests. Their `clippy.toml` catches the rest while typing. The trees are
@@ -59,6 +60,13 @@ const NAMES: &[(&str, &str)] = &[
     ("RwLock", LOCK),
     ("Condvar", LOCK),
 ];
+/// Methods of floating-point numbers whose last bits are the platform's.
+const INEXACT: &[&str] = &[
+    "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "cos", "cosh", "exp", "exp2",
+    "exp_m1", "hypot", "ln", "ln_1p", "log", "log10", "log2", "powf", "powi", "sin", "sin_cos", "sinh",
+    "tan", "tanh",
+];
+const SAME: &str = "its last bits differ by platform: use a function of `math` or of the crate `libm`";
 const TIME: &str = "time is an argument: take `Nanos`";
 const IO: &str = "I/O belongs to the runtime, proxy or cli crate: take bytes or values";
 const RANDOM: &str =
@@ -175,6 +183,9 @@ fn sources(tree: &Tree, folder: &str) -> Vec<Finding> {
             for (name, remedy) in NAMES.iter().filter(|(name, _)| code::has_word(line, name)) {
                 found(index, name, remedy);
             }
+            for name in INEXACT.iter().filter(|name| is_method(line, name)) {
+                found(index, name, SAME);
+            }
         }
         for (index, module) in code::grouped(&code, "std") {
             for (name, remedy) in NAMES
@@ -186,6 +197,12 @@ fn sources(tree: &Tree, folder: &str) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Whether `line` calls or names this method of a floating-point number.
+fn is_method(line: &str, name: &str) -> bool {
+    let of_type = ["f32::", "f64::"].map(|of| format!("{of}{name}"));
+    line.contains(&format!(".{name}(")) || of_type.iter().any(|path| code::has_word(line, path))
 }
 
 /// The folder that holds the modules declared in `path`.
@@ -272,6 +289,31 @@ mod tests {
             "// a HashMap",
             "use std::collections::BTreeMap;",
             "use std::net::{IpAddr, SocketAddr};",
+        ] {
+            let found = check(&tree(&[("crates/evenkeel-core/src/a.rs", code)]));
+            assert!(found.is_empty(), "{code}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn mathematics_of_the_platform_is_found() {
+        for (code, name) in [
+            ("let a = b.ln();", "ln"),
+            ("let a = (b / c).powf(2.0);", "powf"),
+            ("let a = b.map(f64::exp);", "exp"),
+        ] {
+            let found = check(&tree(&[("crates/evenkeel-sim/src/a.rs", code)]));
+            assert_eq!(found.len(), 1, "{code}: {found:?}");
+            assert!(
+                found[0].text.starts_with(&format!("`{name}`")),
+                "{code}: {found:?}"
+            );
+        }
+        for code in [
+            "let a = libm::log(b);",
+            "let a = b.sqrt();",
+            "let a = 2u32.pow(3);",
+            "#[cfg(test)]\nmod tests { fn a(b: f64) -> f64 { b.ln() } }",
         ] {
             let found = check(&tree(&[("crates/evenkeel-core/src/a.rs", code)]));
             assert!(found.is_empty(), "{code}: {found:?}");

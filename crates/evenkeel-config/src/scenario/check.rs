@@ -94,6 +94,12 @@ fn work(file: &ScenarioFile, found: &mut Vec<Finding>) {
         None => false,
         Some(WorkFile::Fixed(mean) | WorkFile::Exponential(mean)) => none(mean),
         Some(WorkFile::Normal(normal) | WorkFile::PositiveNormal(normal)) => none(normal.mean),
+        Some(WorkFile::Uniform(uniform)) => {
+            if uniform.min >= uniform.max {
+                found.push(Finding::new(at.then("uniform"), "`min` is not below `max`"));
+            }
+            false
+        }
         Some(WorkFile::Mixture(mixture)) => none(mixture.usual),
         Some(WorkFile::Pareto(pareto)) => {
             if pareto.min >= pareto.max {

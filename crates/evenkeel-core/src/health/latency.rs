@@ -26,7 +26,7 @@
 //! not chance. With a share p of requests that are that fast elsewhere, chance makes it F of N with a
 //! probability of at most e^(−N·D) (Chernoff), where D is the divergence of F/N from p; one in a million is asked for.
 
-use crate::math::exp2_neg;
+use crate::math::{exp2_neg, minus_ln};
 use crate::{Nanos, Stats};
 
 /// Time constant of the smoothing.
@@ -270,7 +270,13 @@ impl Trial {
         let n = self.requests() as f64;
         let found = self.fast as f64 / n.max(1.0);
         let fast = fast.clamp(1e-9, 1.0 - 1e-9);
-        let term = |a: f64, b: f64| if a > 0.0 { a * (a / b).ln() } else { 0.0 };
+        let term = |a: f64, b: f64| {
+            if a > 0.0 {
+                a * (minus_ln(b) - minus_ln(a))
+            } else {
+                0.0
+            }
+        };
         let divergence = term(found, fast) + term(1.0 - found, 1.0 - fast);
         found < fast && n * divergence >= f64::from(bar)
     }

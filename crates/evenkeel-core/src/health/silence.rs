@@ -22,6 +22,7 @@
 //! Workers pay for this only when a request is cancelled: two loads and a comparison ([`Unanswered`]). What counts there
 //! is a response time, too, for strategies: the answer would have taken longer.
 
+use crate::math::minus_ln;
 use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::{Nanos, Stats};
 
@@ -43,7 +44,7 @@ pub(crate) fn needed(limit: u32, share: f64, bar: f32) -> u64 {
     if share >= 1.0 {
         return u64::MAX;
     }
-    let chance = f64::from(bar) / -share.max(f64::MIN_POSITIVE).ln();
+    let chance = f64::from(bar) / minus_ln(share.max(f64::MIN_POSITIVE));
     u64::from(limit).max((chance - 1e-3).ceil() as u64)
 }
 

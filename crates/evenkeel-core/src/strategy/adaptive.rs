@@ -480,7 +480,7 @@ impl Picker for Choice {
         self.calm_until.store(until, Relaxed);
         let part = f64::from(slow) / f64::from(all);
         let (mut draws, most_draws) = self.tuning.draws;
-        while draws < most_draws && part.powi(draws as i32) > BLIND {
+        while draws < most_draws && (0..draws).fold(1.0, |all, _| all * part) > BLIND {
             draws += 1;
         }
         self.draws.store(draws as u32, Relaxed);

@@ -18,6 +18,8 @@ pub(super) struct Chart<'a> {
     pub(super) logarithmic: bool,
     /// Spans of x in which something was wrong.
     pub(super) marked: Vec<(f64, f64)>,
+    /// Values of y with a line of their own.
+    pub(super) guides: &'a [f64],
     /// Names and points; a y that is not finite is a gap.
     pub(super) lines: Vec<(&'a str, Vec<(f64, f64)>)>,
 }
@@ -146,6 +148,18 @@ impl Chart<'_> {
             TOP + 10.0,
             super::html::escape(self.y),
         );
+        for guide in self
+            .guides
+            .iter()
+            .filter(|guide| (ys.low..=ys.high).contains(*guide))
+        {
+            let at = y(*guide);
+            let _ = write!(
+                svg,
+                "<line class=\"guide\" x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>",
+                WIDTH - RIGHT
+            );
+        }
         for (place, (name, points)) in self.lines.iter().enumerate() {
             let mut path = String::new();
             let mut drawing = false;

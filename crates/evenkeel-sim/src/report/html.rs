@@ -3,12 +3,19 @@
 use std::fmt::Write as _;
 
 use super::chart::Chart;
-use super::{Comparison, table};
-use crate::record::{Point, Run};
+use super::{Comparison, paired, table};
+use crate::record::{AVOIDED, BACK, Point, Run};
 
 const STYLE: &str = include_str!("style.css");
 /// Most servers with a fault that have a line of their own.
 const FAULTY: usize = 4;
+
+/// How values are laid out over an axis.
+enum Axis {
+    Logarithmic,
+    /// From 0 on, with lines at these values.
+    Linear(&'static [f64]),
+}
 
 /// The comparisons as a page. Time lines are those of the first run.
 #[must_use]
@@ -43,21 +50,14 @@ fn section(comparison: &Comparison, page: &mut String) {
         "<section id=\"{name}\"><h2>{name}</h2>\n<p>{}</p>\n",
         escape(scenario.about())
     );
-    let rows = table::rows(comparison);
-    page.push_str("<table><thead><tr>");
-    for (place, row) in rows.iter().enumerate() {
-        let cell = if place == 0 { "th" } else { "td" };
-        for text in row {
-            let _ = write!(page, "<{cell}>{}</{cell}>", escape(text));
-        }
-        page.push_str(if place == 0 {
-            "</tr></thead><tbody><tr>"
-        } else {
-            "</tr><tr>"
-        });
-    }
-    page.push_str("</tr></tbody></table>\n");
+    rows(&table::rows(comparison), page);
     let _ = writeln!(page, "<p class=\"note\">{}</p>", escape(table::LEGEND));
+    let beside = paired::rows(comparison);
+    if !beside.is_empty() {
+        rows(&beside, page);
+        let _ = writeln!(page, "<p class=\"note\">{}</p>", escape(paired::LEGEND));
+    }
+    steps(comparison, page);
     let marked = scenario.fault_spans();
     let firsts: Vec<(&str, &Run)> = comparison
         .summaries
@@ -74,13 +74,18 @@ fn section(comparison: &Comparison, page: &mut String) {
         };
         firsts.iter().map(|(name, run)| (*name, line(run))).collect()
     };
-    let mut chart = |title: &str, y: &str, logarithmic: bool, lines: Vec<(&str, Vec<(f64, f64)>)>| {
+    let mut chart = |title: &str, y: &str, scale: Axis, lines: Vec<(&str, Vec<(f64, f64)>)>| {
+        let (logarithmic, guides) = match scale {
+            Axis::Logarithmic => (true, &[][..]),
+            Axis::Linear(guides) => (false, guides),
+        };
         let chart = Chart {
             title,
             x: "seconds",
             y,
             logarithmic,
             marked: marked.clone(),
+            guides,
             lines,
         };
         page.push_str(&chart.svg());
@@ -90,34 +95,67 @@ fn section(comparison: &Comparison, page: &mut String) {
     chart(
         "99th percentile over time; a gap is where errors reach it",
         "ms",
-        true,
+        Axis::Logarithmic,
         over_time(&quantile(0.99)),
     );
-    chart("Median over time", "ms", true, over_time(&quantile(0.5)));
+    chart(
+        "Median over time",
+        "ms",
+        Axis::Logarithmic,
+        over_time(&quantile(0.5)),
+    );
     let errors = over_time(&|point, seconds| point.latencies.errors() as f64 / seconds);
     if errors
         .iter()
         .any(|(_, points)| points.iter().any(|(_, y)| *y > 0.0))
     {
-        chart("Failed requests per second", "1/s", false, errors);
+        chart("Failed requests per second", "1/s", Axis::Linear(&[]), errors);
     }
     for server in scenario.faulty_servers().into_iter().take(FAULTY) {
         let share = |point: &Point, _: f64| {
             let all: u32 = point.picks.iter().sum();
             f64::from(point.picks[server]) * point.picks.len() as f64 / f64::from(all.max(1))
         };
-        let title = format!("Share of server-{server}, as a multiple of the fair one");
-        chart(&title, "", false, over_time(&share));
+        let title = format!(
+            "Share of server-{server}, as a multiple of the fair one; avoided below the lower line, back from the upper one on"
+        );
+        chart(&title, "", Axis::Linear(&[AVOIDED, BACK]), over_time(&share));
         let scores = over_time(&|point, _| point.scores[server].into());
         let scores = scores
             .into_iter()
             .filter(|(_, points)| points.iter().any(|(_, y)| y.is_finite()));
         let title = format!("Score of server-{server}, as the first client has it");
-        chart(&title, "", false, scores.collect());
+        chart(&title, "", Axis::Linear(&[]), scores.collect());
+        let title = format!("Requests in flight at server-{server}, of all clients");
+        let in_flight = over_time(&|point, _| point.in_flight[server].into());
+        chart(&title, "", Axis::Linear(&[]), in_flight);
     }
-    steps(comparison, page);
     told(&firsts, page);
     page.push_str("</section>\n");
+}
+
+/// A table: the header, and a row for each policy.
+fn rows(rows: &[Vec<String>], page: &mut String) {
+    page.push_str("<table>");
+    for (place, row) in rows.iter().enumerate() {
+        let (part, cell) = if place == 0 {
+            ("thead", "th")
+        } else {
+            ("tbody", "td")
+        };
+        if place < 2 {
+            let _ = write!(page, "<{part}>");
+        }
+        page.push_str("<tr>");
+        for text in row {
+            let _ = write!(page, "<{cell}>{}</{cell}>", escape(text));
+        }
+        page.push_str("</tr>");
+        if place == 0 || place + 1 == rows.len() {
+            let _ = write!(page, "</{part}>");
+        }
+    }
+    page.push_str("</table>\n");
 }
 
 /// Quantiles over the load.
@@ -126,7 +164,7 @@ fn steps(comparison: &Comparison, page: &mut String) {
     if loads.len() < 2 {
         return;
     }
-    for part in [0.5, 0.99] {
+    for (name, part) in paired::PARTS {
         let lines = comparison.summaries.iter().map(|summary| {
             let points = loads.iter().enumerate();
             let points = points.map(|(step, load)| {
@@ -136,17 +174,20 @@ fn steps(comparison: &Comparison, page: &mut String) {
             (summary.policy.as_str(), points.collect())
         });
         let chart = Chart {
-            title: &format!(
-                "{} over the load; a line ends where errors reach it",
-                if part == 0.5 { "Median" } else { "99th percentile" }
-            ),
+            title: &format!("{name} over the load; a line ends where errors reach it"),
             x: "requests per second",
             y: "ms",
             logarithmic: true,
             marked: Vec::new(),
+            guides: &[],
             lines: lines.collect(),
         };
         page.push_str(&chart.svg());
+    }
+    let beside = paired::step_rows(comparison, 0.99);
+    if !beside.is_empty() {
+        page.push_str("<p>p99 at each step of the load, seed by seed:</p>\n");
+        rows(&beside, page);
     }
 }
 

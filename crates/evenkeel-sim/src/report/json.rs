@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::Comparison;
+use super::{Comparison, paired};
 use crate::record::{Latencies, Run};
+use crate::summary::{Figure, Summary};
 
 /// Several comparisons as JSON: quantiles in milliseconds, `null` where errors reach them.
 #[must_use]
@@ -17,12 +18,38 @@ fn comparison(comparison: &Comparison) -> Value {
         let runs: Vec<Value> = summary.runs.iter().map(run).collect();
         json!({ "strategy": summary.policy, "runs": runs })
     });
+    let beside: Vec<Value> = paired::pairs(comparison).map(beside).collect();
     json!({
         "scenario": comparison.scenario.name(),
         "about": comparison.scenario.about(),
         "seed": comparison.seed,
         "strategies": summaries.collect::<Vec<_>>(),
+        "first_beside": beside,
     })
+}
+
+/// What the first policy's figures are to those of another, seed by seed.
+fn beside((first, other): (&Summary, &Summary)) -> Value {
+    let quantiles = |of: &dyn Fn(f64) -> Figure| -> Value {
+        let all = paired::PARTS.map(|(name, part)| (name.replace('.', "_"), figure(of(part))));
+        Value::Object(all.into_iter().collect())
+    };
+    let steps =
+        (0..first.steps()).map(|step| quantiles(&|part| paired::step_ratio(first, other, step, part)));
+    json!({
+        "strategy": other.policy,
+        "ratio": quantiles(&|part| paired::ratio(first, other, part)),
+        "ratio_at_steps": steps.collect::<Vec<_>>(),
+        "more_errors_percent": figure(paired::more_errors(first, other)),
+    })
+}
+
+/// A mean with half of its 95 % interval; `null` when a seed has no figure.
+fn figure(figure: Figure) -> Value {
+    if figure.missing > 0 || figure.mean.is_nan() {
+        return Value::Null;
+    }
+    json!({ "mean": figure.mean, "half_width": figure.half_width })
 }
 
 fn run(run: &Run) -> Value {
@@ -39,6 +66,9 @@ fn run(run: &Run) -> Value {
         "avoided_after_seconds": seconds(run.detected_after),
         "back_after_seconds": seconds(run.recovered_after),
         "good_again_after_seconds": seconds(run.goodput_after),
+        "cache_hits": run.cache_hits,
+        "requests": run.requests,
+        "events": run.events,
         "trace": format!("{:016x}", run.trace),
     })
 }

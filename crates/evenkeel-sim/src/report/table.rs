@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use evenkeel_core::Nanos;
 
-use super::Comparison;
+use super::{Comparison, paired};
 use crate::summary::Figure;
 
 /// What the columns mean.
@@ -39,6 +39,11 @@ pub fn table(comparison: &Comparison) -> String {
     };
     let _ = writeln!(text, "{requests} requests counted in the first run; {seeds}\n");
     align(&rows(comparison), &mut text);
+    let beside = paired::rows(comparison);
+    if !beside.is_empty() {
+        text.push_str("\nseed by seed, 95 % intervals; below 1 the first is the better one\n");
+        align(&beside, &mut text);
+    }
     let steps = comparison.summaries.first().map_or(0, crate::Summary::steps);
     if steps > 1 {
         for part in [0.5, 0.9, 0.99, 0.999] {
@@ -47,10 +52,15 @@ pub fn table(comparison: &Comparison) -> String {
             rows[0].extend((1..=steps).map(|step| step.to_string()));
             for summary in &comparison.summaries {
                 let mut row = vec![summary.policy.clone()];
-                row.extend((0..steps).map(|step| plain(summary.step_quantile(step, part), 0)));
+                row.extend((0..steps).map(|step| digits(summary.step_quantile(step, part), 0)));
                 rows.push(row);
             }
             align(&rows, &mut text);
+        }
+        let beside = paired::step_rows(comparison, 0.99);
+        if !beside.is_empty() {
+            text.push_str("\np99 at each step, seed by seed\n");
+            align(&beside, &mut text);
         }
     }
     text
@@ -67,25 +77,25 @@ pub(super) fn rows(comparison: &Comparison) -> Vec<Vec<String>> {
     for summary in &comparison.summaries {
         let mut row = vec![
             summary.policy.clone(),
-            plain(summary.quantile(0.5), 1),
-            plain(summary.quantile(0.9), 1),
+            digits(summary.quantile(0.5), 1),
+            digits(summary.quantile(0.9), 1),
             spread(summary.quantile(0.99)),
             spread(summary.quantile(0.999)),
             percent(summary.errors()),
-            plain(summary.figure(|run| Some(run.attempts)), 3),
-            plain(summary.figure(|run| Some(run.max_over_mean)), 2),
-            plain(summary.figure(|run| Some(f64::from(run.in_flight_p99))), 0),
-            plain(summary.figure(|run| Some(run.true_ejections as f64)), 0),
-            plain(summary.figure(|run| Some(run.false_ejections as f64)), 0),
+            digits(summary.figure(|run| Some(run.attempts)), 3),
+            digits(summary.figure(|run| Some(run.max_over_mean)), 2),
+            digits(summary.figure(|run| Some(f64::from(run.in_flight_p99))), 0),
+            digits(summary.figure(|run| Some(run.true_ejections as f64)), 0),
+            digits(summary.figure(|run| Some(run.false_ejections as f64)), 0),
         ];
         if begins {
-            row.push(plain(
+            row.push(digits(
                 summary.figure(|run| run.detected_after.map(Nanos::as_secs_f64)),
                 1,
             ));
         }
         if ends {
-            row.push(plain(
+            row.push(digits(
                 summary.figure(|run| run.recovered_after.map(Nanos::as_secs_f64)),
                 1,
             ));
@@ -119,7 +129,7 @@ fn header(begins: bool, ends: bool) -> Vec<String> {
 }
 
 /// A quantile that errors reach has no value.
-fn plain(figure: Figure, digits: usize) -> String {
+pub(super) fn digits(figure: Figure, digits: usize) -> String {
     if figure.missing > 0 || figure.mean.is_nan() {
         "-".to_owned()
     } else {
@@ -128,7 +138,7 @@ fn plain(figure: Figure, digits: usize) -> String {
 }
 
 fn spread(figure: Figure) -> String {
-    let text = plain(figure, 1);
+    let text = digits(figure, 1);
     if figure.half_width > 0.0 && text != "-" {
         format!("{text} ±{:.1}", figure.half_width)
     } else {

@@ -13,6 +13,7 @@ pub(super) struct Cache {
     /// Uses in order; those that are not the last of their key are void.
     order: VecDeque<(u64, u64)>,
     uses: u64,
+    hits: u64,
 }
 
 impl Cache {
@@ -23,7 +24,13 @@ impl Cache {
             used: BTreeMap::new(),
             order: VecDeque::new(),
             uses: 0,
+            hits: 0,
         }
+    }
+
+    /// How often it was asked, and how often it knew.
+    pub(super) fn uses(&self) -> (u64, u64) {
+        (self.uses, self.hits)
     }
 
     /// How many times the usual work a request for `key` takes; it is remembered from now on.
@@ -47,6 +54,7 @@ impl Cache {
                 break;
             }
         }
+        self.hits += u64::from(known);
         if known { 1.0 } else { self.miss }
     }
 

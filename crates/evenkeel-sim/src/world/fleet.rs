@@ -102,8 +102,18 @@ impl World<'_> {
         self.plan_tick(balancer as usize);
     }
 
+    /// How often all caches were asked, and how often they knew.
+    pub(super) fn cache_uses(&self) -> (u64, u64) {
+        let all = self.servers.iter().map(crate::server::Server::cache_uses);
+        all.fold((0, 0), |(uses, hits), (more, of_them)| {
+            (uses + more, hits + of_them)
+        })
+    }
+
     pub(super) fn sample(&mut self) {
         let now = self.now;
+        let uses = self.cache_uses();
+        self.record.caches(uses, now);
         for (server, there) in self.servers.iter().enumerate() {
             self.record.in_flight(server, there.in_flight(), now);
         }

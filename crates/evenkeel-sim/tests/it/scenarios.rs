@@ -51,6 +51,11 @@ fn what_is_impossible_is_refused_with_its_place_and_a_remedy() {
             "without work",
         ),
         (
+            change("about: x", "about: x\nwork: { uniform: { min: 2ms, max: 1ms } }"),
+            3,
+            "not below `max`",
+        ),
+        (
             GOOD.to_owned() + "faults: [{ servers: 3, fault: hang }]\n",
             6,
             "no server 3",

@@ -1,0 +1,195 @@
+//! What goes wrong: S3, S6, S7, S8, S12.
+
+use evenkeel_core::Nanos;
+use evenkeel_sim::{Figure, Run, Summary};
+
+use crate::runs::{Lines, Seeds, Unit, built_in, scenario, summaries, text};
+
+/// Seconds until the slowest server of a fault had less than a fifth of its fair share.
+fn avoided(summary: &Summary) -> Figure {
+    summary.figure(|run| run.detected_after.map(Nanos::as_secs_f64))
+}
+
+/// Seconds until the slowest had four fifths again.
+fn back(summary: &Summary) -> Figure {
+    summary.figure(|run| run.recovered_after.map(Nanos::as_secs_f64))
+}
+
+pub(crate) fn slow_node(seeds: Seeds) -> Lines {
+    let mut lines = Lines::default();
+    let within =
+        |summary: &Summary| summary.figure(|run| Some(100.0 * (1.0 - run.all.beyond(Nanos::from_secs(1)))));
+    let all = built_in(
+        "slow_node",
+        ["adaptive", "p2c_peak_ewma", "p2c_least_loaded", "turns"],
+        seeds,
+    );
+    lines.at_least(
+        "Linkerd's: answered within a second",
+        within(&all[0]),
+        99.95,
+        Unit::Percent,
+    );
+    lines.at_most(
+        "Linkerd's: below 0.2 of the fair share after",
+        avoided(&all[0]),
+        2.0,
+        Unit::Seconds,
+    );
+    lines.at_most("Linkerd's: back at 0.8 after", back(&all[0]), 10.0, Unit::Seconds);
+    for other in &all[1..] {
+        lines.plain(
+            &format!("the same by `{}`: within a second", other.policy),
+            within(other),
+            Unit::Percent,
+        );
+        lines.plain(
+            &format!("the same by `{}`: back after", other.policy),
+            back(other),
+            Unit::Seconds,
+        );
+    }
+    let more = text("slow_node", &[("delay: 1833ms", "delay: 50ms")]);
+    for (name, text) in [("+50 ms", more), ("ten times slower", text("gray_node", &[]))] {
+        let [adaptive] = summaries(&scenario(name, &text), ["adaptive"], seeds);
+        lines.at_most(
+            &format!("{name}: below 0.2 of the fair share after"),
+            avoided(&adaptive),
+            2.0,
+            Unit::Seconds,
+        );
+        lines.at_most(
+            &format!("{name}: back at 0.8 after"),
+            back(&adaptive),
+            10.0,
+            Unit::Seconds,
+        );
+    }
+    lines
+}
+
+pub(crate) fn fail_fast(seeds: Seeds) -> Lines {
+    let mut lines = Lines::default();
+    let all = built_in(
+        "fail_fast",
+        ["adaptive", "round_robin", "prequal", "p2c_peak_ewma"],
+        seeds,
+    );
+    let [adaptive, others @ ..] = &all;
+    lines.at_most(
+        "failed requests of 20 clients, none retried",
+        adaptive.failed(),
+        200.0,
+        Unit::Count,
+    );
+    lines.at_most(
+        "back at 0.8 of the fair share after",
+        back(adaptive),
+        10.0,
+        Unit::Seconds,
+    );
+    for other in others {
+        lines.plain(
+            &format!("failed by `{}`", other.policy),
+            other.failed(),
+            Unit::Count,
+        );
+    }
+    lines
+}
+
+pub(crate) fn errors(seeds: Seeds) -> Lines {
+    let mut lines = Lines::default();
+    let [adaptive] = built_in("gray_errors", ["adaptive"], seeds);
+    // Of what was sent to the four while each client found out: a fifth of it fails.
+    lines.plain(
+        "20 % on 4 of 10: below 0.2 of the fair share after",
+        avoided(&adaptive),
+        Unit::Seconds,
+    );
+    lines.plain(
+        "20 % on 4 of 10: failed, beside the usual 1 %",
+        adaptive.errors(),
+        Unit::Percent,
+    );
+    let [blind] = built_in("gray_errors", ["p2c_peak_ewma"], seeds);
+    lines.plain("the same by `p2c_peak_ewma`", blind.errors(), Unit::Percent);
+    let wrongly = |summary: &Summary| summary.figure(|run| Some(run.false_ejections as f64));
+    lines.plain(
+        "20 % on 4 of 10: ejections of the others",
+        wrongly(&adaptive),
+        Unit::Count,
+    );
+    let [adaptive] = built_in("shared_dependency", ["adaptive"], seeds);
+    let ejected = adaptive.figure(|run| Some((run.true_ejections + run.false_ejections) as f64));
+    lines.at_most("30 % everywhere for 3 s: ejections", ejected, 0.0, Unit::Count);
+    let [adaptive] = built_in("bursts", ["adaptive"], seeds);
+    lines.plain("five in a row in turn: failed", adaptive.errors(), Unit::Percent);
+    let longest = adaptive.figure(|run| Some(out(run)));
+    lines.plain(
+        "five in a row in turn: longest with less than 0.2 of the fair share",
+        longest,
+        Unit::Seconds,
+    );
+    lines
+}
+
+/// The longest time, in seconds, that any server had less than a fifth of its share after the warm-up.
+fn out(run: &Run) -> f64 {
+    let servers = run.points.first().map_or(0, |point| point.picks.len());
+    let mut longest = 0u32;
+    for server in 0..servers {
+        let mut now = 0;
+        for point in &run.points {
+            let all: u32 = point.picks.iter().sum();
+            let avoided = f64::from(point.picks[server]) * (servers as f64) < 0.2 * f64::from(all);
+            now = if avoided { now + 1 } else { 0 };
+            longest = longest.max(now);
+        }
+    }
+    f64::from(longest) * run.interval.as_secs_f64()
+}
+
+pub(crate) fn flapping(seeds: Seeds) -> Lines {
+    let mut lines = Lines::default();
+    let [adaptive, turns] = built_in("flapping", ["adaptive", "turns"], seeds);
+    lines.plain("failed, retries included", adaptive.errors(), Unit::Percent);
+    lines.plain("the same by `turns`", turns.errors(), Unit::Percent);
+    let ejections = adaptive.figure(|run| Some((run.true_ejections + run.false_ejections) as f64));
+    lines.plain(
+        "ejections in 80 s of two servers in turns",
+        ejections,
+        Unit::Count,
+    );
+    lines
+}
+
+pub(crate) fn retry_storm(seeds: Seeds) -> Lines {
+    let mut lines = Lines::default();
+    let good = |summary: &Summary| summary.figure(|run| run.goodput_after.map(Nanos::as_secs_f64));
+    let attempts = |summary: &Summary| summary.figure(|run| Some(run.attempts));
+    for policy in ["adaptive", "turns"] {
+        let [with] = built_in("retry_storm", [policy], seeds);
+        let [without] = built_in("retry_storm_without_budget", [policy], seeds);
+        let what = |what: &str| format!("`{policy}`, {what}");
+        lines.at_most(
+            &what("budget of 20 %: attempts per request"),
+            attempts(&with),
+            1.2,
+            Unit::Times,
+        );
+        lines.at_most(
+            &what("budget of 20 %: 99 % good after"),
+            good(&with),
+            10.0,
+            Unit::Seconds,
+        );
+        lines.plain(
+            &what("no budget: attempts per request"),
+            attempts(&without),
+            Unit::Times,
+        );
+        lines.plain(&what("no budget: 99 % good after"), good(&without), Unit::Seconds);
+    }
+    lines
+}
