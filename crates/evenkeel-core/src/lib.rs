@@ -47,7 +47,7 @@ pub use instance::{Instance, InstanceError, InstanceId, Weight};
 pub use keyed::{HashSettings, KeyRegions, LoadFactor};
 pub use load::{LoadBlock, LoadSlot, Loads};
 pub use operation::{Effect, Input, Operation, OperationError, Score, Source};
-pub use pick::{Alarm, Lease, NoPick, Outcome, PickContext, PickRequest, Verdict};
+pub use pick::{Alarm, Lease, NoPick, Outcome, PickContext, PickRequest, Sending, Verdict};
 pub use report::{LoadReport, OrcaError, REPORT_EXPIRY, REPORT_FRESH, ReportError, ReportedLoad};
 pub use rng::Rng;
 pub use scored::HealthFactor;

@@ -167,6 +167,21 @@ impl Lease {
         self.started
     }
 
+    /// The head of the response is here, and the rest is to come: whatever becomes of it, the instance answers. For
+    /// responses that take a while; of others the end says as much.
+    #[inline]
+    pub fn answer_began(&self) {
+        self.member.stats().silence().on_begun();
+    }
+
+    /// The client is still sending the request, and that is what the instance waits for: until what is returned is
+    /// dropped, this request is none that the instance leaves unanswered.
+    #[must_use = "it is over when this is dropped"]
+    pub fn client_sends(&self) -> Sending {
+        self.member.stats().silence().on_sending();
+        Sending(Arc::clone(&self.member))
+    }
+
     /// Ends the lease. `Some` when the outcome raised an alarm.
     #[inline]
     pub fn finish(mut self, outcome: &Outcome, now: Nanos) -> Option<Alarm> {
@@ -186,6 +201,16 @@ impl Lease {
             return None;
         }
         self.member.stats().on_end(outcome, now).then_some(Alarm)
+    }
+}
+
+/// The rest of a request is with its client, until this is dropped.
+#[derive(Debug)]
+pub struct Sending(Arc<Member>);
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.0.stats().silence().on_sent();
     }
 }
 

@@ -255,6 +255,19 @@ impl Stats {
         self.cancelled.load(Relaxed)
     }
 
+    /// Answers that began with their head and had more to come ([`Lease::answer_began`](crate::Lease::answer_began)),
+    /// modulo 2³².
+    #[must_use]
+    pub fn answers_begun(&self) -> u32 {
+        self.unanswered.begun()
+    }
+
+    /// Requests in flight of which the client still sends the rest ([`Lease::client_sends`](crate::Lease::client_sends)).
+    #[must_use]
+    pub fn sending(&self) -> u32 {
+        self.unanswered.sending()
+    }
+
     /// When it was last picked; the origin when never.
     #[must_use]
     pub fn last_used(&self) -> Nanos {

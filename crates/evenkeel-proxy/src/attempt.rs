@@ -12,7 +12,7 @@ mod send;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use evenkeel_core::{Lease, Nanos};
+use evenkeel_core::{Lease, Nanos, Sending};
 use evenkeel_h1::{BodyFilter, BodyOut, Framing};
 
 use crate::buffer::{Buffer, SMALL};
@@ -98,6 +98,8 @@ pub(crate) struct Attempt<'a> {
     dropped: usize,
     request_done: bool,
     send_broken: bool,
+    /// While the client has the rest of the request.
+    sending: Option<Sending>,
 
     inbox: Buffer,
     answering: bool,
@@ -151,6 +153,7 @@ impl<'a> Attempt<'a> {
             dropped: 0,
             request_done: false,
             send_broken: false,
+            sending: None,
             inbox: Buffer::default(),
             answering: false,
             informational: 0,
@@ -214,6 +217,10 @@ impl<'a> Attempt<'a> {
                 Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
                 Poll::Pending if self.send_broken => {}
                 Poll::Pending => waiting = self.waiting,
+            }
+            let clients = waiting == Some(Waiting::ClientSends);
+            if clients != self.sending.is_some() {
+                self.sending = clients.then(|| self.lease.client_sends());
             }
         }
         let before = self.waiting;

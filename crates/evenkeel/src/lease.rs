@@ -91,7 +91,10 @@ impl Lease {
     /// The head of the response is there, its body is to come: what comes after counts as in flight, and not as
     /// the instance's response time. Without this, the whole time until the end is.
     pub fn head_arrived(&mut self) {
-        self.head.get_or_insert_with(|| self.clock.now());
+        if self.head.is_none() {
+            self.head = Some(self.clock.now());
+            self.lease.answer_began();
+        }
     }
 
     /// The response says how loaded the instance is: strategies that go by load use it until it is stale. A report

@@ -9,7 +9,8 @@
 //!   after `max(0.1 s, 20 × …)`: to that client the instance has failed. Who leaves sooner counts for nothing, so a hedged
 //!   request is never held against an instance.
 //!
-//! One answer, good or bad, starts the count anew. As many are needed as take a run of failures to eject; and more where
+//! One answer, good or bad, starts the count anew, and so does one that begins: who streams for an hour is not silent. Requests of
+//! which the client is still sending the rest are not waiting for anybody. As many are needed as take a run of failures to eject; and more where
 //! long requests are ordinary: so many that chance gives them in a row once in a million, when a share q of the
 //! requests to the peers takes that long (or is open: an unfinished stream has no time yet).
 //!
@@ -57,6 +58,10 @@ pub(crate) struct Unanswered {
     patience: AtomicU64,
     /// Cancelled requests that did.
     gave_up: AtomicU32,
+    /// Answers that began and were to take a while, modulo 2³².
+    begun: AtomicU32,
+    /// Requests in flight of which the client sends the rest.
+    sending: AtomicU32,
 }
 
 impl Default for Unanswered {
@@ -65,6 +70,8 @@ impl Default for Unanswered {
             after: AtomicU64::new(u64::MAX),
             patience: AtomicU64::new(LEAST.0),
             gave_up: AtomicU32::new(0),
+            begun: AtomicU32::new(0),
+            sending: AtomicU32::new(0),
         }
     }
 }
@@ -78,6 +85,32 @@ impl Unanswered {
             self.gave_up.fetch_add(1, Relaxed);
         }
         counts
+    }
+
+    /// An answer began that will take a while to end.
+    #[inline]
+    pub(crate) fn on_begun(&self) {
+        self.begun.fetch_add(1, Relaxed);
+    }
+
+    /// How many did, modulo 2³².
+    pub(crate) fn begun(&self) -> u32 {
+        self.begun.load(Relaxed)
+    }
+
+    /// The client of a request in flight sends the rest of it…
+    pub(crate) fn on_sending(&self) {
+        self.sending.fetch_add(1, Relaxed);
+    }
+
+    /// …and that is over.
+    pub(crate) fn on_sent(&self) {
+        self.sending.fetch_sub(1, Relaxed);
+    }
+
+    /// How many do.
+    pub(crate) fn sending(&self) -> u32 {
+        self.sending.load(Relaxed)
     }
 
     /// Cancelled requests that counted, since the last [`Self::clear`].
@@ -107,6 +140,8 @@ pub(crate) struct Silence {
     patience: [Nanos; 2],
     /// Answers in all, as of the last look.
     answers: u64,
+    /// Answers that had begun then.
+    begun: u32,
     /// Since when there was none.
     since: Nanos,
     /// Its picks and cancelled requests then.
@@ -126,6 +161,7 @@ impl Silence {
         Self {
             patience: [LEAST, LEAST_LEFT],
             answers: 0,
+            begun: 0,
             since: now,
             picks: 0,
             cancelled: 0,
@@ -155,7 +191,10 @@ impl Silence {
     pub(crate) fn observe(&mut self, stats: &Stats, fleet: u64, now: Nanos) {
         let answers = stats.successes() + stats.failures() + stats.throttled();
         let picks = stats.picks();
-        if answers != self.answers || (picks == self.picks && self.found.is_none()) {
+        let begun = stats.silence().begun();
+        let answered = begun != self.begun || answers != self.answers;
+        self.begun = begun;
+        if answered || (picks == self.picks && self.found.is_none()) {
             self.answers = answers;
             self.restart(stats, fleet, now);
             return;
@@ -189,9 +228,11 @@ impl Silence {
 
     /// Requests that waited too long since its last answer: at least so many.
     pub(crate) fn waited(&self, stats: &Stats) -> u64 {
-        // Which of those that are open began when, nobody knows: all that left may have been of these.
+        // Which of those that are open began when, nobody knows: all that left may have been of these, and all that
+        // wait for their clients may be.
         let left = stats.cancelled().saturating_sub(self.cancelled);
-        let open = self.before.1.saturating_sub(self.picks).saturating_sub(left);
+        let excused = left + u64::from(stats.silence().sending());
+        let open = self.before.1.saturating_sub(self.picks).saturating_sub(excused);
         stats.silence().gave_up() + open
     }
 
@@ -277,6 +318,39 @@ mod tests {
             silence.observe(&stats, second, at(second));
             assert_eq!(silence.waited(&stats), 0, "{second}");
         }
+    }
+
+    #[test]
+    fn an_answer_that_began_is_an_answer() {
+        let (stats, mut silence) = (Stats::default(), Silence::new(at(0)));
+        // Streams, of which none ends.
+        for second in 0..60 {
+            stats.on_start(at(second));
+            stats.silence().on_begun();
+            silence.observe(&stats, second, at(second));
+            assert_eq!(silence.waited(&stats), 0, "{second}");
+        }
+        // Those before do not count when it falls silent.
+        for second in 60..65 {
+            stats.on_start(at(second));
+            silence.observe(&stats, second, at(second));
+        }
+        assert_eq!(silence.waited(&stats), 4);
+    }
+
+    #[test]
+    fn who_waits_for_the_rest_of_a_request_does_not_wait_in_vain() {
+        let (stats, mut silence) = (Stats::default(), Silence::new(at(0)));
+        silence.observe(&stats, 0, at(0));
+        for _ in 0..6 {
+            stats.on_start(at(0));
+            stats.silence().on_sending();
+        }
+        (1..10).for_each(|second| silence.observe(&stats, second, at(second)));
+        assert_eq!(silence.waited(&stats), 0);
+        // Once they are there, it does.
+        (0..5).for_each(|_| stats.silence().on_sent());
+        assert_eq!(silence.waited(&stats), 5);
     }
 
     #[test]

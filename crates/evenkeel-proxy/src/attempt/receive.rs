@@ -181,6 +181,9 @@ impl<'a> Attempt<'a> {
             self.client.end_means_failure(false);
             return Err(failure);
         }
+        if !self.body.is_done() {
+            self.lease.answer_began();
+        }
         Ok(true)
     }
 

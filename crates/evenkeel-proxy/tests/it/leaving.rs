@@ -27,9 +27,11 @@ async fn a_client_that_leaves_takes_its_request_along() {
         .request("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbo")
         .await;
     let (mut instance, _) = backend.request().await;
+    until(|| rig.sending() == 1).await;
     drop(client);
     instance.expect("bo").await;
     instance.ended().await;
+    until(|| rig.sending() == 0).await;
     // Behind a whole request there may still be a reader.
     let client = rig.request(GET).await;
     let (mut instance, _) = backend.request().await;
@@ -67,6 +69,11 @@ async fn a_client_that_leaves_within_a_response_is_noticed() {
             .send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbody")
             .await;
         client.bodiless().await.expect(200);
+        assert_eq!(
+            rig.begun(),
+            1 + u32::from(reset),
+            "it answers, whatever comes of it"
+        );
         if reset {
             client.reset();
         } else {

@@ -33,8 +33,10 @@ async fn both_directions_flow_at_once() {
         instance.send(&chunk).await;
         client.expect(&chunk).await;
     }
+    until(|| rig.sending() == 1).await;
     client.send("0\r\n\r\n").await;
     instance.expect("0\r\n\r\n").await;
+    until(|| rig.sending() == 0).await;
     instance.send("0\r\n\r\n").await;
     client.expect("0\r\n\r\n").await;
     client.ended().await;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use evenkeel_core::{
-    EjectionSettings, Instance, ServiceSettings, SessionKey, StrategyName, StrategySettings,
+    EjectionSettings, Instance, Mode, ServiceSettings, SessionKey, StrategyName, StrategySettings,
 };
 use evenkeel_h1::Limits;
 use evenkeel_proxy::{
@@ -132,6 +132,7 @@ impl Setup {
                 // A test decides which instances are asked, not their past.
                 ejection: EjectionSettings {
                     consecutive_failures: 0,
+                    on_score: Mode::Off,
                     ..EjectionSettings::default()
                 },
                 sessions: self
@@ -244,6 +245,20 @@ impl Rig {
             .find(|row| row.0 == reason)
             .unwrap()
             .1
+    }
+
+    /// Responses of all instances that began and had more to come.
+    pub(crate) fn begun(&self) -> u32 {
+        let view = self.service().view_full();
+        let members = view.members();
+        members.map(|(_, member, _)| member.stats().answers_begun()).sum()
+    }
+
+    /// Requests of which the client still sends the rest.
+    pub(crate) fn sending(&self) -> u32 {
+        let view = self.service().view_full();
+        let members = view.members();
+        members.map(|(_, member, _)| member.stats().sending()).sum()
     }
 
     /// Sums over all instances: in flight, successes, failures, cancelled.
