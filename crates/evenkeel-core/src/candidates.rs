@@ -26,7 +26,7 @@
 
 use std::sync::Arc;
 
-use crate::{Nanos, ServiceSettings, Share, Slot};
+use crate::{HealthParts, Nanos, ServiceSettings, Share, Slot};
 
 mod breaker;
 mod findings;
@@ -160,7 +160,9 @@ fn evidence(all: &mut [Prospect<'_>], settings: &ServiceSettings) -> usize {
     permitted::leave(all, &settings.regions);
     breaker::leave(all);
     let ejection = &settings.ejection;
-    threshold::leave(all, ejection.recovery_threshold.max(ejection.threshold).into())
+    let enough = ejection.recovery_threshold.max(ejection.threshold);
+    let [threshold, enough] = [ejection.threshold, enough].map(|at| HealthParts::rounded(at).into());
+    threshold::leave(all, threshold, enough)
 }
 
 impl Minimum {

@@ -139,6 +139,8 @@ pub struct ServiceState {
     next_return: Nanos,
     /// Whoever would return before this returns then: one after the other.
     returns_from: Nanos,
+    /// Somebody waits for that.
+    returns_wait: bool,
     /// When the next one returns whose score is back.
     next_strengthened: Nanos,
     /// Somebody said how healthy an instance is, which was not looked at.
@@ -194,6 +196,7 @@ impl ServiceState {
             next_age: now + AGE,
             next_return: Nanos::MAX,
             returns_from: Nanos::ZERO,
+            returns_wait: false,
             next_strengthened: Nanos::MAX,
             told: false,
             last_resort: false,
@@ -248,6 +251,9 @@ impl ServiceState {
         self.next_refresh = next_refresh(&self.settings, now);
         self.release_unjudged();
         self.arm();
+        if std::mem::take(&mut self.told) {
+            self.look();
+        }
         self.publish();
         Ok(())
     }
@@ -266,14 +272,13 @@ impl ServiceState {
     /// Takes in one piece of evidence. True when the counters must be looked at.
     fn observe(&mut self, evidence: Evidence) -> bool {
         match evidence {
-            Evidence::Alarm => return true,
+            Evidence::Alarm => true,
             Evidence::Check {
                 id,
                 observed,
                 outcome,
             } => self.on_check(&id, observed, &outcome),
         }
-        false
     }
 
     /// Does what time demands: ends ejections, ages response times, reuses slots, looks at runs of
@@ -374,9 +379,10 @@ impl ServiceState {
         self.returns_from = self.returns_from.since(back);
     }
 
-    fn on_check(&mut self, id: &InstanceId, observed: Nanos, outcome: &CheckOutcome) {
+    /// True when what else is known of it must be looked at before it gets requests.
+    fn on_check(&mut self, id: &InstanceId, observed: Nanos, outcome: &CheckOutcome) -> bool {
         let (Some(thresholds), Some(entry)) = (self.settings.checks, self.slots.by_id(id)) else {
-            return;
+            return false;
         };
         let change = entry.checks.observe(outcome, observed, thresholds, self.now);
         if *outcome == CheckOutcome::Passed && entry.began.is_none() {
@@ -384,7 +390,7 @@ impl ServiceState {
             self.restage = true;
         }
         let (kind, mut reason) = match change {
-            None => return,
+            None => return false,
             Some(CheckChange::Down(reason)) => (EventKind::CheckedDown, reason),
             Some(CheckChange::Up(reason)) => (EventKind::CheckedUp, reason),
         };
@@ -409,8 +415,11 @@ impl ServiceState {
         // At once: a score that lags behind would speak of the one before.
         let parts = entry.parts(self.settings.checks, &self.settings.ejection, self.now);
         entry.member.stats().set_health_parts(parts);
+        // Checks do not take back what somebody said.
+        let told = kind == EventKind::CheckedUp && entry.told.is_some();
         self.journal.instance(self.now, id, kind, reason);
         self.dirty = true;
+        told
     }
 
     fn look(&mut self) {

@@ -170,6 +170,12 @@ fn a_word_that_they_are_out_of_order_counts_however_many_it_is_said_of() {
         (prospect.score, prospect.told) = (0.3, 0.7);
     }
     assert_eq!(staged(failing, &settings()).0, "01234");
+    // Unless it says that they are out of order: who does worse than that is not let in for it.
+    let mut both = told(4);
+    for prospect in &mut both[..4] {
+        (prospect.score, prospect.told) = (0.1, 0.4);
+    }
+    assert_eq!(staged(both, &settings()).0, "4");
     // Beside those that requests speak against.
     let mut mixed = told(2);
     for prospect in &mut mixed[2..4] {

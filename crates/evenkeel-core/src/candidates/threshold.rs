@@ -13,12 +13,13 @@ use super::{Exclusion, Prospect, candidates, exclude};
 /// How far apart two readings of the same part can be, by rounding.
 const ROUNDING: f64 = 1e-3;
 
-/// Leaves out who is below the threshold, unless more than half are for other reasons than what was told: then says
+/// Leaves out who is below the `threshold`, unless more than half are for other reasons than what was told: then says
 /// how many. `enough` is the score from which on they are not below it any more.
-pub(super) fn leave(all: &mut [Prospect<'_>], enough: f64) -> usize {
+pub(super) fn leave(all: &mut [Prospect<'_>], threshold: f64, enough: f64) -> usize {
     exclude(all, |prospect| {
         let worst_is_told = prospect.told <= prospect.score + ROUNDING;
-        let by_word = prospect.told < enough && worst_is_told;
+        // Whatever it does that is worse still: that does not take back the word.
+        let by_word = prospect.told < threshold || (prospect.told < enough && worst_is_told);
         (prospect.below_threshold && by_word).then_some(Exclusion::BelowThreshold)
     });
     let (mut below, mut present) = (0, 0);

@@ -122,10 +122,10 @@ pub(super) fn look(
     }
 }
 
-/// Whether its score is below `enough` because somebody said so, and not by its requests.
-fn is_by_word(entry: &Entry, enough: f32) -> bool {
+/// Whether it is below the `threshold`, or not at `enough` yet, because somebody said so, and not by its requests.
+fn is_by_word(entry: &Entry, threshold: f32, enough: f32) -> bool {
     let reported = entry.member.stats().health_parts().get(HealthPart::Reported);
-    reported < enough && reported <= entry.score_beside_checks() + ROUNDING
+    reported < threshold || (reported < enough && reported <= entry.score_beside_checks() + ROUNDING)
 }
 
 /// Says who would get nothing for its score; but not, but for those of whom somebody said it, while they are most of the
@@ -142,7 +142,7 @@ pub(super) fn weigh(
         .ejection
         .recovery_threshold
         .max(settings.ejection.threshold);
-    let enough = HealthParts::rounded(back);
+    let [threshold, enough] = [settings.ejection.threshold, back].map(HealthParts::rounded);
     let (mut present, mut weak, mut told, mut found) = (0, 0, 0, Vec::new());
     for (slot, entry) in slots.iter_mut() {
         entry.dry.weak &= entry.score_beside_checks() < enough;
@@ -150,7 +150,7 @@ pub(super) fn weigh(
             continue;
         }
         present += 1;
-        let by_word = is_by_word(entry, enough);
+        let by_word = is_by_word(entry, threshold, enough);
         if entry.dry.weak {
             weak += 1;
         } else if let Some(reason) = too_weak(entry, room, settings, now) {

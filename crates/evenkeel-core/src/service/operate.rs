@@ -155,6 +155,8 @@ impl ServiceState {
         };
         // What it did to the few that still came to it was not looked at.
         entry.forgive();
+        // What was said of it still holds.
+        self.told |= entry.told.is_some();
         let drained = self.now.since(drain.since).as_secs_f64();
         let reason: Arc<str> = format!("after {drained:.1} s of draining").into();
         entry.healthy = Mark::new(self.now, Arc::clone(&reason));

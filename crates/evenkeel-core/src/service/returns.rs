@@ -12,6 +12,8 @@ use crate::{BreakerState, EventKind, HealthParts, Mode, Nanos};
 const PAUSE: Nanos = Nanos::from_millis(500);
 /// …for each so many instances.
 const AT_A_TIME: u64 = 10;
+/// As late as a writer may be, that rests between its steps, and those it comes late for return at once.
+const LATE: Nanos = Nanos::from_millis(250);
 
 impl ServiceState {
     /// Lets instances return whose time is over, and in the last resort those that answered. Of those whose time is over
@@ -21,17 +23,19 @@ impl ServiceState {
         let settings = &self.settings.ejection;
         let now = self.now;
         let (pause, hurry) = (self.pause(), self.is_short());
+        let waited = std::mem::take(&mut self.returns_wait);
         for (_, entry) in self.slots.iter_mut() {
             let successes = entry.member.stats().successes();
             let down = entry.checks.down().is_some();
             let out = entry.ejection.until().is_some();
             if entry.ejection.is_due(now) && now < self.returns_from && !hurry {
                 entry.ejection.postpone(self.returns_from);
+                self.returns_wait = true;
                 self.dirty = true;
                 continue;
             }
             let ended = if entry.ejection.is_due(now) {
-                self.returns_from = now + pause;
+                self.returns_from = after(self.returns_from, waited, pause, now);
                 entry.come_back(successes, settings, now);
                 let length = entry.ejection.length().as_secs_f64();
                 format!("{length:.1} s of ejection are over")
@@ -73,7 +77,7 @@ impl ServiceState {
         let settings = &self.settings.ejection;
         let (now, wanted) = (self.now, settings.recovery_threshold.max(settings.threshold));
         let (pause, hurry) = (self.pause(), self.is_short());
-        self.next_strengthened = Nanos::MAX;
+        let waited = std::mem::replace(&mut self.next_strengthened, Nanos::MAX) != Nanos::MAX;
         for (slot, entry) in self.slots.iter_mut() {
             let score = entry.score_beside_checks();
             if !entry.is_below_threshold() || score < HealthParts::rounded(wanted) {
@@ -85,7 +89,7 @@ impl ServiceState {
                     self.next_strengthened = self.returns_from;
                     continue;
                 }
-                self.returns_from = now + pause;
+                self.returns_from = after(self.returns_from, waited, pause, now);
                 entry.ejection.ease_in(entry.member.stats(), settings, now);
                 let percent = 100.0 * entry.recovery_share(now).as_f64();
                 if percent < 100.0 {
@@ -144,6 +148,7 @@ impl ServiceState {
             ] {
                 if happened {
                     entry.forgive();
+                    self.told |= entry.told.is_some();
                     entry.healthy = Mark::new(self.now, reason.into());
                     let id = &entry.member.instance().id;
                     self.journal.instance(self.now, id, kind, reason.into());
@@ -152,6 +157,17 @@ impl ServiceState {
             }
         }
     }
+}
+
+/// When the next one may return, as one does. Where others `waited` their turns go on from when this one's was, so that a
+/// writer that comes late, as it rests the longer the more instances there are, lets as many return as one in time.
+fn after(turn: Nanos, waited: bool, pause: Nanos, now: Nanos) -> Nanos {
+    let began = if waited {
+        turn.max(now.since(LATE)).min(now)
+    } else {
+        now
+    };
+    began + pause
 }
 
 /// The score of `entry` does not speak against it any more.

@@ -398,3 +398,41 @@ fn a_batch_keeps_the_order_of_evidence_and_operations_in_one_view() {
     );
     assert_eq!(rig.state("r"), "healthy");
 }
+
+/// What is forgiven is what it did. Whoever is said to be out of order gets nothing until somebody says otherwise.
+#[test]
+fn neither_an_end_of_a_drain_nor_checks_take_back_a_word() {
+    let report = |rig: &mut Rig, score: f64| {
+        let (id, observed) = (known("a"), rig.now);
+        let score = Score::new(score).unwrap();
+        rig.operate(Operation::ReportHealth { id, score, observed })
+            .unwrap();
+    };
+    let mut rig = Rig::of(3);
+    report(&mut rig, 0.2);
+    assert_eq!(rig.candidates(), "bc");
+    rig.drain("a").unwrap();
+    rig.undrain("a").unwrap();
+    assert_eq!((rig.state("a"), rig.candidates().as_str()), ("weak", "bc"));
+    assert_eq!(
+        rig.events(),
+        ["a weakened", "a drained", "a undrained", "a weakened"]
+    );
+    rig.check("a", false);
+    rig.check("a", true);
+    rig.check("a", true);
+    assert_eq!((rig.state("a"), rig.candidates().as_str()), ("weak", "bc"));
+    assert_eq!(rig.events(), ["a down", "a up", "a weakened"]);
+    rig.check("a", false);
+    rig.check("a", false);
+    rig.check("a", false);
+    assert_eq!(rig.state("a"), "down");
+    let unchecked = ServiceSettings {
+        checks: None,
+        ..settings()
+    };
+    rig.replace(unchecked, fleet(3));
+    assert_eq!((rig.state("a"), rig.candidates().as_str()), ("weak", "bc"));
+    report(&mut rig, 1.0);
+    assert_eq!(rig.candidates(), "abc");
+}

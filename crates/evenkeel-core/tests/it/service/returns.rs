@@ -1,7 +1,10 @@
 //! Who was taken out together does not come back together, and what was said counts at once.
 
+use std::sync::Arc;
+
 use evenkeel_core::{
-    EventKind, InstanceId, Nanos, Operation, Recovery, Rng, Score, ServiceSettings, Slot, StrategyName,
+    EventKind, Evidence, InstanceId, Nanos, Operation, Outcome, Recovery, Rng, Score, ServiceSettings, Slot,
+    StrategyName,
 };
 
 use super::clients::{Answer, Clients, broken, ok};
@@ -55,6 +58,39 @@ fn a_clock_that_jumps_ahead_brings_nobody_back_with_the_others() {
     assert_eq!(clients.count(EventKind::Returned), 1);
     clients.run(1.2, &mut |_, _, _: &mut Rng| ok(8.0));
     assert_eq!(clients.count(EventKind::Returned), 3);
+}
+
+/// A writer rests between its steps, the longer the more instances there are.
+#[test]
+fn a_writer_that_comes_late_lets_as_many_return() {
+    let mut clients = clients(400, Recovery::Fixed);
+    let view = Arc::clone(clients.state.view());
+    for (_, member, _) in view.members().filter(|(slot, ..)| slot.0 % 2 == 0) {
+        for _ in 0..5 {
+            member.stats().on_start(clients.now);
+            let failed = Outcome::failed(Nanos::from_millis(1));
+            if member.stats().on_end(&failed, clients.now) {
+                clients.state.apply(Evidence::Alarm, clients.now);
+            }
+        }
+    }
+    let kinds = |clients: &mut Clients, kind| {
+        let events = clients.state.take_events();
+        events.iter().filter(|event| event.kind == kind).count()
+    };
+    assert_eq!(kinds(&mut clients, EventKind::Ejected), 200);
+    // All are due.
+    clients.now = clients.now + Nanos::from_secs(400);
+    let mut at_once = Vec::new();
+    for _ in 0..40 {
+        clients.state.tick(clients.now);
+        at_once.push(kinds(&mut clients, EventKind::Returned));
+        clients.now = clients.now + Nanos::from_millis(100);
+    }
+    // A fifth of them a second: eight in a tenth.
+    assert_eq!(at_once[0], 1, "{at_once:?}");
+    assert_eq!(at_once[1..25], [8; 24], "{at_once:?}");
+    assert_eq!(at_once.iter().sum::<usize>(), 200, "{at_once:?}");
 }
 
 #[test]

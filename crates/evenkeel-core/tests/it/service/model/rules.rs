@@ -119,7 +119,7 @@ impl World {
         let told = |member: &Member| {
             let parts = member.stats().health_parts();
             let told = parts.get(HealthPart::Reported);
-            told < enough && told <= parts.worst().1 + 1e-3
+            told < ejection.threshold || (told < enough && told <= parts.worst().1 + 1e-3)
         };
         let in_state = |state| rows(view).filter(move |(.., status)| status.state == state);
         let well = in_state(InstanceState::Healthy).count();
