@@ -272,6 +272,27 @@ async fn no_refusal_follows_a_part_of_an_early_hint() {
     let mut setup = Setup::new(&[backend.address]);
     setup.limits.max_head_bytes = 256 * 1024;
     let rig = setup.start().await;
+    // On a busy machine what is slow may look full, and then the refusal stands alone, as it should.
+    for _ in 0..10 {
+        let read = hinted_and_refused(&backend, &rig).await;
+        let mut rest = &read[..];
+        while let Some((_, more)) = rest
+            .strip_prefix("HTTP/1.1 103 Hint\r\n")
+            .and_then(|hint| hint.split_once("\r\n\r\n"))
+        {
+            rest = more;
+        }
+        if !(rest.is_empty() || rest.starts_with("HTTP/1.1 400 ")) {
+            assert!(rest.starts_with("HTTP/1.1 103 "), "no part of a hint");
+            assert!(!rest.contains(" 400 "), "a refusal within another head");
+            return;
+        }
+    }
+    panic!("the client never held all it could");
+}
+
+/// What a client gets that sends something wrong in return for more early hints than it takes.
+async fn hinted_and_refused(backend: &Backend, rig: &Rig) -> String {
     let mut client = rig
         .request("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
         .await;
@@ -288,10 +309,8 @@ async fn no_refusal_follows_a_part_of_an_early_hint() {
     client.send("bad\n").await;
     let mut read = Vec::new();
     within(async { while matches!(client.stream.read_buf(&mut read).await, Ok(1..)) {} }).await;
-    let read = String::from_utf8(read).unwrap();
-    assert!(read.starts_with("HTTP/1.1 103 Hint\r\n"));
-    assert!(!read.contains(" 400 "), "a refusal within another head");
     rig.settled().await;
+    String::from_utf8(read).unwrap()
 }
 
 #[tokio::test]
@@ -325,10 +344,9 @@ async fn one_connection_too_many_is_told_so_and_counted() {
         assert_eq!(field(&response.head, "connection"), Some("close"));
         second.ended().await;
     }
-    assert_eq!(
-        (rig.proxy.counters().refused(), rig.proxy.counters().open()),
-        (3, 1)
-    );
+    // Who was refused is counted until its task has ended, which is a little later.
+    until(|| rig.proxy.counters().open() == 1).await;
+    assert_eq!(rig.proxy.counters().refused(), 3);
     drop(first);
     until(|| rig.proxy.counters().open() == 0).await;
     rig.request(GET).await.response().await.expect(200);

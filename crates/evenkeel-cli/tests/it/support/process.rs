@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -26,6 +27,8 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 pub(crate) struct Server {
     child: Child,
     log: Arc<Mutex<Vec<String>>>,
+    /// What reads the log, to its end.
+    reader: JoinHandle<()>,
     config: PathBuf,
     folder: Folder,
 }
@@ -83,7 +86,7 @@ impl Server {
         let log = Arc::new(Mutex::new(Vec::new()));
         let lines = Arc::clone(&log);
         let stderr = BufReader::new(child.stderr.take().unwrap());
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
                 lines.lock().unwrap().push(line);
             }
@@ -92,6 +95,7 @@ impl Server {
         Self {
             child,
             log,
+            reader,
             config,
             folder,
         }
@@ -196,13 +200,14 @@ impl Server {
         .await;
     }
 
-    /// Waits for its end.
+    /// Waits for its end, and for that of its log.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         let mut ticks = tokio::time::interval(std::time::Duration::from_millis(5));
         let ending = async {
             loop {
                 ticks.tick().await;
-                if let Some(status) = self.child.try_wait().unwrap() {
+                let ended = self.child.try_wait().unwrap();
+                if let Some(status) = ended.filter(|_| self.reader.is_finished()) {
                     return status;
                 }
             }
