@@ -86,6 +86,10 @@ pub(crate) async fn drain(call: OnInstance) -> Result<Response, Problem> {
             let detail = format!("reason: write at most {MAX_REASON} bytes on one line");
             return Err(Problem::field("reason", detail));
         }
+        if why.trim().is_empty() {
+            let detail = "reason: it is empty; leave it out, or write one";
+            return Err(Problem::field("reason", detail));
+        }
         Ok(Operation::Drain { id, why: why.into() })
     })
     .await

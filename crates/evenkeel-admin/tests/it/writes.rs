@@ -374,6 +374,7 @@ fn wrong_bodies_name_the_field_and_change_nothing() {
     for (method, target, body) in [
         ("POST", "drain", r#"{"why":"x"}"#),
         ("POST", "drain", r#"{"reason":"a\nb"}"#),
+        ("POST", "drain", r#"{"reason":" "}"#),
         ("POST", "undrain", r#"{"reason":"x"}"#),
     ] {
         problem(&served(&fleet, method, &format!("{WEB_1}/{target}"), body), 400);
