@@ -8,6 +8,7 @@ mod dropped;
 mod example;
 mod explain;
 mod pages;
+mod silence;
 mod support;
 mod surface;
 mod tower;
