@@ -10,7 +10,8 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use evenkeel_core::{
-    HealthPart, HealthParts, InstanceSnapshot, InstanceState, Member, Nanos, Quantiles, Slot, Status, View,
+    HealthPart, HealthParts, InstanceSnapshot, InstanceState, Member, Nanos, Quantiles, ShadowCounts, Slot,
+    Status, StrategyName, View,
 };
 use evenkeel_runtime::Service;
 
@@ -161,6 +162,20 @@ pub(crate) fn describe_service(service: &Service) -> wire::Service {
             .collect(),
         fallback_picks: counters.map(|counters| counters.fallback_picks),
         no_picks: counters.map(|counters| counters.no_picks),
+        shadow: view.shadow().map(|(strategy, counts)| shadow(strategy, &counts)),
+    }
+}
+
+fn shadow(strategy: StrategyName, counts: &ShadowCounts) -> wire::Shadow {
+    let expected = counts.expected();
+    wire::Shadow {
+        strategy: strategy.to_string(),
+        picks: counts.asked,
+        other_choices: counts.differed,
+        other_choices_share: counts.differing(),
+        compared: counts.compared,
+        expected_seconds: expected.map(|[_, shadow]| shadow),
+        actual_expected_seconds: expected.map(|[actual, _]| actual),
     }
 }
 

@@ -20,6 +20,7 @@ use MetricKind::{Counter, Gauge, Histogram};
 use instance::Sight;
 
 mod instance;
+mod shadow;
 
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
     if !app.shared.metrics {
@@ -180,6 +181,7 @@ fn write_services(services: &[Seen], text: &mut MetricsText) {
             );
         }
     }
+    shadow::write(services, text);
     text.family(
         "evenkeel_requests_total",
         Counter,

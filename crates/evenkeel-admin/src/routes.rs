@@ -163,7 +163,7 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     Operation {
         method: Verb::Patch,
         path: SERVICE,
-        summary: "Picks by another strategy, until the configuration is loaded again",
+        summary: "Picks by another strategy, or asks another one beside it, until the configuration is loaded again",
         body: Body::Json(of::<ServicePatch>),
         replies: &[(200, Reply::Json(of::<wire::ServiceWritten>))],
         handler: || patch(write::patch_service),

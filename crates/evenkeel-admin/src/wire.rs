@@ -46,6 +46,27 @@ pub struct Service {
     pub fallback_picks: Option<u64>,
     /// Requests that found no instance.
     pub no_picks: Option<u64>,
+    /// The strategy that is asked beside the one in force, with what came of that; `null` without one.
+    pub shadow: Option<Shadow>,
+}
+
+/// What came of asking a second strategy since it was set, for one pick in 64.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Shadow {
+    /// Which.
+    pub strategy: String,
+    /// Picks that it was asked about.
+    pub picks: u64,
+    /// Those in which it would have chosen another instance.
+    pub other_choices: u64,
+    /// The part that those are, `0..=1`; `null` before the first pick.
+    pub other_choices_share: Option<f64>,
+    /// Picks in which the expected times of both choices were known.
+    pub compared: u64,
+    /// The mean expected time to a successful response by its choices; `null` before the first comparison.
+    pub expected_seconds: Option<f64>,
+    /// The same by the choices that were made, in the same picks.
+    pub actual_expected_seconds: Option<f64>,
 }
 
 /// How many instances a service has.

@@ -103,10 +103,7 @@ pub(crate) async fn undrain(call: OnInstance) -> Result<Response, Problem> {
 pub(crate) async fn patch_service(call: OnService) -> Result<Response, Problem> {
     call.operate(|service, body| {
         let patch: ServicePatch = body.parse()?;
-        Ok(match patch.bare() {
-            Some(name) => Operation::SetStrategyByName(name),
-            None => Operation::SetStrategy(patch.strategy(service.name())?),
-        })
+        Ok(patch.operation(service.name())?)
     })
     .await
 }

@@ -258,6 +258,7 @@ pub(crate) fn from_flags(arguments: &crate::args::Serve) -> Config {
         services: vec![Service {
             name: name.to_string(),
             strategy: StrategyFile::named(arguments.strategy.unwrap_or_default()),
+            shadow: None,
             health_check: Some(check.into()),
             health: Default::default(),
             locality: Default::default(),

@@ -150,7 +150,12 @@ fn services(file: &ConfigFile, found: &mut Vec<Finding>) {
     }
     let none = DefaultsFile::default();
     let defaults = file.defaults.as_ref().unwrap_or(&none);
-    strategy(defaults.strategy.as_ref(), &at!["defaults"], found);
+    strategies(
+        defaults.strategy.as_ref(),
+        defaults.shadow.as_ref(),
+        &at!["defaults"],
+        found,
+    );
     if let Some(check) = &defaults.health_check {
         both_kinds(check, &at!["defaults", "health_check"], found);
     }
@@ -165,7 +170,7 @@ fn services(file: &ConfigFile, found: &mut Vec<Finding>) {
             );
             found.push(Finding::new(name, text).with("the first is", first));
         }
-        strategy(service.strategy.as_ref(), &at, found);
+        strategies(service.strategy.as_ref(), service.shadow.as_ref(), &at, found);
         suits(service, defaults, &at, found);
         instances(service, &at, found);
         health_check(service, defaults, &at, found);
@@ -174,39 +179,59 @@ fn services(file: &ConfigFile, found: &mut Vec<Finding>) {
     }
 }
 
-fn strategy(strategy: Option<&StrategyText>, at: &Path, found: &mut Vec<Finding>) {
-    let wrong = strategy
-        .map(|strategy| strategy.0.misplaced())
-        .unwrap_or_default();
-    found.extend(
-        wrong
-            .into_iter()
-            .map(|(key, text)| Finding::new(at.then("strategy").then(key), text)),
-    );
+fn strategies(
+    strategy: Option<&StrategyText>,
+    shadow: Option<&StrategyText>,
+    at: &Path,
+    found: &mut Vec<Finding>,
+) {
+    for (name, given) in [("strategy", strategy), ("shadow", shadow)] {
+        let wrong = given.map(|given| given.0.misplaced()).unwrap_or_default();
+        found.extend(
+            wrong
+                .into_iter()
+                .map(|(key, text)| Finding::new(at.then(name).then(key), text)),
+        );
+    }
+    if shadow.is_some_and(|shadow| shadow.0.hashing().hash_secret_file.is_some()) {
+        let text = "a shadow hashes under the secret of `strategy`\nremove the key";
+        found.push(Finding::new(at.then("shadow").then("hash_secret_file"), text));
+    }
 }
 
-/// Whether the strategy can choose among the instances.
+/// Whether the strategy and its shadow can choose among the instances.
 fn suits(service: &ServiceFile, defaults: &DefaultsFile, at: &Path, found: &mut Vec<Finding>) {
-    let own = service.strategy.as_ref().map(|own| (own, at.clone()));
-    let shared = defaults.strategy.as_ref().map(|shared| (shared, at!["defaults"]));
-    let Some((strategy, at)) = own.or(shared) else {
-        return;
+    let shared = at!["defaults"];
+    let or_shared = |own: &Option<StrategyText>, shared_one: &Option<StrategyText>| {
+        let own = own.clone().map(|own| (own, at.clone()));
+        own.or_else(|| shared_one.clone().map(|shared_one| (shared_one, shared.clone())))
     };
+    let strategy = or_shared(&service.strategy, &defaults.strategy);
+    let shadow = or_shared(&service.shadow, &defaults.shadow);
     let weights = service.instances.iter().map(|instance| {
         let weight: u16 = instance.weight.map_or(1, Into::into);
         u64::from(weight)
     });
-    let settings = strategy.0.settings(&service.name, None);
-    let verdict = settings
-        .strategy()
-        .suits(service.instances.len() as u64, weights.sum());
-    if let Err(why) = verdict {
-        let name = strategy.0.name;
-        let text = format!(
-            "`{name}` does not suit the instances of `{}`\n{why}",
-            service.name
-        );
-        found.push(Finding::new(at.then("strategy"), text));
+    let (instances, weight) = (service.instances.len() as u64, weights.sum());
+    for (key, given) in [("strategy", &strategy), ("shadow", &shadow)] {
+        let Some((given, at)) = given else { continue };
+        let settings = given.0.settings(&service.name, None);
+        if let Err(why) = settings.strategy().suits(instances, weight) {
+            let name = given.0.name;
+            let text = format!(
+                "`{name}` does not suit the instances of `{}`\n{why}",
+                service.name
+            );
+            found.push(Finding::new(at.then(key), text));
+        }
+    }
+    if let Some((shadow, at)) = &shadow {
+        let strategy = strategy.map(|(strategy, _)| strategy).unwrap_or_default();
+        let [own, other] = [&strategy, shadow].map(|one| one.0.settings(&service.name, None));
+        if let Err(why) = other.shadows(&own) {
+            let why = why.replacen("; ", "\n", 1);
+            found.push(Finding::new(at.then("shadow"), why));
+        }
     }
 }
 

@@ -64,6 +64,8 @@ pub struct Service {
     pub name: String,
     /// How an instance is chosen.
     pub strategy: StrategyFile,
+    /// What is asked beside it, if anything.
+    pub shadow: Option<StrategyFile>,
     /// Active checks, if any.
     pub health_check: Option<HealthCheck>,
     /// How health decides who gets requests.
@@ -253,6 +255,7 @@ impl From<ServiceFile> for Service {
         Self {
             name: file.name,
             strategy: file.strategy.unwrap_or_default().0.resolved(),
+            shadow: file.shadow.map(|shadow| shadow.0.resolved()),
             health_check: file.health_check.map(Into::into),
             health: health.into(),
             locality: file.locality.unwrap_or_default().into(),
@@ -275,6 +278,7 @@ impl From<&Service> for ServiceFile {
         Self {
             name: service.name.clone(),
             strategy: Some(StrategyText(service.strategy.clone())),
+            shadow: service.shadow.clone().map(StrategyText),
             health_check: service.health_check.as_ref().map(Into::into),
             health: Some((&service.health).into()),
             locality: Some((&service.locality).into()),

@@ -30,6 +30,10 @@ impl Service {
         ServiceSettings {
             name: service.name.as_str().into(),
             strategy: service.strategy.settings(&service.name, keys),
+            shadow: service
+                .shadow
+                .as_ref()
+                .map(|shadow| shadow.settings(&service.name, keys)),
             checks: service.health_check.as_ref().map(|check| CheckThresholds {
                 unhealthy: check.unhealthy_threshold,
                 healthy: check.healthy_threshold,

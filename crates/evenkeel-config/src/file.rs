@@ -236,6 +236,9 @@ service_settings! {
     /// How an instance is chosen: a name, or a mapping with the name and settings of that strategy.
     #[schemars(extend("default" = StrategyText::default()))]
     strategy: StrategyText,
+    /// A strategy that is asked beside it for one pick in 64, and that nobody is routed by: how often it would have chosen
+    /// otherwise, and what that would have cost, is in the metrics and the API. Written as `strategy` is.
+    shadow: StrategyText,
     /// Active checks of the instances. Off unless given here or in `defaults`.
     #[garde(dive)]
     health_check: HealthCheckFile,
@@ -272,6 +275,7 @@ impl ServiceFile {
         Self {
             name: self.name,
             strategy: self.strategy.or(defaults.strategy),
+            shadow: self.shadow.or(defaults.shadow),
             health_check: overlay(self.health_check, defaults.health_check),
             health: overlay(self.health, defaults.health),
             locality: overlay(self.locality, defaults.locality),

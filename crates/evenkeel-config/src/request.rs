@@ -12,11 +12,11 @@ use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
 use evenkeel_core::{
-    Instance, InstanceError, LoadReport, ReportError, StrategyName, StrategySettings, Weight,
+    Instance, InstanceError, LoadReport, Operation, ReportError, StrategyName, StrategySettings, Weight,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Deserializer};
 
 use crate::address::Address;
 use crate::error::Problem;
@@ -273,48 +273,84 @@ impl RecordRequest {
     }
 }
 
-/// `PATCH services/{service}`.
+/// `PATCH services/{service}`: one of the two.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ServicePatch {
     /// A name, or a mapping of a name and settings, as in the file.
-    strategy: StrategyText,
+    #[serde(default)]
+    strategy: Option<StrategyText>,
+    /// The same for the strategy that is asked beside it; `null` for none.
+    #[serde(default, deserialize_with = "given")]
+    shadow: Option<Option<StrategyText>>,
+}
+
+/// Tells `null` from nothing.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<StrategyText>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 impl ServicePatch {
-    /// The strategy, when it comes with no settings.
-    #[must_use]
-    pub fn bare(&self) -> Option<StrategyName> {
-        let (file, name) = (&self.strategy.0, self.strategy.0.name);
-        let bare = StrategyFile {
-            name,
-            ..StrategyFile::default()
-        };
-        (*file == bare).then_some(name.0)
-    }
-
-    /// The strategy that `service` is to have.
+    /// What is asked of `service`.
     ///
     /// # Errors
-    /// When a setting does not fit the strategy, or needs what only the file can give.
-    pub fn strategy(&self, service: &str) -> Result<StrategySettings, BadRequest> {
-        let file = &self.strategy.0;
-        let mut wrong = file.misplaced();
-        if file.hashing().hash_secret_file.is_some() {
-            let text = "files are not read for requests\nset it in the configuration file and reload";
-            wrong.push(("hash_secret_file", text.to_owned()));
-        }
-        if wrong.is_empty() {
-            return Ok(file.settings(service, None));
-        }
-        let faults = wrong.into_iter().map(|(key, text)| {
-            let problem = Problem::new(text, None);
-            BodyFault::new(Some(format!("strategy.{key}")), problem)
-        });
-        Err(BadRequest {
-            faults: faults.collect(),
+    /// When nothing is, or two things; when a setting does not fit the strategy, or needs what only the file can give.
+    pub fn operation(&self, service: &str) -> Result<Operation, BadRequest> {
+        Ok(match (&self.strategy, &self.shadow) {
+            (Some(strategy), None) => match bare(strategy) {
+                Some(name) => Operation::SetStrategyByName(name),
+                None => Operation::SetStrategy(settings(strategy, "strategy", service)?),
+            },
+            (None, Some(Some(shadow))) => match bare(shadow) {
+                Some(name) => Operation::SetShadowByName(name),
+                None => Operation::SetShadow(Some(settings(shadow, "shadow", service)?)),
+            },
+            (None, Some(None)) => Operation::SetShadow(None),
+            (None, None) => return Err(whole("there is nothing to change\ngive `strategy`, or `shadow`")),
+            (Some(_), Some(_)) => {
+                return Err(whole(
+                    "one thing is changed at a time\nsend `strategy` and `shadow` in two requests",
+                ));
+            }
         })
     }
+}
+
+/// Something that is wrong with the body as a whole.
+fn whole(text: &str) -> BadRequest {
+    BadRequest {
+        faults: vec![BodyFault::new(None, Problem::new(text, None))],
+    }
+}
+
+/// The strategy, when it comes with no settings.
+fn bare(strategy: &StrategyText) -> Option<StrategyName> {
+    let (file, name) = (&strategy.0, strategy.0.name);
+    let bare = StrategyFile {
+        name,
+        ..StrategyFile::default()
+    };
+    (*file == bare).then_some(name.0)
+}
+
+/// The strategy under `key` that `service` is to have.
+fn settings(strategy: &StrategyText, key: &str, service: &str) -> Result<StrategySettings, BadRequest> {
+    let file = &strategy.0;
+    let mut wrong = file.misplaced();
+    if file.hashing().hash_secret_file.is_some() {
+        let text = "files are not read for requests\nset it in the configuration file and reload";
+        wrong.push(("hash_secret_file", text.to_owned()));
+    }
+    if wrong.is_empty() {
+        return Ok(file.settings(service, None));
+    }
+    let faults = wrong.into_iter().map(|(setting, text)| {
+        let problem = Problem::new(text, None);
+        BodyFault::new(Some(format!("{key}.{setting}")), problem)
+    });
+    Err(BadRequest {
+        faults: faults.collect(),
+    })
 }
 
 /// Everything that is wrong with a body.

@@ -1,6 +1,7 @@
 //! Nanoseconds per pick, per build and per lease: `cargo bench -p evenkeel-core`, or with `-- --table [STRATEGY]`
 //! the closing table alone. `-- --run STRATEGY equal|unequal N PICKS` only picks, for profilers; `on_end` in place of a
-//! strategy ends requests.
+//! strategy ends requests, and `STRATEGY+SHADOW` picks by one with the other beside it, `STRATEGY+` without any: in the
+//! way of a service, from a view.
 //!
 //! Two readings of the same loops: criterion's (mean with confidence interval, kept under `target/criterion`
 //! for comparison with the last run) and, at the end, one table of minima against the targets. The
@@ -16,7 +17,7 @@ use evenkeel_core::strategy::{Geographical, StrategyName};
 use evenkeel_core::testing::{Place, add_load, candidates, candidates_at, lease};
 use evenkeel_core::{
     Candidates, HashSecret, Instance, KeyHash, LoadFactor, Loads, Member, Nanos, Outcome, PickContext,
-    PickRequest, Picker, Rng, Slot, Stats, Strategy, StrategySettings,
+    PickRequest, Picker, Rng, ServiceSettings, ServiceState, Slot, Stats, Strategy, StrategySettings,
 };
 
 const SIZES: [usize; 4] = [10, 100, 1000, 10_000];
@@ -154,12 +155,49 @@ fn run(arguments: &[String]) -> Option<()> {
         ends(&Stats::default(), count);
         return Some(());
     }
+    if let Some((name, shadow)) = name.split_once('+') {
+        let shadow = (!shadow.is_empty()).then_some(shadow);
+        let shadow = shadow.map(str::parse).transpose().ok()?;
+        picks_from_view(name.parse().ok()?, shadow, n, count);
+        return Some(());
+    }
     let name: StrategyName = name.parse().ok()?;
     let picker = name.strategy().build(&service(n, case == "equal"), 1);
     let mut cx = context();
     picker.refresh(cx.now);
     picks(&*picker, &mut cx, count);
     Some(())
+}
+
+/// As [`service`] and [`picks`], in the way of a service.
+fn picks_from_view(strategy: StrategyName, shadow: Option<StrategyName>, n: usize, rounds: u32) {
+    let settings = ServiceSettings {
+        strategy: strategy.into(),
+        shadow: shadow.map(Into::into),
+        ..ServiceSettings::new("web")
+    };
+    let instance = |i: usize| Instance::new(&format!("i{i}"), ((i as u32).to_be_bytes(), 80).into());
+    let instances = (0..n).map(|i| instance(i).unwrap()).collect();
+    let mut state = ServiceState::new(settings, instances, 1, Nanos(1)).unwrap();
+    let mut rng = Rng::new(n as u64);
+    for slot in state.view().candidates().slots().iter() {
+        let time = Nanos(2_000_000 + rng.below_u64(48_000_000));
+        let started = Nanos(rng.below_u64(1_000_000_000));
+        let lease = state.view().lease(*slot, started).unwrap();
+        let _ = lease.finish(&Outcome::from_status(200, time), started + time);
+        add_load(state.view().candidates(), *slot, rng.below(8));
+    }
+    let mut cx = context();
+    cx.now = Nanos(1_100_000_000);
+    state.tick(cx.now);
+    let view = state.view();
+    let mut request = PickRequest::default();
+    for round in 0..rounds {
+        request.key = Some(u64::from(round).wrapping_mul(0x9E37_79B9_7F4A_7C15).into());
+        if let Ok(slot) = view.choose(black_box(&request), &mut cx) {
+            view.compare(black_box(slot), &request, &mut cx);
+        }
+    }
 }
 
 fn row(name: &str, case: &str, n: usize, measured: f64, unit: &str, target: Option<f64>) {

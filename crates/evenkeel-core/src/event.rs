@@ -36,6 +36,8 @@ pub enum EventKind {
     Undrained,
     /// The service picks in another way.
     StrategyChanged,
+    /// Another strategy is asked beside the one that picks, or none any more.
+    ShadowChanged,
     /// Active checks failed often enough.
     CheckedDown,
     /// Active checks succeeded often enough.
@@ -75,6 +77,7 @@ impl EventKind {
         Self::Drained,
         Self::Undrained,
         Self::StrategyChanged,
+        Self::ShadowChanged,
         Self::CheckedDown,
         Self::CheckedUp,
         Self::Ejected,
@@ -101,6 +104,7 @@ impl EventKind {
             Self::Drained => "drained",
             Self::Undrained => "undrained",
             Self::StrategyChanged => "strategy_changed",
+            Self::ShadowChanged => "shadow_changed",
             Self::CheckedDown => "down",
             Self::CheckedUp => "up",
             Self::Ejected => "ejected",

@@ -126,6 +126,18 @@ pub enum KeySource {
     SourceAddress,
 }
 
+impl std::fmt::Display for KeySource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Header(name) => write!(f, "the header {name}"),
+            Self::Cookie(name) => write!(f, "the cookie {name}"),
+            Self::Query(name) => write!(f, "the query parameter {name}"),
+            Self::Path => f.write_str("the path"),
+            Self::SourceAddress => f.write_str("the client's address"),
+        }
+    }
+}
+
 /// The function that hashes keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyHash {

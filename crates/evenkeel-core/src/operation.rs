@@ -57,6 +57,11 @@ pub enum Operation {
     /// The same, with the settings that the configuration has when it declares a strategy of this name, else with its
     /// defaults.
     SetStrategyByName(StrategyName),
+    /// Asks another strategy beside the one that picks, from now on; `None` asks nobody.
+    SetShadow(Option<StrategySettings>),
+    /// The same, with the settings that the configuration has when it declares a shadow or a strategy of this name, else
+    /// with its defaults.
+    SetShadowByName(StrategyName),
 }
 
 /// What an operation did.
@@ -95,6 +100,14 @@ pub enum OperationError {
     Unsuitable {
         /// Which.
         strategy: StrategyName,
+        /// Why not, and what to do.
+        why: String,
+    },
+    /// The shadow strategy could not choose among the instances, or does not go with the strategy.
+    #[error("shadow: {shadow} does not suit the service as it would be: {why}")]
+    UnsuitableShadow {
+        /// Which.
+        shadow: StrategyName,
         /// Why not, and what to do.
         why: String,
     },

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::shadow::Beside;
 use crate::view::{Member, Slot};
 use crate::{HashedKey, Nanos, Rng};
 
@@ -24,6 +25,8 @@ pub struct PickContext {
     pub rng: Rng,
     /// The time of this phase, read once by the driver.
     pub now: Nanos,
+    /// For strategies that are asked beside the one that picks.
+    pub(crate) beside: Beside,
 }
 
 impl PickContext {
@@ -33,6 +36,7 @@ impl PickContext {
         Self {
             rng: Rng::new(seed),
             now: Nanos::ZERO,
+            beside: Beside::new(seed),
         }
     }
 }

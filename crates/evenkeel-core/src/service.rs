@@ -29,6 +29,7 @@ mod passive;
 mod publish;
 mod returns;
 mod scores;
+mod shadow;
 mod slots;
 mod stages;
 #[cfg(test)]
@@ -38,6 +39,7 @@ pub use journal::ServiceCounters;
 
 use journal::Journal;
 use scores::Scores;
+use shadow::Shadowing;
 use slots::Slots;
 
 /// How often runs of failures and slots to reuse are looked at when nothing else calls. An alarm tells
@@ -56,6 +58,8 @@ pub struct ServiceSettings {
     pub name: Arc<str>,
     /// How it picks.
     pub strategy: StrategySettings,
+    /// A strategy that is asked beside it, and that nobody is routed by.
+    pub shadow: Option<StrategySettings>,
     /// Thresholds of active checks; `None` when there are no active checks.
     pub checks: Option<CheckThresholds>,
     /// Passive ejection.
@@ -83,6 +87,7 @@ impl ServiceSettings {
         Self {
             name: name.into(),
             strategy: StrategySettings::default(),
+            shadow: None,
             checks: None,
             ejection: EjectionSettings::default(),
             min_healthy: 1,
@@ -96,7 +101,9 @@ impl ServiceSettings {
 
     /// With the strategy keyed for this service.
     fn keyed(mut self) -> Self {
-        self.strategy = self.strategy.of_service(&self.name, self.hash_keys);
+        let keyed = |strategy: StrategySettings| strategy.of_service(&self.name, self.hash_keys);
+        self.strategy = keyed(self.strategy);
+        self.shadow = self.shadow.map(keyed);
         self
     }
 }
@@ -123,6 +130,8 @@ pub struct ServiceState {
     settings: ServiceSettings,
     /// The strategy that the configuration declares.
     declared: StrategySettings,
+    /// And the shadow.
+    declared_shadow: Option<StrategySettings>,
     slots: Slots,
     journal: Journal,
     rng: Rng,
@@ -135,6 +144,7 @@ pub struct ServiceState {
     next_age: Nanos,
     /// When the picker wants to look next.
     next_refresh: Nanos,
+    shadowing: Shadowing,
     /// When the next ejection ends.
     next_return: Nanos,
     /// Whoever would return before this returns then: one after the other.
@@ -180,15 +190,27 @@ impl ServiceState {
         let journal = Journal::new(Arc::clone(&settings.name));
         let mut rng = Rng::new(seed);
         let staged = stages::stage(&slots, &settings, now);
-        let view = publish::build(&settings, &slots, staged, &journal, &mut rng, None, now);
+        let mut shadowing = Shadowing::new(seed, &settings, now);
+        let view = publish::build(
+            &settings,
+            &slots,
+            staged,
+            &journal,
+            &mut rng,
+            &mut shadowing,
+            None,
+            now,
+        );
         let mut state = Self {
             next_refresh: next_refresh(&settings, now),
             declared: settings.strategy.clone(),
+            declared_shadow: settings.shadow.clone(),
             settings,
             slots,
             journal,
             rng,
             scores: Scores::new(),
+            shadowing,
             view: Arc::new(view),
             replaced: Vec::new(),
             now,
@@ -238,6 +260,7 @@ impl ServiceState {
         self.dirty |= !replaced.is_empty() || settings.sessions != self.settings.sessions;
         self.journal.rename(&settings.name);
         self.switch_to(&settings.strategy);
+        self.shadow_by(settings.shadow.as_ref());
         for (kind, which) in [
             (EventKind::Deregistered, replaced.deregistered),
             (EventKind::Registered, replaced.registered),
@@ -247,7 +270,9 @@ impl ServiceState {
         }
         self.restage = true;
         self.declared = settings.strategy.clone();
+        self.declared_shadow = settings.shadow.clone();
         self.settings = settings;
+        self.shadowing.plan(&self.settings, now);
         self.next_refresh = next_refresh(&self.settings, now);
         self.release_unjudged();
         self.arm();
@@ -313,6 +338,7 @@ impl ServiceState {
             self.next_refresh = next_refresh(&self.settings, now);
             self.view.picker.refresh(now);
         }
+        self.shadowing.tick(&self.view, &self.settings, now);
         self.publish();
     }
 
@@ -326,6 +352,7 @@ impl ServiceState {
             .min(self.next_return)
             .min(self.next_strengthened)
             .min(self.next_refresh)
+            .min(self.shadowing.next_refresh)
             .min(self.next_step)
     }
 
@@ -368,6 +395,7 @@ impl ServiceState {
         self.next_age = self.next_age.since(back);
         for deadline in [
             &mut self.next_refresh,
+            &mut self.shadowing.next_refresh,
             &mut self.next_step,
             &mut self.next_strengthened,
         ] {
@@ -449,6 +477,5 @@ impl ServiceState {
 
 /// When the picker of a service wants to look after `now`.
 fn next_refresh(settings: &ServiceSettings, now: Nanos) -> Nanos {
-    let every = settings.strategy.strategy().refresh_every();
-    every.map_or(Nanos::MAX, |every| now + every)
+    shadow::refresh_after(Some(&settings.strategy), now)
 }

@@ -8,6 +8,7 @@ use crate::health::{BreakerState, InstanceState};
 use crate::load::{LoadSlot, Loads};
 use crate::service::ServiceCounters;
 use crate::session::{SessionKey, SessionTag, Sessions};
+use crate::shadow::{Shadow, ShadowCounts};
 use crate::{
     Appraisal, Exclusion, Instance, Lease, Nanos, NoPick, PickContext, PickRequest, Picker, ServiceSettings,
     Share, Source, Stats, StrategyName,
@@ -215,7 +216,9 @@ pub struct View {
     pub(crate) request_key: Option<RequestKey>,
     pub(crate) candidates: Candidates,
     pub(crate) statuses: Arc<[Option<Status>]>,
-    pub(crate) picker: Box<dyn Picker>,
+    pub(crate) picker: Arc<dyn Picker>,
+    /// A strategy that is asked beside it.
+    pub(crate) shadow: Option<Shadow>,
     /// Whether evidence has no say because too few instances are healthy.
     pub(crate) fallback: bool,
     pub(crate) counters: Arc<ServiceCounters>,
@@ -241,6 +244,7 @@ impl View {
     #[inline]
     pub fn pick(&self, request: &PickRequest<'_>, cx: &mut PickContext) -> Result<Lease, NoPick> {
         let slot = self.choose(request, cx)?;
+        self.compare(slot, request, cx);
         self.lease(slot, cx.now).ok_or(NoPick::NoneEligible)
     }
 
@@ -252,6 +256,25 @@ impl View {
     #[inline]
     pub fn choose(&self, request: &PickRequest<'_>, cx: &mut PickContext) -> Result<Slot, NoPick> {
         self.choose_by(&*self.picker, request, cx)
+    }
+
+    /// Tells the shadow strategy, if there is one, that `chosen` gets the request: for who does not [`Self::pick`], before
+    /// the lease begins. For one pick in 64 it is asked whom it would have chosen; that changes no pick.
+    #[inline]
+    pub fn compare(&self, chosen: Slot, request: &PickRequest<'_>, cx: &mut PickContext) {
+        if let Some(shadow) = &self.shadow
+            && cx.beside.is_due(self.candidates.len())
+            && request.tried.is_empty()
+        {
+            shadow.look(&self.candidates, chosen, request, cx);
+        }
+    }
+
+    /// The shadow strategy with what came of asking it; `None` without one.
+    #[must_use]
+    pub fn shadow(&self) -> Option<(StrategyName, ShadowCounts)> {
+        let shadow = self.shadow.as_ref()?;
+        Some((shadow.strategy, shadow.counts()))
     }
 
     /// What the candidate at `slot` costs by the strategy, if that goes by costs.
@@ -325,7 +348,7 @@ impl View {
         self.strategy
     }
 
-    /// What [`PickRequest::key`] is made of; `None` when the strategy does not want one.
+    /// What [`PickRequest::key`] is made of; `None` when neither the strategy nor its shadow wants one.
     #[inline]
     #[must_use]
     pub fn request_key(&self) -> Option<&RequestKey> {

@@ -40,6 +40,14 @@ pub enum OperateError {
         /// Which, and what is wrong with it.
         source: SettingsError,
     },
+    /// A setting of the shadow strategy is not acceptable.
+    #[error("service {service}: shadow: {source}")]
+    Shadow {
+        /// Of which service.
+        service: Arc<str>,
+        /// Which, and what is wrong with it.
+        source: SettingsError,
+    },
     /// The service was removed, or its balancer was shut down.
     #[error("service {0}: it was removed, or its balancer shut down, and takes no changes any more")]
     Gone(Arc<str>),
@@ -150,6 +158,16 @@ impl Service {
         self.operate(Operation::SetStrategy(strategy)).await
     }
 
+    /// Asks another strategy beside the one that picks from now on, or none; no pick changes for it. What came of the one
+    /// before is forgotten. It holds until the configuration is applied again.
+    ///
+    /// # Errors
+    /// When a setting is not acceptable, the strategy could not choose among the instances that there are or hashes
+    /// something else of a request than the strategy in force, or the service is gone.
+    pub async fn set_shadow(&self, shadow: Option<StrategySettings>) -> Result<Effect, OperateError> {
+        self.operate(Operation::SetShadow(shadow)).await
+    }
+
     /// Sends an operation to the writer and waits until its view is published. What the named operations do.
     ///
     /// # Errors
@@ -186,6 +204,12 @@ impl Service {
             }),
             Operation::SetStrategy(strategy) => {
                 check_strategy(strategy).map_err(|source| OperateError::Strategy {
+                    service: service(),
+                    source,
+                })
+            }
+            Operation::SetShadow(Some(shadow)) => {
+                check_strategy(shadow).map_err(|source| OperateError::Shadow {
                     service: service(),
                     source,
                 })

@@ -37,6 +37,9 @@ pub fn check_settings(settings: &ServiceSettings) -> Result<(), SettingsError> {
     if window > LONGEST {
         return Err(time("slow_start.window", window));
     }
+    if let Some(shadow) = &settings.shadow {
+        check_strategy(shadow)?;
+    }
     check_strategy(&settings.strategy)
 }
 
@@ -65,7 +68,7 @@ pub fn check_strategy(strategy: &StrategySettings) -> Result<(), SettingsError> 
     }
 }
 
-/// Whether the strategy of `spec` can choose among its instances, and those that were registered in `present`, which
+/// Whether the strategy of `spec`, and its shadow, can choose among its instances, and those that were registered in `present`, which
 /// stay beside them.
 pub(crate) fn check_suits(spec: &ServiceSpec, present: Option<&View>) -> Result<(), ApplyError> {
     let declared: HashSet<_> = spec.instances.iter().map(|instance| &instance.id).collect();
@@ -78,12 +81,24 @@ pub(crate) fn check_suits(spec: &ServiceSpec, present: Option<&View>) -> Result<
     let all = spec.instances.iter().chain(stay.iter().copied());
     let weight = all.map(|instance| u64::from(instance.weight.get())).sum();
     let instances = (spec.instances.len() + stay.len()) as u64;
-    let strategy = &spec.settings.strategy;
+    let (strategy, registered) = (&spec.settings.strategy, stay.len());
+    let service = || Arc::clone(&spec.settings.name);
     let verdict = strategy.strategy().suits(instances, weight);
     verdict.map_err(|why| ApplyError::Unsuitable {
-        service: Arc::clone(&spec.settings.name),
+        service: service(),
         strategy: strategy.name(),
-        registered: stay.len(),
+        registered,
+        why,
+    })?;
+    let Some(shadow) = &spec.settings.shadow else {
+        return Ok(());
+    };
+    let verdict = shadow.strategy().suits(instances, weight);
+    let verdict = verdict.and_then(|()| shadow.shadows(strategy));
+    verdict.map_err(|why| ApplyError::UnsuitableShadow {
+        service: service(),
+        shadow: shadow.name(),
+        registered,
         why,
     })
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use evenkeel_config::{NameText, ServersFile, Service, StrategyFile};
 use evenkeel_core::{
     Evidence, Instance, InstanceError, InstanceId, Lease, LoadReport, Nanos, Operation, Outcome, PickContext,
-    PickRequest, RetryBudget, Rng, ServiceState, Slot, StrategyName, Weight,
+    PickRequest, RetryBudget, Rng, ServiceState, ShadowCounts, Slot, StrategyName, Weight,
 };
 
 use crate::rules::{Ended, ProbeAnswer, Rule, RuleContext, RuleName};
@@ -299,6 +299,14 @@ impl Balancer {
         match &mut self.kind {
             Kind::Real(real) => real.state.take_events(),
             Kind::Rule(..) => Vec::new(),
+        }
+    }
+
+    /// The shadow strategy with what came of asking it.
+    pub(crate) fn shadow(&self) -> Option<(StrategyName, ShadowCounts)> {
+        match &self.kind {
+            Kind::Real(real) => real.state.view().shadow(),
+            Kind::Rule(..) => None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! What is written down of a run.
 
-use evenkeel_core::{Event, EventKind, Nanos};
+use evenkeel_core::{Event, EventKind, Nanos, ShadowCounts, StrategyName};
 use hdrhistogram::Histogram;
 
 use crate::scenario::Scenario;
@@ -143,6 +143,8 @@ pub struct Run {
     pub requests: u64,
     /// What the simulator did for them: arrivals, ways over the network, ends, ticks, checks, samples.
     pub events: u64,
+    /// The shadow strategy, with what came of asking it at all clients; `None` without one.
+    pub shadow: Option<(StrategyName, ShadowCounts)>,
     /// A hash of all requests, in order, with their times and servers: the same for the same run.
     pub trace: u64,
 }
@@ -351,6 +353,7 @@ impl Record {
             told: self.told,
             requests: self.ended,
             events,
+            shadow: None,
             trace: self.trace,
         }
     }

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use evenkeel_core::{Evidence, InstanceError, Nanos, Rng, Slot};
+use evenkeel_core::{Evidence, InstanceError, Nanos, Rng, ShadowCounts, Slot, StrategyName};
 
 use crate::balancer::{Balancer, Policy, Sent};
 use crate::draw::Zipf;
@@ -226,7 +226,17 @@ impl<'a> World<'a> {
             }
         }
         let cache = self.cache_uses();
-        Some(self.record.finish(self.scenario, events, cache))
+        let shadow = self.shadow();
+        let run = self.record.finish(self.scenario, events, cache);
+        Some(Run { shadow, ..run })
+    }
+
+    /// What came of asking the shadow strategy at all clients.
+    fn shadow(&self) -> Option<(StrategyName, ShadowCounts)> {
+        self.balancers
+            .iter()
+            .filter_map(Balancer::shadow)
+            .reduce(|(strategy, all), (_, one)| (strategy, all + one))
     }
 
     fn happen(&mut self, event: Event) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use evenkeel_core::{
     Effect, Event, Explanation, HashedKey, Instance, InstanceId, InstanceSnapshot, LoadReport, Nanos,
-    PickRequest, ServiceSettings, StrategySettings, Weight,
+    PickRequest, ServiceSettings, ShadowCounts, StrategyName, StrategySettings, Weight,
 };
 use evenkeel_runtime::{Balancer, Clock, Service};
 use tokio::sync::{Mutex, broadcast};
@@ -251,6 +251,34 @@ impl LoadBalancer {
             Ok(effect)
         })
         .await
+    }
+
+    /// Asks another strategy beside the one that picks from now on, or none: for one pick in 64, whom it would have chosen
+    /// and what that would have cost. No pick changes for it. [`shadow`](Self::shadow) says what came of it.
+    ///
+    /// # Errors
+    /// When there is no such service, the strategy could not choose among the instances that there are, or hashes something
+    /// else of a request than the one that picks.
+    pub async fn set_shadow(&self, service: &str, shadow: Option<StrategySettings>) -> Result<Effect, Error> {
+        let name = Arc::<str>::from(service);
+        self.whole(async move |balancer| {
+            // Held, so that it is this shadow that the next change of settings starts from.
+            let mut specs = balancer.specs.lock().await;
+            let effect = balancer.service(&name)?.set_shadow(shadow.clone()).await?;
+            if let Some(known) = specs.get_mut(&name) {
+                known.spec.settings.shadow = shadow;
+            }
+            Ok(effect)
+        })
+        .await
+    }
+
+    /// The shadow strategy of a service with what came of asking it since it was set; `None` without one.
+    ///
+    /// # Errors
+    /// When there is no such service.
+    pub fn shadow(&self, service: &str) -> Result<Option<(StrategyName, ShadowCounts)>, Error> {
+        Ok(self.service(service)?.view().shadow())
     }
 
     /// Changes the weight of an instance.

@@ -133,7 +133,7 @@ pub use evenkeel_core::{
     ExplainedInstance, Explanation, Finding, HashKeys, HealthPart, HealthParts, Instance, InstanceError,
     InstanceId, InstanceSnapshot, InstanceState, LoadReport, Member, Mode, Nanos, NoPick, OperationError,
     OrcaError, Outcome, Panic, Quantiles, Recovery, Regions, ReportError, ReportedLoad, RequestCounts,
-    ServiceSettings, SessionKey, SessionTag, Share, Slot, SlowStart, Source, Stats, Status, StrategyName,
-    StrategySettings, Verdict, View, Weight,
+    ServiceSettings, SessionKey, SessionTag, ShadowCounts, Share, Slot, SlowStart, Source, Stats, Status,
+    StrategyName, StrategySettings, Verdict, View, Weight,
 };
 pub use evenkeel_runtime::{ApplyError, CheckKind, CheckSettings, Clock, OperateError, SettingsError};

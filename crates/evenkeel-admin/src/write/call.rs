@@ -220,7 +220,9 @@ fn refused(service: &Service, error: OperateError) -> Problem {
         OperateError::Refused { source, .. } => match source {
             OperationError::UnknownInstance(id) => api::unknown_instance(service, id.as_str()),
             // It would be right in a service that has other instances.
-            conflict @ (OperationError::IdTaken { .. } | OperationError::Unsuitable { .. }) => {
+            conflict @ (OperationError::IdTaken { .. }
+            | OperationError::Unsuitable { .. }
+            | OperationError::UnsuitableShadow { .. }) => {
                 Problem::new(StatusCode::CONFLICT, conflict.to_string())
             }
             other => Problem::new(StatusCode::BAD_REQUEST, other.to_string()),

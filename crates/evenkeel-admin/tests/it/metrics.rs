@@ -1,7 +1,7 @@
 //! `/metrics`.
 
 use evenkeel_admin::{MetricKind, MetricsSource, MetricsText};
-use evenkeel_core::{Instance, InstanceState};
+use evenkeel_core::{Instance, InstanceState, Nanos, Outcome, PickContext, PickRequest, StrategyName};
 use evenkeel_runtime::{Observe, RetryReason, ServiceSpec};
 use serde_json::json;
 
@@ -222,4 +222,40 @@ fn without_metrics_the_path_names_the_setting() {
     let problem = crate::writes::problem(&reply, 404);
     let detail = problem["detail"].as_str().unwrap();
     assert!(detail.contains("admin: { metrics: false }"), "{detail}");
+}
+
+#[test]
+fn a_shadow_strategy_is_told() {
+    let mut web = service("web", vec![instance("web-1", 9001), instance("web-2", 9002)]);
+    web.settings.strategy = StrategyName::round_robin.into();
+    web.settings.shadow = Some(StrategyName::random.into());
+    let fleet = Fleet::new(vec![web]);
+    let service = fleet.balancer.service("web").unwrap();
+    let mut cx = PickContext::new(1);
+    for n in 0..2000 {
+        cx.now = Nanos::from_millis(n);
+        let lease = service.pick(&PickRequest::default(), &mut cx).unwrap();
+        let outcome = Outcome::from_status(200, Nanos::from_millis(20));
+        service.finish(lease, &outcome, cx.now);
+    }
+    let metrics = scrape(&fleet);
+    let labels = [("service", "web"), ("strategy", "random")];
+    let value = |family: &str| metrics.value(family, &labels);
+    let asked = value("evenkeel_shadow_picks_total");
+    // 31 in the mean, ± 3.2.
+    assert!((15.0..=48.0).contains(&asked), "{asked}");
+    let other = value("evenkeel_shadow_other_choices_total");
+    assert!(other > 0.0 && other < asked, "{other} of {asked}");
+    assert!(value("evenkeel_shadow_compared_picks_total") <= asked);
+    assert!(value("evenkeel_shadow_expected_seconds_total") >= 0.0);
+    let shown = get(fleet.address(), "/api/v1/services/web").json();
+    let shadow = &shown["shadow"];
+    assert_eq!(shadow["strategy"], "random");
+    assert_eq!(shadow["picks"], asked);
+    assert_eq!(shadow["other_choices"], other);
+    assert_eq!(shadow["other_choices_share"], other / asked);
+    assert_eq!(shadow["compared"], value("evenkeel_shadow_compared_picks_total"));
+    let mean = value("evenkeel_shadow_actual_expected_seconds_total") / shadow["compared"].as_f64().unwrap();
+    let told = shadow["actual_expected_seconds"].as_f64().unwrap();
+    assert!((told - mean).abs() <= 1e-9, "{told} instead of {mean}");
 }

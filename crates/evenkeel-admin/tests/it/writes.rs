@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use evenkeel_admin::wire;
 use evenkeel_config::{ServicePatch, read_body};
-use evenkeel_core::{InstanceState, NoPick, PickContext, PickRequest};
+use evenkeel_core::{InstanceState, NoPick, Operation, PickContext, PickRequest};
 use serde_json::json;
 
 use crate::client::{Reply, ask, get};
@@ -550,7 +550,10 @@ fn what_the_strategy_could_not_choose_among_is_a_conflict() {
     assert!(kinds(&fleet).is_empty());
 
     let request: ServicePatch = read_body(patch).unwrap();
-    (web.instances, web.settings.strategy) = (many(1021), request.strategy("web").unwrap());
+    let Ok(Operation::SetStrategy(strategy)) = request.operation("web") else {
+        panic!("another operation")
+    };
+    (web.instances, web.settings.strategy) = (many(1021), strategy);
     let fleet = Fleet::new(vec![web]);
     let target = "/api/v1/services/web/instances/web-1022";
     let body = r#"{"address":"127.0.0.1:1022"}"#;
@@ -559,4 +562,33 @@ fn what_the_strategy_could_not_choose_among_is_a_conflict() {
     assert!(detail.contains("1022 instances share a table"), "{detail}");
     assert!(kinds(&fleet).is_empty());
     assert_eq!(get(fleet.address(), target).status, 404);
+}
+
+#[test]
+fn a_shadow_is_set_and_taken_away() {
+    let fleet = Fleet::new(usual());
+    let patch = |body: &str| served(&fleet, "PATCH", "/api/v1/services/web", body);
+    let shadow = |reply: Reply| {
+        assert_eq!(reply.status, 200);
+        let written = reply.json();
+        (
+            written["effect"].clone(),
+            written["service"]["shadow"]["strategy"].clone(),
+        )
+    };
+    let set = patch(r#"{"shadow":{"name":"maglev","key":"path"}}"#);
+    assert_eq!(shadow(set), (json!("changed"), json!("maglev")));
+    let again = patch(r#"{"shadow":{"name":"maglev","key":"path"}}"#);
+    assert_eq!(shadow(again), (json!("unchanged"), json!("maglev")));
+    // The strategy is as it was, and one that hashes something else does not go with it.
+    let refused = problem(&patch(r#"{"strategy":"rendezvous"}"#), 409);
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(detail.contains("give both the same `key`"), "{detail}");
+    let none = patch(r#"{"shadow":null}"#);
+    assert_eq!(shadow(none), (json!("changed"), json!(null)));
+    let wrong = problem(&patch(r#"{"strategy":"random","shadow":"random"}"#), 400);
+    assert!(
+        wrong["detail"].as_str().unwrap().contains("two requests"),
+        "{wrong}"
+    );
 }

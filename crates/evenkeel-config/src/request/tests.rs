@@ -151,14 +151,38 @@ fn scores_and_loads_are_numbers() {
 
 #[test]
 fn strategies_are_read_as_in_the_file() {
-    let strategy = |body: &str| read_body::<ServicePatch>(body)?.strategy("web");
+    let strategy = |body: &str| read_body::<ServicePatch>(body)?.operation("web");
     let named = strategy(r#"{"strategy":"round_robin"}"#).unwrap();
-    assert_eq!(named.name().as_str(), "round_robin");
-    let hashing =
-        strategy(r#"{"strategy":{"name":"maglev","key":{"header":"x-user"},"table_size":1021}}"#).unwrap();
-    assert_eq!(hashing.name().as_str(), "maglev");
+    assert!(matches!(
+        named,
+        Operation::SetStrategyByName(StrategyName::round_robin)
+    ));
+    let hashing = r#"{"name":"maglev","key":{"header":"x-user"},"table_size":1021}"#;
+    match strategy(&format!(r#"{{"strategy":{hashing}}}"#)).unwrap() {
+        Operation::SetStrategy(settings) => assert_eq!(settings.name(), StrategyName::maglev),
+        other => panic!("{other:?}"),
+    }
+    let named = strategy(r#"{"shadow":"round_robin"}"#).unwrap();
+    assert!(matches!(
+        named,
+        Operation::SetShadowByName(StrategyName::round_robin)
+    ));
+    match strategy(&format!(r#"{{"shadow":{hashing}}}"#)).unwrap() {
+        Operation::SetShadow(Some(settings)) => assert_eq!(settings.name(), StrategyName::maglev),
+        other => panic!("{other:?}"),
+    }
+    let none = strategy(r#"{"shadow":null}"#).unwrap();
+    assert!(matches!(none, Operation::SetShadow(None)));
     for (body, words) in [
-        ("{}", "`strategy` is missing"),
+        ("{}", "there is nothing to change"),
+        (
+            r#"{"strategy":"random","shadow":null}"#,
+            "one thing is changed at a time",
+        ),
+        (
+            r#"{"shadow":{"name":"round_robin","key":"path"}}"#,
+            "shadow.key: `round_robin` has no setting `key`",
+        ),
         (
             r#"{"strategy":"rond_robin"}"#,
             "strategy: there is no strategy `rond_robin`: did you mean `round_robin`?",

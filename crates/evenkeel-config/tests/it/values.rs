@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use evenkeel_config::{Address, Cidr, Config, DurationText, Probe, SizeText};
-use evenkeel_core::{Mode, Nanos, Panic, Recovery};
+use evenkeel_core::{KeySource, Mode, Nanos, Panic, Recovery, StrategySettings};
 
 #[test]
 fn durations_and_sizes() {
@@ -108,6 +108,7 @@ services:
     instances: [{ address: 'one.internal:80' }]
   - name: b
     strategy: { name: round_robin }
+    shadow: { name: maglev, key: path }
     health_check: { tcp: {} }
     circuit_breaker: { consecutive_errors: 7, base_ejection: 2s }
     health: { min_healthy_instances: 3, panic: next_priority }
@@ -134,6 +135,11 @@ services:
 
     let settings = b.settings(None);
     assert_eq!(settings.strategy.name().as_str(), "round_robin");
+    let StrategySettings::maglev(shadow) = settings.shadow.unwrap() else {
+        panic!("another shadow")
+    };
+    assert_eq!(shadow.hash.key, KeySource::Path);
+    assert_eq!((a.shadow.as_ref(), a.settings(None).shadow), (None, None));
     assert_eq!(settings.min_healthy, 3);
     assert_eq!(settings.panic, Panic::NextPriority);
     let permitted = ["eu", "7", "us", "ap"].map(|region| settings.regions.permit(Some(region)));

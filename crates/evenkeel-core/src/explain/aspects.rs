@@ -4,7 +4,7 @@ use super::Question;
 use super::costs::{Burden, Rule, innermost};
 use super::stages::percent;
 use crate::view::{Slot, View};
-use crate::{Appraisal, KeySource, LoadReport, Nanos, StrategyName};
+use crate::{Appraisal, LoadReport, Nanos, StrategyName};
 
 /// What a strategy may look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Basis {
 
 impl Choice {
     fn of(view: &View, question: &Question<'_>) -> Self {
-        if view.request_key().is_some() {
+        if view.settings.strategy.strategy().request_key().is_some() {
             let keyed = question.key.is_some_and(|key| !key.is_empty());
             return if keyed { Self::Key } else { Self::Chance };
         }
@@ -106,19 +106,11 @@ pub(super) const fn remembers_picks(strategy: StrategyName) -> bool {
 /// What the strategy wants of a request and did not get, or got and does not want.
 pub(super) fn note(view: &View, question: &Question<'_>) -> Option<String> {
     let key = question.key.is_some_and(|key| !key.is_empty());
-    match (view.request_key(), key) {
-        (Some(wanted), false) => {
-            let source = match &wanted.source {
-                KeySource::Header(name) => format!("the header {name}"),
-                KeySource::Cookie(name) => format!("the cookie {name}"),
-                KeySource::Query(name) => format!("the query parameter {name}"),
-                KeySource::Path => "the path".to_owned(),
-                KeySource::SourceAddress => "the client's address".to_owned(),
-            };
-            Some(format!(
-                "requests are hashed by {source}; no key was given here, so the odds are those of all keys"
-            ))
-        }
+    match (view.settings.strategy.strategy().request_key(), key) {
+        (Some(wanted), false) => Some(format!(
+            "requests are hashed by {}; no key was given here, so the odds are those of all keys",
+            wanted.source
+        )),
         (None, true) => Some("a key was given, but the strategy does not look at keys".to_owned()),
         _ => None,
     }

@@ -54,7 +54,8 @@ impl ServiceState {
     /// # Errors
     /// Says why not, and what to do.
     pub fn suits(&self) -> Result<(), OperationError> {
-        self.would_suit(&self.settings.strategy, 0, 0)
+        self.would_suit(&self.settings.strategy, 0, 0)?;
+        self.shadow_suits(&self.settings.strategy, self.settings.shadow.as_ref())
     }
 
     fn operate_unpublished(&mut self, operation: Operation) -> Outcome {
@@ -75,6 +76,13 @@ impl ServiceState {
             Operation::SetStrategyByName(name) => {
                 let declared = Some(&self.declared).filter(|declared| declared.name() == name);
                 self.set_strategy(declared.cloned().unwrap_or_else(|| name.into()))
+            }
+            Operation::SetShadow(shadow) => self.set_shadow(shadow),
+            Operation::SetShadowByName(name) => {
+                let declared = [self.declared_shadow.as_ref(), Some(&self.declared)];
+                let same = declared.into_iter().flatten().find(|one| one.name() == name);
+                let shadow = same.cloned().unwrap_or_else(|| name.into());
+                self.set_shadow(Some(shadow))
             }
         }
     }
@@ -191,6 +199,7 @@ impl ServiceState {
             return Ok(Effect::Unchanged);
         }
         self.would_suit(&strategy, 0, 0)?;
+        self.shadow_suits(&strategy, self.settings.shadow.as_ref())?;
         self.switch_to(&strategy);
         self.settings.strategy = strategy;
         self.next_refresh = super::next_refresh(&self.settings, self.now);

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::scores::set_floors;
-use super::{Journal, ServiceSettings, ServiceState, Slots, stages};
+use super::{Journal, ServiceSettings, ServiceState, Shadowing, Slots, stages};
 use crate::candidates::{Exclusion, Panic, Staged};
+use crate::hash::RequestKey;
 use crate::session::Sessions;
-use crate::{Candidates, EventKind, Nanos, Picker, Rng, View};
+use crate::{Candidates, EventKind, Nanos, Picker, Rng, StrategySettings, View, shadow};
 
 /// How often shares are looked at while something ramps: a ramp of ten seconds goes in forty steps, and a view
 /// is built four times a second at most for it.
@@ -23,8 +24,8 @@ impl ServiceState {
         let switched = std::mem::take(&mut self.switched);
         if dirty || restage {
             self.restage(dirty, switched);
-        } else if switched {
-            self.switch();
+        } else {
+            self.switch(switched);
         }
     }
 
@@ -38,9 +39,7 @@ impl ServiceState {
         self.next_step = if staged.ramps { self.now + STEP } else { Nanos::MAX };
         self.last_resort = staged.findings.minimum.last_resort;
         if !dirty && !differs(&self.view, &staged) {
-            if switched {
-                self.switch();
-            }
+            self.switch(switched);
             return;
         }
         self.tell_fallback(&staged);
@@ -52,6 +51,7 @@ impl ServiceState {
             staged,
             &self.journal,
             &mut self.rng,
+            &mut self.shadowing,
             before,
             self.now,
         );
@@ -60,21 +60,34 @@ impl ServiceState {
         self.show(view);
     }
 
-    /// The next view for another strategy alone: all that was judged stays as it is, and is shared. As dear as the
-    /// picker.
-    fn switch(&mut self) {
+    /// The next view for another strategy or shadow alone: all that was judged stays as it is, and is shared. As dear as
+    /// the picker. Another shadow leaves the picker as it is, so that it changes no pick.
+    fn switch(&mut self, switched: bool) {
         let before = &*self.view;
-        let picker = picker(
-            &self.settings,
-            &before.candidates,
-            &mut self.rng,
-            Some(before),
-            self.now,
-        );
+        let shadowed = self.shadowing.take_changed();
+        let shadow = match shadowed {
+            true => {
+                let candidates = &before.candidates;
+                self.shadowing.shadow(&self.settings, candidates, None, self.now)
+            }
+            false => before.shadow.clone(),
+        };
+        let picker = match (switched, shadowed) {
+            (false, false) => return,
+            (false, true) => Arc::clone(&before.picker),
+            (true, _) => picker(
+                &self.settings,
+                &before.candidates,
+                &mut self.rng,
+                Some(before),
+                self.now,
+            ),
+        };
         let view = View {
             version: before.version + 1,
             strategy: self.settings.strategy.name(),
-            request_key: self.settings.strategy.strategy().request_key(),
+            request_key: request_key(&self.settings),
+            shadow,
             candidates: before.candidates.clone(),
             statuses: Arc::clone(&before.statuses),
             picker,
@@ -191,12 +204,14 @@ fn differs(view: &View, staged: &Staged) -> bool {
 }
 
 /// The view of what the stages left.
+#[allow(clippy::too_many_arguments, reason = "all that the service has")]
 pub(super) fn build(
     settings: &ServiceSettings,
     slots: &Slots,
     staged: Staged,
     journal: &Journal,
     rng: &mut Rng,
+    shadowing: &mut Shadowing,
     before: Option<&View>,
     now: Nanos,
 ) -> View {
@@ -205,6 +220,8 @@ pub(super) fn build(
     let candidates = Candidates::weighing(members, staged.slots, staged.weights, loads);
     let candidates = candidates.with_shares(&staged.shares);
     let picker = picker(settings, &candidates, rng, before, now);
+    let same = before.filter(|_| !shadowing.take_changed());
+    let shadow = shadowing.shadow(settings, &candidates, same, now);
     let sessions = settings.sessions.map(|key| {
         let same = before.and_then(|before| {
             let sessions = before.sessions.as_ref()?;
@@ -217,7 +234,8 @@ pub(super) fn build(
     View {
         version: before.map_or(0, |before| before.version) + 1,
         strategy: settings.strategy.name(),
-        request_key: settings.strategy.strategy().request_key(),
+        request_key: request_key(settings),
+        shadow,
         candidates,
         statuses: slots.statuses(&staged.excluded),
         picker,
@@ -236,14 +254,30 @@ fn picker(
     rng: &mut Rng,
     before: Option<&View>,
     now: Nanos,
-) -> Box<dyn Picker> {
-    let seed = rng.next_u64();
-    let strategy = settings.strategy.strategy();
+) -> Arc<dyn Picker> {
+    let before = before.map(|before| &*before.picker);
+    picker_of(&settings.strategy, candidates, rng.next_u64(), before, now)
+}
+
+/// The picker of `strategy` among `candidates`.
+pub(super) fn picker_of(
+    strategy: &StrategySettings,
+    candidates: &Candidates,
+    seed: u64,
+    before: Option<&dyn Picker>,
+    now: Nanos,
+) -> Arc<dyn Picker> {
+    let strategy = strategy.strategy();
     let picker = match before {
         _ if candidates.members().iter().all(Option::is_none) => Box::new(stages::NoInstances),
-        Some(before) => strategy.rebuild(&*before.picker, candidates, seed),
+        Some(before) => strategy.rebuild(before, candidates, seed),
         None => strategy.build(candidates, seed),
     };
     picker.refresh(now);
-    picker
+    picker.into()
+}
+
+/// What requests must bring.
+fn request_key(settings: &ServiceSettings) -> Option<RequestKey> {
+    shadow::request_key(&settings.strategy, settings.shadow.as_ref())
 }

@@ -22,5 +22,6 @@ mod power_of_two;
 mod resource_aware;
 mod rows;
 mod service;
+mod shadow;
 mod statistics;
 mod weighted_round_robin;

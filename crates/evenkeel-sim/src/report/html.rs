@@ -51,6 +51,9 @@ fn section(comparison: &Comparison, page: &mut String) {
         escape(scenario.about())
     );
     rows(&table::rows(comparison), page);
+    for line in table::shadows(comparison) {
+        let _ = writeln!(page, "<p>{}</p>", escape(&line));
+    }
     let _ = writeln!(page, "<p class=\"note\">{}</p>", escape(table::LEGEND));
     let beside = paired::rows(comparison);
     if !beside.is_empty() {

@@ -1,5 +1,6 @@
 //! All figures, for programs.
 
+use evenkeel_core::{ShadowCounts, StrategyName};
 use serde_json::{Value, json};
 
 use super::{Comparison, paired};
@@ -69,7 +70,20 @@ fn run(run: &Run) -> Value {
         "cache_hits": run.cache_hits,
         "requests": run.requests,
         "events": run.events,
+        "shadow": run.shadow.as_ref().map(shadow),
         "trace": format!("{:016x}", run.trace),
+    })
+}
+
+fn shadow((strategy, counts): &(StrategyName, ShadowCounts)) -> Value {
+    let expected = counts.expected();
+    json!({
+        "strategy": strategy.as_str(),
+        "picks": counts.asked,
+        "other_choices": counts.differed,
+        "compared": counts.compared,
+        "expected_seconds": expected.map(|[_, shadow]| shadow),
+        "actual_expected_seconds": expected.map(|[actual, _]| actual),
     })
 }
 

@@ -39,6 +39,9 @@ pub fn table(comparison: &Comparison) -> String {
     };
     let _ = writeln!(text, "{requests} requests counted in the first run; {seeds}\n");
     align(&rows(comparison), &mut text);
+    for line in shadows(comparison) {
+        let _ = writeln!(text, "\n{line}");
+    }
     let beside = paired::rows(comparison);
     if !beside.is_empty() {
         text.push_str("\nseed by seed, 95 % intervals; below 1 the first is the better one\n");
@@ -103,6 +106,32 @@ pub(super) fn rows(comparison: &Comparison) -> Vec<Vec<String>> {
         rows.push(row);
     }
     rows
+}
+
+/// What came of asking the shadow strategy, for each policy that has one.
+pub(super) fn shadows(comparison: &Comparison) -> Vec<String> {
+    let of_all_runs = |summary: &crate::Summary| {
+        let runs = summary.runs.iter().filter_map(|run| run.shadow);
+        runs.reduce(|(strategy, all), (_, one)| (strategy, all + one))
+    };
+    let summaries = comparison.summaries.iter();
+    let shadows = summaries.filter_map(|summary| Some((&summary.policy, of_all_runs(summary)?)));
+    shadows
+        .map(|(policy, (strategy, counts))| {
+            let other = 100.0 * counts.differing().unwrap_or(0.0);
+            let times = counts.expected().map_or_else(String::new, |[actual, shadow]| {
+                format!(
+                    ", with an expected time of {:.1} ms instead of {:.1} ms",
+                    shadow * 1e3,
+                    actual * 1e3
+                )
+            });
+            format!(
+                "shadow of {policy}: {strategy}, asked in {} picks, would have chosen otherwise in {other:.1} %{times}",
+                counts.asked
+            )
+        })
+        .collect()
 }
 
 fn header(begins: bool, ends: bool) -> Vec<String> {

@@ -246,6 +246,7 @@ where
                 }
             };
             if self.is_ready(slot, &mut lost) {
+                view.compare(slot, &request, &mut self.pick);
                 found = Some(slot);
                 break;
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use evenkeel_core::{
     Effect, Event, Explanation, InstanceId, InstanceSnapshot, LoadReport, Nanos, Operation, Score,
-    StrategySettings, View,
+    ShadowCounts, StrategyName, StrategySettings, View,
 };
 use evenkeel_runtime::{Clock, OperateError, check_strategy};
 use tokio::sync::broadcast;
@@ -97,6 +97,28 @@ impl Control {
             OperateError::Strategy { service, source }
         })?;
         self.operate(Operation::SetStrategy(strategy))
+    }
+
+    /// Asks another strategy beside the one that picks from now on, or none: for one pick in 64, whom it would have chosen
+    /// and what that would have cost. No pick changes for it.
+    ///
+    /// # Errors
+    /// When the settings of the strategy are not acceptable, it could not choose among the instances that there are, or
+    /// hashes something else of a request than the one that picks.
+    pub fn set_shadow(&self, shadow: Option<StrategySettings>) -> Result<Effect, Error> {
+        if let Some(shadow) = &shadow {
+            check_strategy(shadow).map_err(|source| {
+                let service = Arc::clone(self.shared.name());
+                OperateError::Shadow { service, source }
+            })?;
+        }
+        self.operate(Operation::SetShadow(shadow))
+    }
+
+    /// The shadow strategy with what came of asking it since it was set; `None` without one.
+    #[must_use]
+    pub fn shadow(&self) -> Option<(StrategyName, ShadowCounts)> {
+        self.view().shadow()
     }
 
     /// Everything that happens from now on. A subscriber that is 1024 events behind loses the oldest, and is told.

@@ -87,7 +87,7 @@ error: unknown key `strateggy`: did you mean `strategy`?
   |
 4 |     strateggy: round_robin
   |     ^^^^^^^^^
-  = allowed here: circuit_breaker, health, health_check, instances, locality, metrics, name, orca, pool, record_picks, retry, slow_start, sticky, strategy, timeouts
+  = allowed here: circuit_breaker, health, health_check, instances, locality, metrics, name, orca, pool, record_picks, retry, shadow, slow_start, sticky, strategy, timeouts
 
 1 error in bad.yaml
 "#,

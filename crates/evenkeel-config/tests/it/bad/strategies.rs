@@ -380,4 +380,52 @@ error: unknown key `bounded_laod`: did you mean `bounded_load`?
 1 error in bad.yaml
 "#,
     },
+    Case {
+        name: "shadow with a setting of another strategy and a file",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    shadow: { name: maglev, virtual_nodes: 100, hash_secret_file: secret }
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: `maglev` has no setting `virtual_nodes`
+ --> bad.yaml:4:44
+  |
+4 |     shadow: { name: maglev, virtual_nodes: 100, hash_secret_file: secret }
+  |                                            ^^^
+  = it has key, bounded_load, regions, table_size, compatibility, hash_secret_file, hash_secret_rotation, from; `virtual_nodes` is of `consistent_hash`
+
+error: a shadow hashes under the secret of `strategy`
+ --> bad.yaml:4:67
+  |
+4 |     shadow: { name: maglev, virtual_nodes: 100, hash_secret_file: secret }
+  |                                                                   ^^^^^^
+  = remove the key
+
+2 errors in bad.yaml
+"#,
+    },
+    Case {
+        name: "shadow that hashes something else",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+defaults: { shadow: maglev }
+services:
+  - name: web
+    strategy: { name: rendezvous, key: path }
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: rendezvous hashes the path of a request, and maglev hashes the client's address
+ --> bad.yaml:2:21
+  |
+2 | defaults: { shadow: maglev }
+  |                     ^^^^^^
+  = give both the same `key`
+
+1 error in bad.yaml
+"#,
+    },
 ];

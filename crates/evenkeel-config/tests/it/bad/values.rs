@@ -462,7 +462,7 @@ error: unknown key `foo`
   |
 4 |     foo: .nan
   |     ^^^
-  = allowed here: circuit_breaker, health, health_check, instances, locality, metrics, name, orca, pool, record_picks, retry, slow_start, sticky, strategy, timeouts
+  = allowed here: circuit_breaker, health, health_check, instances, locality, metrics, name, orca, pool, record_picks, retry, shadow, slow_start, sticky, strategy, timeouts
 
 error: `.nan` is not a ratio from 0 to 1, such as `0.2`
  --> bad.yaml:5:22
