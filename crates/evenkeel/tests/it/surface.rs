@@ -99,6 +99,7 @@ fn settings(strategy: StrategySettings) -> ServiceSettings {
     ServiceSettings {
         name: "web".into(),
         strategy,
+        shadow: Some(StrategyName::least_connections.into()),
         checks: Some(CheckThresholds {
             unhealthy: 2,
             healthy: 2,
