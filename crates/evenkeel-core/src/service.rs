@@ -101,9 +101,9 @@ impl ServiceSettings {
 
     /// With the strategy keyed for this service.
     fn keyed(mut self) -> Self {
-        let keyed = |strategy: StrategySettings| strategy.of_service(&self.name, self.hash_keys);
-        self.strategy = keyed(self.strategy);
-        self.shadow = self.shadow.map(keyed);
+        let (name, keys) = (&self.name, self.hash_keys);
+        self.strategy = self.strategy.of_service(name, keys);
+        self.shadow = self.shadow.map(|shadow| shadow.of_service(name, keys));
         self
     }
 }
