@@ -138,6 +138,7 @@ async fn every_key_of_a_service_reaches_the_balancer() {
         ServiceSettings {
             name: "slow".into(),
             strategy: StrategyName::least_connections.into(),
+            shadow: None,
             checks: Some(CheckThresholds {
                 unhealthy: 35,
                 healthy: 36
