@@ -24,8 +24,8 @@
 //!    most others had a failure of late, a run has to be twice as long: who is asked first fails first. What all have
 //!    in common is no reason to prefer one. Bad luck is out of the question as under 2.
 //!
-//! Failures from a time when everybody failed everything are forgiven when the first one answers again: who was not asked
-//! since shows nothing else, and would go for being asked later.
+//! Failures from a time when everybody failed everything are forgiven, to all, when the first one answers again: who was not
+//! asked since shows nothing else and would go for being asked later, and who was asked would be the exception.
 //!
 //! 4. the rest has **room** for its work, when it does most of it ([`super::headroom`]).
 //!
@@ -365,7 +365,8 @@ pub(super) fn look(
         scores.all_fail = true;
     } else if room.working > 0 && std::mem::take(&mut scores.all_fail) {
         for (_, entry) in slots.iter_mut() {
-            if entry.ejection.until().is_none() && fails(entry, &settings.ejection) {
+            let fails = fails(entry, &settings.ejection);
+            if entry.ejection.until().is_none() && (fails || !entry.is_below_threshold()) {
                 entry.forgive();
                 entry.arm(&settings.ejection);
             }

@@ -91,3 +91,24 @@ fn a_dry_run_does_not_say_what_would_not_be_done() {
         "{said:?}"
     );
 }
+
+/// A dependency fails for some seconds and comes back: who answers first after that is no exception for what all failed.
+#[test]
+fn what_all_failed_speaks_against_nobody_afterwards() {
+    for (n, rate, outage) in [(5, 30.0, 6), (5, 150.0, 6), (10, 100.0, 12), (3, 30.0, 20)] {
+        for strategy in STRATEGIES {
+            for seed in 0..8 {
+                let mut traffic = Traffic::of(n, seed, rate, Times::Exponential(8.0), strategy);
+                traffic.run(30, |_, _| fails(0.001));
+                traffic.run(outage, |_, _| fails(1.0));
+                traffic.clear();
+                traffic.run(30, |_, _| fails(0.001));
+                let told = [EventKind::Ejected, EventKind::Weakened].map(|kind| traffic.reasons(kind));
+                assert!(
+                    told.concat().is_empty(),
+                    "{n} at {rate}/s, {outage} s, {strategy:?}, seed {seed}: {told:?}"
+                );
+            }
+        }
+    }
+}
