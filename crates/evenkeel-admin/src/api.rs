@@ -220,7 +220,7 @@ impl Reader {
                 .map(|left| self.calendar.date(self.now + left.into())),
             candidate: known.excluded.is_none(),
             breaker: known.breaker.as_str().to_owned(),
-            score: f64::from(known.score),
+            score: told_score(known.score),
             score_parts: score_parts(known.parts),
             limited_by: (known.score < 1.0).then(|| known.parts.worst().0.as_str().to_owned()),
             success_share: f64::from(known.success_share),
@@ -269,8 +269,13 @@ pub(crate) fn reported(known: &InstanceSnapshot) -> Option<wire::Reported> {
 /// By name.
 pub(crate) fn score_parts(parts: HealthParts) -> BTreeMap<String, f64> {
     let all = HealthPart::ALL.into_iter();
-    all.map(|part| (part.as_str().to_owned(), f64::from(parts.get(part))))
+    all.map(|part| (part.as_str().to_owned(), told_score(parts.get(part))))
         .collect()
+}
+
+/// Three digits: 0.2 is no 0.20000000298, which is what a double makes of it.
+pub(crate) fn told_score(score: f32) -> f64 {
+    (f64::from(score) * 1e3).round() / 1e3
 }
 
 /// Writes [`wire::Instances`] without holding all of them at once.
@@ -292,4 +297,16 @@ async fn write_instances(name: &str, reader: &Reader, out: &ChunkWriter) -> Resu
     }
     text.push_str("]}");
     out.send(text).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::told_score;
+
+    #[test]
+    fn scores_are_told_as_they_are_written() {
+        for (score, told) in [(0.2, "0.2"), (1.0, "1.0"), (0.650_06, "0.65"), (0.0, "0.0")] {
+            assert_eq!(serde_json::Value::from(told_score(score)).to_string(), told);
+        }
+    }
 }

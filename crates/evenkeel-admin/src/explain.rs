@@ -186,7 +186,7 @@ fn describe(one: &ExplainedInstance) -> wire::ExplainedInstance {
                 reason: finding.reason.clone(),
             })
             .collect(),
-        score: one.score.into(),
+        score: api::told_score(one.score),
         score_parts: api::score_parts(one.parts),
         weight: instance.weight.get(),
         priority: instance.priority,

@@ -33,7 +33,7 @@ fn describe(app: &App, service: &Service) -> wire::Picks {
         strategy: pick.strategy.to_string(),
         view_version: pick.version,
         chosen: pick.chosen.map(|id| id.to_string()),
-        score: pick.score.into(),
+        score: api::told_score(pick.score),
         in_flight: pick.in_flight,
         candidates: pick.candidates,
         tried: pick.tried,

@@ -137,6 +137,12 @@ impl FromStr for Address {
                 },
             );
         }
+        let bracketed = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+        if bracketed.is_some_and(|ip| ip.parse::<Ipv6Addr>().is_ok()) {
+            return Err(format!(
+                "`{text}` has no port: write `{text}:80` with the port the instance listens on"
+            ));
+        }
         let port_alone = text.strip_prefix(':').unwrap_or(text);
         if port_alone.parse::<u16>().is_ok_and(|port| port > 0) {
             return Err(format!(

@@ -218,6 +218,25 @@ error: `web-1` has no port: write `web-1:80` with the port the instance listens 
 "#,
     },
     Case {
+        name: "address in brackets without port",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    instances:
+      - { address: '[::1]' }
+"#,
+        shown: r#"
+error: `[::1]` has no port: write `[::1]:80` with the port the instance listens on
+ --> bad.yaml:5:20
+  |
+5 |       - { address: '[::1]' }
+  |                    ^^^^^^^
+
+1 error in bad.yaml
+"#,
+    },
+    Case {
         name: "address with port 0",
         input: r#"
 listeners: [{ name: web, bind: 127.0.0.1:8080 }]
