@@ -3,7 +3,7 @@
 use evenkeel_core::Nanos;
 use evenkeel_sim::{Figure, Run, Summary};
 
-use crate::runs::{Lines, Seeds, Unit, built_in, scenario, summaries, text};
+use crate::runs::{Lines, Seeds, Unit, built_in, scenario, share, summaries, text};
 
 /// Seconds until the slowest server of a fault had less than a fifth of its fair share.
 fn avoided(summary: &Summary) -> Figure {
@@ -37,6 +37,20 @@ pub(crate) fn slow_node(seeds: Seeds) -> Lines {
         Unit::Seconds,
     );
     lines.at_most("Linkerd's: back at 0.8 after", back(&all[0]), 10.0, Unit::Seconds);
+    let patient = text("slow_node", &[("deadline: 1s", "deadline: 5s")]);
+    let [patient] = summaries(&scenario("patient", &patient), ["adaptive"], seeds);
+    lines.at_most(
+        "the same with clients that wait: below 0.2 after",
+        avoided(&patient),
+        2.0,
+        Unit::Seconds,
+    );
+    lines.at_most(
+        "the same with clients that wait: back at 0.8 after",
+        back(&patient),
+        10.0,
+        Unit::Seconds,
+    );
     for other in &all[1..] {
         lines.plain(
             &format!("the same by `{}`: within a second", other.policy),
@@ -49,22 +63,24 @@ pub(crate) fn slow_node(seeds: Seeds) -> Lines {
             Unit::Seconds,
         );
     }
+    let [gray] = built_in("gray_node", ["adaptive"], seeds);
+    lines.at_most(
+        "ten times slower: below 0.2 of the fair share after",
+        avoided(&gray),
+        2.0,
+        Unit::Seconds,
+    );
+    lines.at_most(
+        "ten times slower: back at 0.8 after",
+        back(&gray),
+        10.0,
+        Unit::Seconds,
+    );
     let more = text("slow_node", &[("delay: 1833ms", "delay: 50ms")]);
-    for (name, text) in [("+50 ms", more), ("ten times slower", text("gray_node", &[]))] {
-        let [adaptive] = summaries(&scenario(name, &text), ["adaptive"], seeds);
-        lines.at_most(
-            &format!("{name}: below 0.2 of the fair share after"),
-            avoided(&adaptive),
-            2.0,
-            Unit::Seconds,
-        );
-        lines.at_most(
-            &format!("{name}: back at 0.8 after"),
-            back(&adaptive),
-            10.0,
-            Unit::Seconds,
-        );
-    }
+    let [little] = summaries(&scenario("little", &more), ["adaptive"], seeds);
+    let part = little.figure(|run| share(run, 3..4, 20.0, 45.0).map(|share| 11.0 * share));
+    lines.plain("+50 ms, 30 % more: its part of the fair share", part, Unit::Times);
+    lines.plain("+50 ms: back at 0.8 after", back(&little), Unit::Seconds);
     lines
 }
 
@@ -95,6 +111,14 @@ pub(crate) fn fail_fast(seeds: Seeds) -> Lines {
             Unit::Count,
         );
     }
+    let retried = text("fail_fast", &[("count: 20, retries: 0 }", "count: 20 }")]);
+    let [retried] = summaries(&scenario("retried", &retried), ["adaptive"], seeds);
+    lines.at_most(
+        "with retries as by default: failed requests",
+        retried.failed(),
+        0.0,
+        Unit::Count,
+    );
     lines
 }
 
@@ -168,28 +192,35 @@ pub(crate) fn retry_storm(seeds: Seeds) -> Lines {
     let mut lines = Lines::default();
     let good = |summary: &Summary| summary.figure(|run| run.goodput_after.map(Nanos::as_secs_f64));
     let attempts = |summary: &Summary| summary.figure(|run| Some(run.attempts));
-    for policy in ["adaptive", "turns"] {
-        let [with] = built_in("retry_storm", [policy], seeds);
-        let [without] = built_in("retry_storm_without_budget", [policy], seeds);
-        let what = |what: &str| format!("`{policy}`, {what}");
-        lines.at_most(
-            &what("budget of 20 %: attempts per request"),
-            attempts(&with),
-            1.2,
-            Unit::Times,
-        );
-        lines.at_most(
-            &what("budget of 20 %: 99 % good after"),
-            good(&with),
-            10.0,
-            Unit::Seconds,
-        );
-        lines.plain(
-            &what("no budget: attempts per request"),
-            attempts(&without),
-            Unit::Times,
-        );
-        lines.plain(&what("no budget: 99 % good after"), good(&without), Unit::Seconds);
-    }
+    let [with] = built_in("retry_storm", ["adaptive"], seeds);
+    lines.at_most(
+        "budget of 20 %: attempts per request",
+        attempts(&with),
+        1.2,
+        Unit::Times,
+    );
+    lines.at_most(
+        "budget of 20 %: 99 % good after",
+        good(&with),
+        10.0,
+        Unit::Seconds,
+    );
+    let [without] = built_in("retry_storm_without_budget", ["adaptive"], seeds);
+    lines.plain("no budget: attempts per request", attempts(&without), Unit::Times);
+    lines.plain("no budget: 99 % good after", good(&without), Unit::Seconds);
+    let none = text("retry_storm", &[("retries: 3", "retries: 0")]);
+    let [none, turns] = summaries(&scenario("none", &none), ["adaptive", "turns"], seeds);
+    lines.plain("no retries at all: 99 % good after", good(&none), Unit::Seconds);
+    lines.plain(
+        "no retries and no ejection (`turns`): 99 % good after",
+        good(&turns),
+        Unit::Seconds,
+    );
+    let [turns] = built_in("retry_storm", ["turns"], seeds);
+    lines.plain(
+        "budget of 20 % and no ejection (`turns`): 99 % good after",
+        good(&turns),
+        Unit::Seconds,
+    );
     lines
 }

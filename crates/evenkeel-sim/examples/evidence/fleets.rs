@@ -5,8 +5,10 @@ use evenkeel_sim::{Run, Scenario};
 
 use crate::runs::{Lines, Seeds, Unit, built_in, points, quantile, scenario, share, summaries, text};
 
-/// Mean work where a scenario says nothing else, in seconds.
-const WORK: f64 = 0.008;
+/// Work of large fleets here: twice the usual, for half of the requests.
+const LONGER: &str = "work: { exponential: 16ms }\nservers:\n";
+/// Its mean, in seconds.
+const WORK: f64 = 0.016;
 
 /// Busy cores as a part of those of these servers, in these seconds; in percent.
 fn used(run: &Run, servers: std::ops::Range<usize>, cores: f64, from: f64, until: f64) -> Option<f64> {
@@ -22,7 +24,10 @@ fn used(run: &Run, servers: std::ops::Range<usize>, cores: f64, from: f64, until
 pub(crate) fn regions(seeds: Seeds) -> Lines {
     let mut lines = Lines::default();
     for load in ["0.45", "0.6"] {
-        let text = text("region_loss", &[("load: 0.6", &format!("load: {load}"))]);
+        let text = text(
+            "region_loss",
+            &[("load: 0.6", &format!("load: {load}")), ("servers:\n", LONGER)],
+        );
         let [near] = summaries(&scenario("region_loss", &text), ["geographical"], seeds);
         for (name, servers) in [("us", 16..30), ("asia", 30..40)] {
             // From 5 s after the loss on, to its end.
@@ -56,7 +61,8 @@ pub(crate) fn regions(seeds: Seeds) -> Lines {
             Unit::Seconds,
         );
     }
-    let [near] = built_in("region_brown_out", ["geographical"], seeds);
+    let brown = text("region_brown_out", &[("servers:\n", LONGER)]);
+    let [near] = summaries(&scenario("brown_out", &brown), ["geographical"], seeds);
     lines.at_most(
         "brown-out to half of the speed: failed",
         near.errors(),
@@ -154,14 +160,15 @@ pub(crate) fn hot_key(seeds: Seeds) -> Lines {
             "hot_key",
             &[
                 ("{ name: consistent_hash, bounded_load: 1.25 }", setting),
-                ("180s", "150s"),
+                ("180s", "120s"),
+                ("rate: 4000", "rate: 2000"),
             ],
         );
         scenario("hot_key", &text)
     };
     let hits = |run: &Run| run.cache_hits.map(|part| 100.0 * part);
     let hot = |run: &Run| {
-        let points = points(run, 100.0, 150.0);
+        let points = points(run, 95.0, 120.0);
         let servers = points.first()?.picks.len();
         let mut picks = vec![0u64; servers];
         for point in points {
@@ -173,7 +180,7 @@ pub(crate) fn hot_key(seeds: Seeds) -> Lines {
         let all: u64 = picks.iter().sum();
         Some(*picks.iter().max()? as f64 * servers as f64 / all as f64)
     };
-    let settings = ["consistent_hash", "maglev", "rendezvous"].map(|name| {
+    let settings = ["consistent_hash", "maglev"].map(|name| {
         [
             format!("{{ name: {name} }}"),
             format!("{{ name: {name}, bounded_load: 1.25 }}"),
@@ -207,10 +214,13 @@ pub(crate) fn hot_key(seeds: Seeds) -> Lines {
 
 pub(crate) fn telemetry(seeds: Seeds) -> Lines {
     let mut lines = Lines::default();
-    let sound = text("telemetry_faults", &[]);
-    let sound = sound.split("faults:").next().unwrap_or_default();
-    for policy in ["adaptive", "orca_weighted", "resource_aware"] {
-        let [with] = built_in("telemetry_faults", [policy], seeds);
+    let wrong = text(
+        "telemetry_faults",
+        &[("servers: [{", "work: { exponential: 16ms }\nservers: [{")],
+    );
+    let sound = wrong.split("faults:").next().unwrap_or_default();
+    for policy in ["adaptive", "orca_weighted"] {
+        let [with] = summaries(&scenario("wrong", &wrong), [policy], seeds);
         let [without] = summaries(&scenario("sound", sound), [policy], seeds);
         lines.plain(
             &format!("`{policy}`: p99 ÷ that with sound reports"),
@@ -226,24 +236,41 @@ pub(crate) fn telemetry(seeds: Seeds) -> Lines {
 
 pub(crate) fn small(seeds: Seeds) -> Lines {
     let mut lines = Lines::default();
-    let [adaptive] = built_in("priorities", ["adaptive"], seeds);
     // One of ten more is gone every 5 s from 20 s on; Envoy's table: 140 % of what is sound, at most all.
-    for (gone, share_of_first) in [
-        (2usize, 100.0),
-        (3, 98.0),
-        (4, 84.0),
-        (5, 70.0),
-        (6, 56.0),
-        (8, 28.0),
-        (10, 0.0),
-    ] {
-        let from = 20.0 + 5.0 * (gone as f64 - 1.0) + 2.5;
-        let figure = adaptive.figure(|run| Some(100.0 * share(run, 0..10, from, from + 2.5)?));
-        let what =
-            format!("{gone} of 10 of the first priority gone: its part, {share_of_first} % by Envoy's table");
-        lines.plain(&what, figure, Unit::Percent);
+    const TABLE: [(usize, f64); 5] = [(2, 100.0), (3, 98.0), (5, 70.0), (8, 28.0), (10, 0.0)];
+    lines.header(
+        ["part of the first priority, % of requests".to_owned()]
+            .into_iter()
+            .chain(TABLE.map(|(gone, _)| format!("{gone} of 10 gone"))),
+    );
+    lines.row("Envoy's table", TABLE.map(|(_, part)| format!("{part:.0}")));
+    let all = built_in(
+        "priorities",
+        ["round_robin", "random", "least_connections", "adaptive"],
+        seeds,
+    );
+    for summary in &all {
+        let cells = TABLE.map(|(gone, _)| {
+            let from = 20.0 + 5.0 * (gone as f64 - 1.0) + 2.5;
+            let figure = summary.figure(|run| Some(100.0 * share(run, 0..10, from, from + 2.5)?));
+            format!("{:.1} ±{:.1}", figure.mean, figure.half_width)
+        });
+        lines.row(&format!("`{}`", summary.policy), cells);
     }
-    lines.at_most("the same: failed", adaptive.errors(), 0.1, Unit::Percent);
+    for (gone, goal) in [(5, 70.0)] {
+        let from = 20.0 + 5.0 * (f64::from(gone) - 1.0) + 2.5;
+        for summary in &all {
+            let off = summary.figure(|run| Some((100.0 * share(run, 0..10, from, from + 2.5)? - goal).abs()));
+            let what = format!("5 of 10 gone: points off 70 %, `{}`", summary.policy);
+            lines.at_most(&what, off, 2.0, Unit::Percent);
+        }
+    }
+    lines.at_most(
+        "all ten gone one by one: failed, `adaptive`",
+        all[3].errors(),
+        0.1,
+        Unit::Percent,
+    );
     let [two] = built_in("two_servers", ["adaptive"], seeds);
     lines.plain(
         "one of two fails half: failed, retries included",

@@ -27,9 +27,9 @@ pub(crate) fn antagonists(seeds: Seeds) -> Lines {
     const LOADS: [&str; 9] = [
         "0.75", "0.83", "0.93", "1.03", "1.14", "1.27", "1.41", "1.57", "1.74",
     ];
-    let policies = ["adaptive", "prequal", "c3", "p2c_peak_ewma", "orca_weighted"];
+    let policies = ["adaptive", "prequal", "c3"];
     let all = built_in("antagonists", policies, seeds);
-    let [adaptive, prequal, ..] = &all;
+    let [adaptive, prequal, _] = &all;
     let mut lines = Lines::default();
     for (step, load) in LOADS.iter().enumerate() {
         let ratio = adaptive.ratio(prequal, at_step(step, 0.99));
@@ -50,10 +50,10 @@ pub(crate) fn steady(seeds: Seeds) -> Lines {
     const LOADS: [&str; 4] = ["0.5", "0.7", "0.9", "1.05"];
     let all = built_in(
         "antagonists_steady",
-        ["adaptive", "p2c_peak_ewma", "peak_ewma", "prequal"],
+        ["adaptive", "p2c_peak_ewma", "peak_ewma"],
         seeds,
     );
-    let [adaptive, published, own, _] = &all;
+    let [adaptive, published, own] = &all;
     let mut lines = Lines::default();
     for (step, goal) in [(2, 0.6), (3, 0.45)] {
         for other in [published, own] {

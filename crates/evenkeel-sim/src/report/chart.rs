@@ -8,6 +8,8 @@ const LEFT: f64 = 56.0;
 const RIGHT: f64 = 12.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 34.0;
+/// So few points of a line are marked.
+const FEW: usize = 20;
 
 /// Several lines over one axis.
 pub(super) struct Chart<'a> {
@@ -31,6 +33,18 @@ struct Scale {
 }
 
 impl Scale {
+    /// From the least to the greatest value, without more.
+    fn between(values: impl Iterator<Item = f64>) -> Option<Self> {
+        let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
+            (low.min(value), high.max(value))
+        });
+        (low < high).then_some(Self {
+            low,
+            high,
+            logarithmic: false,
+        })
+    }
+
     fn of(values: impl Iterator<Item = f64>, logarithmic: bool) -> Option<Self> {
         let known = values.filter(|value| value.is_finite() && (!logarithmic || *value > 0.0));
         let (low, high) = known.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
@@ -72,9 +86,17 @@ impl Scale {
             let (first, last) = (libm::log10(self.low), libm::log10(self.high));
             let first = libm::round(first) as i32;
             let last = libm::round(last) as i32;
-            return (first..=last)
-                .map(|power| libm::pow(10.0, f64::from(power)))
-                .collect();
+            // Between few powers of ten lines are far apart.
+            let parts: &[f64] = if last - first <= 2 {
+                &[1.0, 2.0, 5.0]
+            } else {
+                &[1.0]
+            };
+            let ticks = (first..=last).flat_map(|power| {
+                let one = libm::pow(10.0, f64::from(power));
+                parts.iter().map(move |part| part * one)
+            });
+            return ticks.filter(|tick| *tick <= self.high).collect();
         }
         let rough = (self.high - self.low) / 5.0;
         let power = libm::pow(10.0, libm::floor(libm::log10(rough)));
@@ -93,7 +115,7 @@ impl Chart<'_> {
     /// As SVG with its title and legend; nothing when there is nothing to show.
     pub(super) fn svg(&self) -> String {
         let points = || self.lines.iter().flat_map(|(_, points)| points.iter().copied());
-        let xs = Scale::of(points().map(|(x, _)| x), false);
+        let xs = Scale::between(points().map(|(x, _)| x));
         let ys = Scale::of(points().map(|(_, y)| y), self.logarithmic);
         let (Some(xs), Some(ys)) = (xs, ys) else {
             return String::new();
@@ -176,6 +198,14 @@ impl Chart<'_> {
                     y(*py)
                 );
                 drawing = true;
+                if points.len() <= FEW {
+                    let (x, y) = (x(*px), y(*py));
+                    let _ = write!(
+                        svg,
+                        "<circle class=\"c{}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2.5\"/>",
+                        place % 8
+                    );
+                }
             }
             let _ = write!(
                 svg,
@@ -224,6 +254,13 @@ mod tests {
         assert_eq!(scale.ticks(), [0.0, 10.0, 20.0, 30.0]);
         let scale = Scale::of([3.0, 4000.0, f64::NAN].into_iter(), true).unwrap();
         assert_eq!(scale.ticks(), [1.0, 10.0, 100.0, 1000.0, 10_000.0]);
+        let scale = Scale::between([500.0, 900.0].into_iter()).unwrap();
+        assert_eq!(
+            (scale.place(500.0), scale.ticks()),
+            (0.0, vec![500.0, 600.0, 700.0, 800.0, 900.0])
+        );
+        let scale = Scale::of([12.0, 80.0].into_iter(), true).unwrap();
+        assert_eq!(scale.ticks(), [10.0, 20.0, 50.0, 100.0]);
         assert!(Scale::of([f64::NAN].into_iter(), false).is_none());
         assert_eq!([0.5, 20.0, 20_000.0, 3e6].map(number), ["0.5", "20", "20k", "3M"]);
     }

@@ -70,7 +70,9 @@ fn section(comparison: &Comparison, page: &mut String) {
     let over_time = |of: &dyn Fn(&Point, f64) -> f64| -> Vec<(&str, Vec<(f64, f64)>)> {
         let line = |run: &Run| {
             let seconds = run.interval.as_secs_f64();
-            let points = run.points.iter().enumerate();
+            // Afterwards only what was under way still ends.
+            let whole = (scenario.duration().as_secs_f64() / seconds) as usize;
+            let points = run.points.iter().enumerate().take(whole);
             points
                 .map(|(place, point)| (place as f64 * seconds, of(point, seconds)))
                 .collect()
