@@ -163,6 +163,8 @@ pub(crate) fn describe_service(service: &Service) -> wire::Service {
         fallback_picks: counters.map(|counters| counters.fallback_picks),
         no_picks: counters.map(|counters| counters.no_picks),
         shadow: view.shadow().map(|(strategy, counts)| shadow(strategy, &counts)),
+        prediction: wire::Prediction::of(&view),
+        thresholds: wire::Thresholds::of(&view),
     }
 }
 

@@ -20,6 +20,7 @@ use MetricKind::{Counter, Gauge, Histogram};
 use instance::Sight;
 
 mod instance;
+mod prediction;
 mod shadow;
 
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
@@ -168,6 +169,12 @@ fn write_services(services: &[Seen], text: &mut MetricsText) {
         "Ejections of instances because their requests failed.",
         |s| s.view.counters().of(EventKind::Ejected).into(),
     );
+    single(
+        "evenkeel_usual_failure_share",
+        Gauge,
+        "What part of their requests three quarters of the instances fail at least, with a margin; thresholds follow it.",
+        |s| f64::from(s.view.counters().thresholds().usual_failures).into(),
+    );
     text.family(
         "evenkeel_events_total",
         Counter,
@@ -182,6 +189,7 @@ fn write_services(services: &[Seen], text: &mut MetricsText) {
         }
     }
     shadow::write(services, text);
+    prediction::write(services, text);
     text.family(
         "evenkeel_requests_total",
         Counter,

@@ -10,8 +10,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 mod explain;
+mod prediction;
+mod thresholds;
 
 pub use explain::{ExplainedInstance, Explanation, Finding, Picked, Picks, RecordedPick, Reported};
+pub use prediction::{Prediction, Reliability};
+pub use thresholds::Thresholds;
 
 /// `GET /api/v1/services`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -48,6 +52,10 @@ pub struct Service {
     pub no_picks: Option<u64>,
     /// The strategy that is asked beside the one in force, with what came of that; `null` without one.
     pub shadow: Option<Shadow>,
+    /// How good predictions of health were; `null` while `health.on_prediction` is `off`.
+    pub prediction: Option<Prediction>,
+    /// What counts against an instance now.
+    pub thresholds: Thresholds,
 }
 
 /// What came of asking a second strategy since it was set, for one pick in 64.

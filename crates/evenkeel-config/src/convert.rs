@@ -49,6 +49,8 @@ impl Service {
                 on_slow: breaker.on_slow,
                 on_silence: breaker.on_silence,
                 on_score: service.health.on_score,
+                on_prediction: service.health.on_prediction,
+                adaptive: breaker.adaptive_thresholds,
                 error_rate: breaker.error_rate as f32,
                 error_rate_requests: breaker.error_rate_requests,
                 slow_factor: breaker.slow_factor as f32,

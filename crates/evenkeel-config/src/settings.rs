@@ -142,6 +142,9 @@ settings! {
         /// What a score does: `enforce`; `dry_run` (every instance keeps its share, and an event says who would get nothing)
         /// or `off`.
         on_score: ModeText => Mode = ModeText::Enforce,
+        /// What the foresight does that an instance is about to be bad, by the trends of its errors, response times and reported
+        /// load: `enforce` (it gets less), `dry_run` (an event, and how good predictions are; nobody gets less) or `off`.
+        on_prediction: ModeText => Mode = ModeText::Off,
         /// How often scores are judged when nothing happens; failures that raise an alarm are judged at once.
         refresh: DurationText => Duration = DurationText::secs(1),
         /// With fewer healthy instances than this, `panic` says what happens; that is counted and told. More
@@ -197,6 +200,9 @@ settings! {
         error_rate_requests: Whole<1, 1_000_000> => u32 = Whole::clamped(20),
         /// How many times slower than its peers, and than itself before, is too slow.
         slow_factor: Whole<2, 1000> => u32 = Whole::clamped(5),
+        /// Whether all that counts as too much follows the fleet: failures what most instances have in common, slowness also what
+        /// an instance always took. With `false` these settings alone decide. What is in force, the API says.
+        adaptive_thresholds: bool => bool = true,
         /// The part of the instances that may be ejected or too weak at the same time, rounded up. More may be when a later
         /// priority can take over, or when they fail everything while most others succeed.
         max_ejected: Ratio => f64 = Ratio(0.5),

@@ -69,6 +69,8 @@ pub(crate) struct Prospect<'a> {
     pub(crate) told: f64,
     /// The part it gets because it came back from an ejection.
     pub(crate) recovery: Share,
+    /// The part that is left to it because it is foreseen to be bad.
+    pub(crate) predicted: f64,
     /// Since when it may be used; `None` while that is not proven.
     pub(crate) began: Option<Nanos>,
     /// Why it is no candidate, as far as the stages have come.
@@ -150,6 +152,7 @@ pub(crate) fn stage(mut all: Vec<Prospect<'_>>, settings: &ServiceSettings, now:
             put_aside,
             loads,
             parts: ramp.parts,
+            predictions: Box::default(),
         },
         ramps: ramp.moves,
     }

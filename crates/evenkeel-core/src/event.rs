@@ -58,6 +58,10 @@ pub enum EventKind {
     Weakened,
     /// Its score is back at the recovery threshold.
     Strengthened,
+    /// It is foreseen to be bad soon; its share is lowered.
+    Predicted,
+    /// That came true, or is not foreseen any more; of a service: too many are foreseen to be bad to go by it.
+    PredictionEnded,
     /// Too few healthy instances: all that answer requests are used, whatever checks say.
     FallbackBegan,
     /// Enough healthy instances again.
@@ -88,6 +92,8 @@ impl EventKind {
         Self::Recovered,
         Self::Weakened,
         Self::Strengthened,
+        Self::Predicted,
+        Self::PredictionEnded,
         Self::FallbackBegan,
         Self::FallbackEnded,
         Self::ShutOut,
@@ -115,6 +121,8 @@ impl EventKind {
             Self::Recovered => "recovered",
             Self::Weakened => "weakened",
             Self::Strengthened => "strengthened",
+            Self::Predicted => "predicted",
+            Self::PredictionEnded => "prediction_ended",
             Self::FallbackBegan => "fallback_began",
             Self::FallbackEnded => "fallback_ended",
             Self::ShutOut => "shut_out",

@@ -100,7 +100,7 @@ impl Deref for ExplainedInstance {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Finding {
-    /// The stage: an [`Exclusion`](crate::Exclusion) by its word, or `slow_start`, `recovery`, `score`, and `priority` for shares.
+    /// The stage: an [`Exclusion`](crate::Exclusion) by its word, or `slow_start`, `recovery`, `score`, `predicted` and `priority` for shares.
     pub stage: &'static str,
     /// What it left of the instance's weight: 0 removed it, 1 means that it spoke up and was overruled.
     pub left: f64,

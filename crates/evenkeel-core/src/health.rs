@@ -12,23 +12,30 @@
 use std::sync::Arc;
 
 pub(crate) mod burst;
+pub(crate) mod calibration;
 pub(crate) mod checks;
 pub(crate) mod ejection;
+pub(crate) mod foresight;
 pub(crate) mod latency;
 pub(crate) mod ramp;
 mod requests;
 mod score;
 mod settings;
 pub(crate) mod silence;
+pub(crate) mod thresholds;
+mod trend;
 pub(crate) mod vitals;
 pub(crate) mod window;
 
 pub(crate) use burst::Suspicion;
+pub use calibration::{Calibration, CalibrationBin};
 pub use ejection::BreakerState;
+pub use foresight::HORIZON as PREDICTION_HORIZON;
 pub(crate) use requests::THROTTLED;
 pub use score::{HealthPart, HealthParts};
 pub use settings::{CheckThresholds, EjectionSettings, Mode, Recovery};
 pub(crate) use silence::Unanswered;
+pub use thresholds::Thresholds;
 
 use crate::Nanos;
 

@@ -41,8 +41,8 @@ pub use event::{Event, EventKind};
 pub use explain::{ExplainedInstance, Explanation, Finding, Question};
 pub use hash::{HashKeys, HashSecret, HashedKey, KeyHash, KeySource, RequestKey, Rotation};
 pub use health::{
-    BreakerState, CheckFailure, CheckOutcome, CheckThresholds, EjectionSettings, HealthPart, HealthParts,
-    InstanceState, Mode, Recovery,
+    BreakerState, Calibration, CalibrationBin, CheckFailure, CheckOutcome, CheckThresholds, EjectionSettings,
+    HealthPart, HealthParts, InstanceState, Mode, PREDICTION_HORIZON, Recovery, Thresholds,
 };
 pub use instance::{Instance, InstanceError, InstanceId, Weight};
 pub use keyed::{HashSettings, KeyRegions, LoadFactor};

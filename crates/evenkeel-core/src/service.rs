@@ -26,6 +26,7 @@ mod headroom;
 mod journal;
 mod operate;
 mod passive;
+mod predict;
 mod publish;
 mod returns;
 mod scores;
@@ -38,6 +39,7 @@ mod tests;
 pub use journal::ServiceCounters;
 
 use journal::Journal;
+use predict::Predictor;
 use scores::Scores;
 use shadow::Shadowing;
 use slots::Slots;
@@ -136,6 +138,7 @@ pub struct ServiceState {
     journal: Journal,
     rng: Rng,
     scores: Scores,
+    predictor: Predictor,
     view: Arc<View>,
     /// Views before, which somebody may still hold.
     replaced: Vec<Arc<View>>,
@@ -211,6 +214,7 @@ impl ServiceState {
             rng,
             scores: Scores::new(),
             shadowing,
+            predictor: Predictor::default(),
             view: Arc::new(view),
             replaced: Vec::new(),
             now,
@@ -315,6 +319,15 @@ impl ServiceState {
         self.relieve();
         self.forget_failures();
         self.look();
+        self.tell_thresholds();
+        let level = self.scores.level();
+        self.predictor.look(
+            &mut self.slots,
+            &self.settings.ejection,
+            level,
+            &mut self.journal,
+            now,
+        );
         let all = now >= self.next_age;
         if all {
             self.next_age = now + AGE;
@@ -391,6 +404,7 @@ impl ServiceState {
             self.dirty = true;
         }
         self.scores.shift(back);
+        self.predictor.shift(back);
         self.next_look = self.next_look.since(back);
         self.next_age = self.next_age.since(back);
         for deadline in [
@@ -472,6 +486,15 @@ impl ServiceState {
         for (_, entry) in self.slots.iter_mut() {
             entry.arm(&self.settings.ejection);
         }
+        self.tell_thresholds();
+    }
+
+    /// Says what counts as too much now.
+    fn tell_thresholds(&self) {
+        let thresholds = self
+            .scores
+            .thresholds(&self.slots, &self.settings.ejection, self.now);
+        self.journal.counters().thresholds.set(&thresholds);
     }
 }
 

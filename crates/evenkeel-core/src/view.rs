@@ -10,8 +10,8 @@ use crate::service::ServiceCounters;
 use crate::session::{SessionKey, SessionTag, Sessions};
 use crate::shadow::{Shadow, ShadowCounts};
 use crate::{
-    Appraisal, Exclusion, Instance, Lease, Nanos, NoPick, PickContext, PickRequest, Picker, ServiceSettings,
-    Share, Source, Stats, StrategyName,
+    Appraisal, Exclusion, Instance, Lease, Mode, Nanos, NoPick, PickContext, PickRequest, Picker,
+    ServiceSettings, Share, Source, Stats, StrategyName,
 };
 
 /// The place of an instance in its service. Stable while the instance is registered; reused only
@@ -384,6 +384,18 @@ impl View {
     #[must_use]
     pub fn counters(&self) -> &ServiceCounters {
         &self.counters
+    }
+
+    /// Whether what counts as too much follows the fleet.
+    #[must_use]
+    pub fn has_adaptive_thresholds(&self) -> bool {
+        self.settings.ejection.adaptive
+    }
+
+    /// What predictions of health do.
+    #[must_use]
+    pub fn on_prediction(&self) -> Mode {
+        self.settings.ejection.on_prediction
     }
 
     /// All members with their health, in slot order.

@@ -132,6 +132,7 @@ fn is_loss(kind: EventKind) -> bool {
             | EventKind::EjectionWithheld
             | EventKind::WouldEject
             | EventKind::Weakened
+            | EventKind::Predicted
             | EventKind::FallbackBegan
             | EventKind::ShutOut
     )

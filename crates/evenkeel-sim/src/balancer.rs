@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use evenkeel_config::{NameText, ServersFile, Service, StrategyFile};
 use evenkeel_core::{
-    Evidence, Instance, InstanceError, InstanceId, Lease, LoadReport, Nanos, Operation, Outcome, PickContext,
-    PickRequest, RetryBudget, Rng, ServiceState, ShadowCounts, Slot, StrategyName, Weight,
+    Calibration, Evidence, Instance, InstanceError, InstanceId, Lease, LoadReport, Nanos, Operation, Outcome,
+    PickContext, PickRequest, RetryBudget, Rng, ServiceState, ShadowCounts, Slot, StrategyName, Weight,
 };
 
 use crate::rules::{Ended, ProbeAnswer, Rule, RuleContext, RuleName};
@@ -294,6 +294,14 @@ impl Balancer {
         }
     }
 
+    /// How good its predictions were.
+    pub(crate) fn calibration(&self) -> Option<Calibration> {
+        match &self.kind {
+            Kind::Real(real) => Some(real.state.counters().calibration()),
+            Kind::Rule(..) => None,
+        }
+    }
+
     /// Transitions since the last call.
     pub(crate) fn take_events(&mut self) -> Vec<evenkeel_core::Event> {
         match &mut self.kind {
@@ -333,8 +341,12 @@ pub(crate) struct Asked<'a> {
 
 /// As a load report, and the time it speaks of.
 fn orca(report: Report) -> Option<(LoadReport, Nanos)> {
-    let load = LoadReport::default()
-        .with_cpu(report.cpu.min(100.0))
+    let load = match report.memory {
+        Some(memory) => LoadReport::default().with_memory(memory.min(1.0)),
+        None => Ok(LoadReport::default()),
+    };
+    let load = load
+        .and_then(|load| load.with_cpu(report.cpu.min(100.0)))
         .and_then(|load| load.with_requests_per_second(report.requests_per_second))
         .and_then(|load| load.with_errors_per_second(report.errors_per_second));
     load.ok().map(|load| (load, report.observed))

@@ -50,6 +50,7 @@ scenarios![
     "two_servers",
     "priorities",
     "leak",
+    "memory_leak",
 ];
 
 /// A scenario that comes with the simulator; `None` when there is none of this name.

@@ -1,6 +1,6 @@
 //! What is written down of a run.
 
-use evenkeel_core::{Event, EventKind, Nanos, ShadowCounts, StrategyName};
+use evenkeel_core::{Calibration, Event, EventKind, Nanos, ShadowCounts, StrategyName};
 use hdrhistogram::Histogram;
 
 use crate::scenario::Scenario;
@@ -137,6 +137,8 @@ pub struct Run {
     pub goodput_after: Option<Nanos>,
     /// Part of requests whose server remembered the answer; `None` without caches.
     pub cache_hits: Option<f64>,
+    /// How good the predictions of all clients were.
+    pub calibration: Calibration,
     /// What the writers told, the first of them.
     pub told: Vec<Told>,
     /// Requests in all, those of the warm-up included.
@@ -350,6 +352,7 @@ impl Record {
             },
             steps: self.steps,
             points: self.points,
+            calibration: Calibration::default(),
             told: self.told,
             requests: self.ended,
             events,

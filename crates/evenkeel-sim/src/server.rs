@@ -296,6 +296,7 @@ impl Server {
         if self.condition.crashed != before.crashed && before.crashed {
             self.began = now;
         }
+        self.reporter.memory = self.condition.memory;
         self.reporter.is(self.condition.reports, now);
         changed
     }

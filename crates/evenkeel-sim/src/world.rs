@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use evenkeel_core::{Evidence, InstanceError, Nanos, Rng, ShadowCounts, Slot, StrategyName};
+use evenkeel_core::{Calibration, Evidence, InstanceError, Nanos, Rng, ShadowCounts, Slot, StrategyName};
 
 use crate::balancer::{Balancer, Policy, Sent};
 use crate::draw::Zipf;
@@ -227,8 +227,14 @@ impl<'a> World<'a> {
         }
         let cache = self.cache_uses();
         let shadow = self.shadow();
+        let all = self.balancers.iter().filter_map(Balancer::calibration);
+        let calibration = all.fold(Calibration::default(), |all, one| all.with(&one));
         let run = self.record.finish(self.scenario, events, cache);
-        Some(Run { shadow, ..run })
+        Some(Run {
+            shadow,
+            calibration,
+            ..run
+        })
     }
 
     /// What came of asking the shadow strategy at all clients.

@@ -80,8 +80,8 @@ pub struct ExplainedInstance {
 /// What a stage made of an instance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
-    /// `draining`, `region`, `down`, `ejected`, `below_threshold`, `minimum`, `priority`, `slow_start`, `recovery` or
-    /// `score`.
+    /// `draining`, `region`, `down`, `ejected`, `below_threshold`, `minimum`, `priority`, `slow_start`, `recovery`,
+    /// `score` or `predicted`.
     pub stage: String,
     /// `removed`, `reduced`, or `overruled`: it spoke against the instance, which is used all the same.
     pub effect: String,

@@ -44,6 +44,30 @@ fn services_are_summed_up() {
 }
 
 #[test]
+fn a_service_tells_what_counts_as_too_much_and_how_good_its_predictions_were() {
+    let fleet = Fleet::new(usual());
+    let web: wire::Service = from(&get(fleet.address(), "/api/v1/services/web"));
+    let prediction = web.prediction.unwrap();
+    assert_eq!((&*prediction.mode, prediction.horizon_seconds), ("dry_run", 20.0));
+    assert_eq!((prediction.predictions, prediction.brier_score), (0, None));
+    let rows: Vec<_> = prediction
+        .reliability
+        .iter()
+        .map(|row| (row.from, row.to))
+        .collect();
+    assert_eq!((rows.len(), rows[0], rows[9]), (10, (0.0, 0.1), (0.9, 1.0)));
+    let now = web.thresholds;
+    assert_eq!(
+        (now.adaptive, now.consecutive_errors, now.rising),
+        (true, 2, false)
+    );
+    assert_eq!((now.error_rate, now.burst_from, now.burst_to), (0.5, 0.01, 0.1));
+    assert_eq!((now.usual_failure_share, now.slow_from_seconds), (0.0, None));
+    let api: wire::Service = from(&get(fleet.address(), "/api/v1/services/api"));
+    assert_eq!(api.prediction, None, "it is off there");
+}
+
+#[test]
 fn an_instance_tells_everything_about_itself() {
     let mut first = instance("web-1", 9001);
     first.region = Some("eu-west".into());

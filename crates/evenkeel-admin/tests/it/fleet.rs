@@ -7,7 +7,7 @@ use evenkeel_admin::{
     AdminHandle, AdminSettings, MetricsSource, ProcessCounters, Readiness, Shared, Token, spawn,
 };
 use evenkeel_core::{
-    EjectionSettings, Instance, Nanos, Outcome, PickContext, PickRequest, ServiceSettings, StrategyName,
+    EjectionSettings, Instance, Mode, Nanos, Outcome, PickContext, PickRequest, ServiceSettings, StrategyName,
 };
 use evenkeel_runtime::{Balancer, Clock, ServiceSpec};
 use tokio::runtime::Runtime;
@@ -50,13 +50,10 @@ pub(crate) fn service(name: &str, instances: Vec<Instance>) -> ServiceSpec {
 
 /// `web` with three instances and `api` with one.
 pub(crate) fn usual() -> Vec<ServiceSpec> {
-    vec![
-        service(
-            "web",
-            (1..=3).map(|i| instance(&format!("web-{i}"), 9000 + i)).collect(),
-        ),
-        service("api", vec![instance("api-1", 9101)]),
-    ]
+    let web = (1..=3).map(|i| instance(&format!("web-{i}"), 9000 + i)).collect();
+    let mut web = service("web", web);
+    web.settings.ejection.on_prediction = Mode::DryRun;
+    vec![web, service("api", vec![instance("api-1", 9101)])]
 }
 
 impl Fleet {

@@ -67,6 +67,11 @@ fn requests_picks_and_states_are_told() {
         })
         .sum();
     assert_eq!(picks, 12.0);
+    let row = [("service", "web"), ("from", "0.9")];
+    assert_eq!(value("evenkeel_predictions_total", &row), 0.0);
+    let predicted = &metrics.0["evenkeel_predicted_instances"].samples;
+    assert_eq!(predicted.len(), 1, "`api` makes none");
+    assert!((0.0..=1.0).contains(&value("evenkeel_usual_failure_share", &[("service", "web")])));
     assert_eq!(value("evenkeel_instance_up", &[("instance", "web-2")]), 0.0);
     assert_eq!(value("evenkeel_instance_ejected", &[("instance", "web-2")]), 1.0);
     assert_eq!(

@@ -47,6 +47,7 @@ services:
       threshold: 0.25
       recovery_threshold: 0.75
       on_score: dry_run
+      on_prediction: dry_run
       refresh: 60s
       min_healthy_instances: 2
       panic: fail
@@ -66,6 +67,7 @@ services:
       error_rate: 0.625
       error_rate_requests: 61
       slow_factor: 62
+      adaptive_thresholds: false
     retry: { attempts: 4, budget: 0.43, on: [no_response, 443, 4xx] }
     sticky:
       { cookie: sid, ttl: 59s, path: /app, secure: true, same_site: none, secret_file: tests/it/main.rs }
@@ -154,6 +156,8 @@ async fn every_key_of_a_service_reaches_the_balancer() {
                 on_slow: Mode::Off,
                 on_silence: Mode::DryRun,
                 on_score: Mode::DryRun,
+                on_prediction: Mode::DryRun,
+                adaptive: false,
                 error_rate: 0.625,
                 error_rate_requests: 61,
                 slow_factor: 62.0,

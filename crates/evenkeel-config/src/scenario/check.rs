@@ -184,11 +184,14 @@ fn check_fault(fault: &FaultFile, n: usize, at: &Path, found: &mut Vec<Finding>)
     if let (from, Some(until)) = (fault.from.unwrap_or(Span(Nanos::ZERO)), fault.until) {
         order(from, until, at, found);
     }
-    let grows = matches!(fault.fault, FaultKindFile::Slow(_) | FaultKindFile::Errors(_));
+    let grows = matches!(
+        fault.fault,
+        FaultKindFile::Slow(_) | FaultKindFile::Errors(_) | FaultKindFile::Memory(_)
+    );
     if fault.over.is_some() && !grows {
         found.push(Finding::new(
             at.then("over"),
-            "only `slow` and `errors` can grow\nleave `over` out",
+            "only `slow`, `errors` and `memory` can grow\nleave `over` out",
         ));
     }
     if fault

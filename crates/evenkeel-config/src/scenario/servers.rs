@@ -147,7 +147,7 @@ pub struct FaultFile {
     /// On for the first half of each such period only.
     #[serde(default, deserialize_with = "tolerated::key")]
     pub period: Option<Span>,
-    /// It grows to its full size over this time; for `slow` and `errors`.
+    /// It grows to its full size over this time; for `slow`, `errors` and `memory`.
     #[serde(default, deserialize_with = "tolerated::key")]
     pub over: Option<Span>,
     /// What.
@@ -164,6 +164,8 @@ pub enum FaultKindFile {
     Delay(Span),
     /// This part of requests fails after the work.
     Errors(Ratio),
+    /// This part of its memory is in use; it says so when it reports. Two fifths are while nothing is wrong.
+    Memory(Ratio),
     /// This part of requests fails at once.
     FailFast(Ratio),
     /// So many requests in a row fail, in each `period` anew.

@@ -1,7 +1,7 @@
 //! What part of its weight each candidate gets.
 //!
-//! An instance's own part is the product of three: how far it has started ([`super::SlowStart`]), how far it has
-//! come back from an ejection, and what its score costs it. Within a priority, requests are split by weight
+//! An instance's own part is the product of four: how far it has started ([`super::SlowStart`]), how far it has
+//! come back from an ejection, what its score costs it, and what is foreseen of it. Within a priority, requests are split by weight
 //! times own part; between priorities, as [`super::priority`] says. Everything is relative to the greatest, whose
 //! share is full, and in 256ths, of which everybody keeps at least one. (A later priority of more than a hundred
 //! times the weight therefore gets somewhat more than its part.)
@@ -45,6 +45,7 @@ pub(super) fn of(all: &[Prospect<'_>], loads: &Loads, settings: &ServiceSettings
                     true => score::part(prospect.score, threshold, recovery).min(score::told(prospect.told)),
                     false => 1.0,
                 },
+                predicted: prospect.predicted,
             }
         })
         .collect();

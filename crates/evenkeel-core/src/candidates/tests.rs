@@ -19,6 +19,7 @@ fn prospect(slot: u32) -> Prospect<'static> {
         score: 1.0,
         told: 1.0,
         recovery: Share::FULL,
+        predicted: 1.0,
         began: Some(Nanos::ZERO),
         excluded: None,
     }

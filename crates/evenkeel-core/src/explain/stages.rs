@@ -2,6 +2,7 @@
 
 use super::Finding;
 use crate::candidates::Panic;
+use crate::health::burst::LEVELS;
 use crate::view::{Member, Status, View};
 use crate::{Exclusion, InstanceState, Share};
 
@@ -26,6 +27,17 @@ pub(super) fn notes(view: &View) -> Vec<String> {
         notes.push(format!(
             "{} instances score below the threshold {:.2}; that is more than half, so it is put aside",
             findings.put_aside, settings.ejection.threshold
+        ));
+    }
+    let thresholds = view.counters().thresholds();
+    if thresholds.burst[0] > LEVELS[0].rate {
+        notes.push(format!(
+            "most instances fail {} of their requests or more, so what counts against one is {} failures in a row, {} of the \
+             requests of ten seconds, or more than {} for longer",
+            percent(thresholds.usual_failures.into()),
+            thresholds.run,
+            percent(thresholds.error_rate.into()),
+            percent(thresholds.burst[0].into()),
         ));
     }
     if findings.loads.len() > 1 {
@@ -163,6 +175,11 @@ fn reduced(view: &View, member: &Member, index: usize) -> Vec<Finding> {
                 percent(parts.score)
             ),
         );
+        let predictions = &view.findings.predictions;
+        let slot = view.candidates().slots()[index];
+        if let Ok(place) = predictions.binary_search_by_key(&slot, |(slot, _)| *slot) {
+            tell("predicted", parts.predicted, predictions[place].1.to_string());
+        }
     }
     let loads = &view.findings.loads;
     if let Some(load) = loads.get(&member.instance().priority).filter(|_| loads.len() > 1) {

@@ -27,7 +27,7 @@
 //! probability of at most e^(−N·D) (Chernoff), where D is the divergence of F/N from p; one in a million is asked for.
 
 use crate::math::{exp2_neg, minus_ln};
-use crate::{Nanos, Stats};
+use crate::{EjectionSettings, Nanos, Stats};
 
 /// Time constant of the smoothing.
 const SMOOTHING: f64 = 4.0;
@@ -101,11 +101,26 @@ impl Latency {
         (self.time > 0.0 && fresh).then_some(self.time)
     }
 
-    /// Compares with the median of the peers, if there are any; `elapsed` since the last comparison.
+    /// How many times the reference its responses take, as a natural logarithm, 0 at least, and when the last one was.
+    pub(crate) fn beside(&self, now: Nanos) -> Option<(f32, Nanos)> {
+        let time = self.known(now).filter(|_| self.reference > 0.0)?;
+        let times = ((time - MARGIN) / self.reference).max(1.0);
+        Some((minus_ln(1.0 / times) as f32, self.at))
+    }
+
+    /// From what response time on it is slow; `None` while nothing is known to compare with.
+    pub(crate) fn slow_from(&self, settings: &EjectionSettings) -> Option<Nanos> {
+        let from = f64::from(settings.slow_factor.max(1.0)) * self.reference + MARGIN;
+        (self.reference > 0.0).then_some(Nanos(from as u64))
+    }
+
+    /// Compares with the median of the peers, if there are any, and with its own past, if that counts; `elapsed` since the
+    /// last comparison.
     pub(crate) fn judge(
         &mut self,
         peers: Option<f64>,
         factor: f32,
+        has_past: bool,
         stats: &Stats,
         elapsed: Nanos,
         now: Nanos,
@@ -116,7 +131,7 @@ impl Latency {
             return;
         }
         let age = now.since(self.at).as_secs_f64();
-        let past = if self.watched >= PAST_KNOWN {
+        let past = if has_past && self.watched >= PAST_KNOWN {
             self.past
         } else {
             0.0
@@ -334,7 +349,7 @@ mod tests {
         for second in from..from + seconds {
             let now = Nanos::from_secs(second);
             latency.fold(ms(time), rate, now);
-            latency.judge(peers, 5.0, &stats, Nanos::from_secs(1), now);
+            latency.judge(peers, 5.0, true, &stats, Nanos::from_secs(1), now);
             if latency.suspected(now).is_some() {
                 latency.convict(0.01, 13.8);
             }
@@ -420,7 +435,14 @@ mod tests {
         for (second, worth) in [(19, 0.5), (29, 0.25), (109, 0.001)] {
             let now = Nanos::from_secs(second);
             latency.fold(ms(400), 0, now);
-            latency.judge(Some(8.0 * MS), 5.0, &Stats::default(), Nanos::from_secs(1), now);
+            latency.judge(
+                Some(8.0 * MS),
+                5.0,
+                true,
+                &Stats::default(),
+                Nanos::from_secs(1),
+                now,
+            );
             let expected = 1.0 - (1.0 - before) * worth;
             assert!((latency.part() - expected).abs() < 2e-3, "{second}: {latency:?}");
             assert!(!latency.is_slow());
@@ -428,7 +450,14 @@ mod tests {
         }
         latency.forget();
         let now = Nanos::from_secs(110);
-        latency.judge(Some(8.0 * MS), 5.0, &Stats::default(), Nanos::from_secs(1), now);
+        latency.judge(
+            Some(8.0 * MS),
+            5.0,
+            true,
+            &Stats::default(),
+            Nanos::from_secs(1),
+            now,
+        );
         assert_eq!(latency.part(), 1.0);
     }
 

@@ -67,6 +67,11 @@ pub struct EjectionSettings {
     pub on_silence: Mode,
     /// What a score below [`Self::threshold`] does. Unless it is enforced, no score costs any part of a share either.
     pub on_score: Mode,
+    /// What a prediction does that an instance is about to be bad: enforced, it lowers its share.
+    pub on_prediction: Mode,
+    /// Whether what counts as too much follows what the fleet commonly fails, and an instance's own past excuses that it is
+    /// slow. Else the settings alone say what is too much, with a sequential test from 1 % to 10 %.
+    pub adaptive: bool,
     /// The share of failures in ten seconds that is too much, `0.0..=1.0`.
     pub error_rate: f32,
     /// With fewer requests in ten seconds the share says nothing.
@@ -96,6 +101,8 @@ impl Default for EjectionSettings {
             on_slow: Mode::Enforce,
             on_silence: Mode::Enforce,
             on_score: Mode::Enforce,
+            on_prediction: Mode::Off,
+            adaptive: true,
             error_rate: 0.5,
             error_rate_requests: 20,
             slow_factor: 5.0,

@@ -18,7 +18,7 @@ use crate::{Nanos, REPORT_EXPIRY, REPORT_FRESH, Stats};
 /// goes no deeper, nor below the threshold: being busy is no illness, and taking out the busiest makes the next one the
 /// busiest.
 const BUSY: f32 = 0.8;
-const OVERLOADED: f32 = 1.2;
+pub(crate) const OVERLOADED: f32 = 1.2;
 
 /// Requests that are remembered whatever their age, to compare with the others of the fleet.
 const MEMORY: f32 = 200.0;
@@ -149,8 +149,14 @@ impl Vitals {
     ) {
         let elapsed = now.since(self.judged);
         self.judged = now;
-        self.latency
-            .judge(peers, settings.slow_factor, stats, elapsed, now);
+        self.latency.judge(
+            peers,
+            settings.slow_factor,
+            settings.adaptive,
+            stats,
+            elapsed,
+            now,
+        );
         if let Some(usual) = peers {
             self.silence.set_patience(patience(usual));
         }

@@ -8,6 +8,7 @@ use super::headroom::Pace;
 use crate::health::burst::{BAR, BAR_ON_PROBATION};
 use crate::health::checks::Checks;
 use crate::health::ejection::{Ejection, PROBATION_FAILURES};
+use crate::health::foresight::Foresight;
 use crate::health::vitals::Vitals;
 use crate::health::{InstanceState, Mark};
 use crate::{
@@ -22,6 +23,8 @@ pub(super) struct Entry {
     pub(super) ejection: Ejection,
     pub(super) vitals: Vitals,
     pub(super) pace: Pace,
+    /// What is to become of it, while predictions are made.
+    pub(super) foresight: Option<Box<Foresight>>,
     /// What dry runs said.
     pub(super) dry: Dry,
     /// Something other than a run of failures speaks against it, it may not be ejected, and that was said.
@@ -53,6 +56,7 @@ impl Entry {
             ejection: Ejection::default(),
             vitals: Vitals::new(now),
             pace: Pace::default(),
+            foresight: None,
             dry: Dry::default(),
             spared: false,
             source,
@@ -117,6 +121,11 @@ impl Entry {
     /// The part of its share that it gets at `now`, because it came back from an ejection.
     pub(super) fn recovery_share(&self, now: Nanos) -> Share {
         self.ejection.share(self.member.stats(), now)
+    }
+
+    /// The part of its share that is left to it, for what is foreseen of it.
+    pub(super) fn predicted_share(&self) -> f32 {
+        self.foresight.as_ref().map_or(1.0, |foresight| foresight.left())
     }
 
     /// The parts of its score at `now`.
@@ -245,6 +254,9 @@ impl Entry {
         self.checks.shift(back);
         self.ejection.shift(back);
         self.vitals.shift(back);
+        if let Some(foresight) = &mut self.foresight {
+            foresight.shift(back);
+        }
         self.healthy.shift(back);
         self.registered = self.registered.since(back);
         self.dry.shift(back);

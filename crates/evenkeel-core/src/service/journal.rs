@@ -4,18 +4,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::slots::Reason;
-use crate::{Event, EventKind, InstanceId, Nanos};
+use crate::health::{calibration, thresholds};
+use crate::{Calibration, Event, EventKind, InstanceId, Nanos, Thresholds};
 
-/// How often each kind of event happened. Written by the service's writer, read by anyone.
+/// How often each kind of event happened, how good predictions were, and what counts as too much. Written by the service's writer, read by anyone.
 #[derive(Debug, Default)]
-pub struct ServiceCounters([AtomicU64; EventKind::ALL.len()]);
+pub struct ServiceCounters {
+    events: [AtomicU64; EventKind::ALL.len()],
+    pub(super) predictions: calibration::Record,
+    pub(super) thresholds: thresholds::Record,
+}
 
 impl ServiceCounters {
     /// Events of `kind` so far. An instance counts once even where one event speaks of many.
     #[must_use]
     pub fn of(&self, kind: EventKind) -> u64 {
         // Relaxed: every counter stands alone.
-        self.0[kind as usize].load(Relaxed)
+        self.events[kind as usize].load(Relaxed)
     }
 
     /// All kinds with their counts, in the order of [`EventKind::ALL`].
@@ -23,8 +28,20 @@ impl ServiceCounters {
         EventKind::ALL.iter().map(|kind| (*kind, self.of(*kind)))
     }
 
+    /// How good predictions of health were.
+    #[must_use]
+    pub fn calibration(&self) -> Calibration {
+        self.predictions.get()
+    }
+
+    /// What counts as too much now.
+    #[must_use]
+    pub fn thresholds(&self) -> Thresholds {
+        self.thresholds.get()
+    }
+
     fn add(&self, kind: EventKind, n: u64) {
-        self.0[kind as usize].fetch_add(n, Relaxed);
+        self.events[kind as usize].fetch_add(n, Relaxed);
     }
 }
 

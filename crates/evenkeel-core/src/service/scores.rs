@@ -10,7 +10,7 @@ use crate::health::burst::{LEVELS, Level, level_for};
 use crate::health::latency::Peers;
 use crate::health::silence::needed;
 use crate::health::vitals::Vitals;
-use crate::{EjectionSettings, Mode, Nanos, ServiceSettings, Slot};
+use crate::{EjectionSettings, Mode, Nanos, ServiceSettings, Slot, Thresholds};
 
 /// With fewer requests an instance has no say in what the fleet commonly fails.
 const LEAST_REQUESTS: u64 = 20;
@@ -38,6 +38,8 @@ const KNOWN_AFTER: Nanos = Nanos::from_secs(2);
 pub(super) struct Scores {
     next: Nanos,
     level: Level,
+    /// What the fleet commonly fails, by which that was chosen.
+    usual: f32,
     pub(super) headroom: Headroom,
     /// What the fleet answered well so far.
     answered: u64,
@@ -54,6 +56,7 @@ impl Scores {
         Self {
             next: Nanos::ZERO,
             level: level_for(0.0),
+            usual: 0.0,
             headroom: Headroom::default(),
             answered: 0,
             good_run: 0,
@@ -87,7 +90,7 @@ impl Scores {
             self.observe(entry, now);
         }
         set_floors(slots);
-        self.find_level(slots, now);
+        self.find_level(slots, settings.ejection.adaptive, now);
         let due = now >= self.next;
         if due {
             self.next = now + settings.ejection.refresh;
@@ -158,11 +161,11 @@ impl Scores {
                 entry.member.stats().set_health_parts(parts);
             }
         }
-        self.find_level(slots, now);
+        self.find_level(slots, settings.ejection.adaptive, now);
     }
 
     /// Finds what the fleet commonly fails, and reckons suspicions by that from now on.
-    fn find_level(&mut self, slots: &mut Slots, now: Nanos) {
+    fn find_level(&mut self, slots: &mut Slots, adaptive: bool, now: Nanos) {
         let latest = common_rate(slots, |vitals| by_window(vitals.window.latest()));
         // What was common is so for ten seconds more, or a failure that comes and goes would be news each time.
         let rate = latest.max(common_rate(slots, |vitals| {
@@ -176,8 +179,8 @@ impl Scores {
                 .iter_mut()
                 .for_each(|(_, entry)| entry.vitals.forget_memory());
         }
-        let rate = rate.max(remembered);
-        let level = level_for(rate);
+        self.usual = rate.max(remembered);
+        let level = level_for(if adaptive { self.usual } else { 0.0 });
         for (_, entry) in slots.iter_mut() {
             entry.member.stats().suspicion().set_level(level);
         }
@@ -185,6 +188,25 @@ impl Scores {
             self.rising_until = now + KNOWN_AFTER;
         }
         self.level = level;
+    }
+
+    /// What counts as too much now. O(n).
+    pub(super) fn thresholds(&self, slots: &Slots, settings: &EjectionSettings, now: Nanos) -> Thresholds {
+        let slow = slots
+            .iter()
+            .filter_map(|(_, entry)| entry.vitals.latency.slow_from(settings));
+        let slow = slow.fold(None, |slow: Option<[Nanos; 2]>, from| match slow {
+            Some([least, most]) => Some([least.min(from), most.max(from)]),
+            None => Some([from, from]),
+        });
+        Thresholds {
+            usual_failures: self.usual,
+            burst: [self.level.rate, self.level.high],
+            error_rate: settings.error_rate.max(self.level.high),
+            run: settings.consecutive_failures.max(self.ordinary_run()),
+            rising: self.is_rising(now),
+            slow,
+        }
     }
 
     /// Follows a clock that stepped `back`.

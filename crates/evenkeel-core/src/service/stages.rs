@@ -1,12 +1,23 @@
 //! From what the writer knows of its instances to what the stages ask.
 
+use std::sync::Arc;
+
 use super::slots::Slots;
 use crate::candidates::{self, Minimum, Prospect, Staged};
 use crate::{HealthPart, Nanos, NoPick, PickContext, PickRequest, Picker, ServiceSettings, Slot};
 
 /// Runs all stages. O(n).
 pub(super) fn stage(slots: &Slots, settings: &ServiceSettings, now: Nanos) -> Staged {
-    candidates::stage(prospects(slots, now), settings, now)
+    let mut staged = candidates::stage(prospects(slots, now), settings, now);
+    let predictions = slots.iter().filter_map(|(slot, entry)| {
+        let foresight = entry
+            .foresight
+            .as_ref()
+            .filter(|foresight| foresight.left() < 1.0)?;
+        Some((slot, Arc::clone(foresight.told()?)))
+    });
+    staged.findings.predictions = predictions.collect();
+    staged
 }
 
 /// Whether enough instances are healthy. O(n).
@@ -31,6 +42,7 @@ fn prospects(slots: &Slots, now: Nanos) -> Vec<Prospect<'_>> {
             score: f64::from(entry.score()),
             told: f64::from(entry.member.stats().health_parts().get(HealthPart::Reported)),
             recovery: entry.recovery_share(now),
+            predicted: f64::from(entry.predicted_share()),
             began: entry.began,
             excluded: None,
         }

@@ -5,6 +5,9 @@ use evenkeel_core::Nanos;
 
 use super::STEPS;
 
+/// The part of its memory that a sound server uses.
+const USED: f64 = 0.4;
+
 /// A fault of one server.
 #[derive(Debug, Clone)]
 pub(crate) struct Fault {
@@ -84,6 +87,8 @@ pub(crate) struct Condition {
     pub(crate) errors: f64,
     /// This part fails at once.
     pub(crate) fail_fast: f64,
+    /// The part of its memory that is in use; `None` where that is nobody's matter.
+    pub(crate) memory: Option<f64>,
     /// So many in a row fail.
     pub(crate) burst: u32,
     /// Nobody answers at its address.
@@ -99,6 +104,7 @@ impl Condition {
         delay: Nanos::ZERO,
         errors: 0.0,
         fail_fast: 0.0,
+        memory: None,
         burst: 0,
         refuses: false,
         crashed: false,
@@ -111,6 +117,10 @@ impl Condition {
         let mut condition = Self::SOUND;
         for fault in faults {
             let strength = fault.strength(now);
+            if let FaultKindFile::Memory(part) = fault.kind {
+                let used = USED + (part.0 - USED) * strength;
+                condition.memory = Some(condition.memory.unwrap_or(USED).max(used));
+            }
             if strength == 0.0 {
                 continue;
             }
@@ -120,6 +130,7 @@ impl Condition {
                 FaultKindFile::Errors(part) => {
                     condition.errors = 1.0 - (1.0 - condition.errors) * (1.0 - part.0 * strength);
                 }
+                FaultKindFile::Memory(_) => {}
                 FaultKindFile::FailFast(part) => {
                     condition.fail_fast = 1.0 - (1.0 - condition.fail_fast) * (1.0 - part.0);
                 }

@@ -19,6 +19,8 @@ pub(crate) struct Report {
     pub(crate) observed: Nanos,
     /// Cores used of those it was promised; above 1 where it may use more.
     pub(crate) cpu: f64,
+    /// The part of its memory in use, where that is followed.
+    pub(crate) memory: Option<f64>,
     pub(crate) requests_per_second: f64,
     pub(crate) errors_per_second: f64,
     pub(crate) in_flight: u32,
@@ -31,6 +33,8 @@ pub(super) struct Reporter {
     /// When the present window began.
     began: Nanos,
     used: f64,
+    /// The part of its memory in use.
+    pub(super) memory: Option<f64>,
     answers: u32,
     errors: u32,
     /// Whole windows, the newest last.
@@ -46,6 +50,7 @@ pub(super) struct Reporter {
 #[derive(Debug, Clone, Copy, Default)]
 struct Window {
     used: f64,
+    memory: Option<f64>,
     answers: f64,
     errors: f64,
     ended: Nanos,
@@ -62,6 +67,7 @@ impl Reporter {
         let seconds = length.as_secs_f64();
         self.windows.push_back(Window {
             used: self.used / length.0 as f64,
+            memory: self.memory,
             answers: f64::from(self.answers) / seconds,
             errors: f64::from(self.errors) / seconds,
             ended: now,
@@ -100,6 +106,7 @@ impl Reporter {
         Report {
             observed: window.ended,
             cpu: window.used / cores,
+            memory: window.memory,
             requests_per_second: window.answers,
             errors_per_second: window.errors,
             in_flight,

@@ -3,5 +3,6 @@
 
 mod fidelity;
 mod goals;
+mod prediction;
 mod runs;
 mod scenarios;

@@ -115,6 +115,8 @@ fn settings(strategy: StrategySettings) -> ServiceSettings {
             on_slow: Mode::DryRun,
             on_silence: Mode::Enforce,
             on_score: Mode::DryRun,
+            on_prediction: Mode::Off,
+            adaptive: false,
             error_rate: 0.4,
             error_rate_requests: 30,
             slow_factor: 4.0,
