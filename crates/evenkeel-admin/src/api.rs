@@ -17,6 +17,7 @@ use evenkeel_runtime::Service;
 
 use crate::App;
 use crate::chunks::{self, CHUNK_BYTES, ChunkWriter, Gone};
+use crate::learned;
 use crate::metrics::requests_by_class;
 use crate::problem::Problem;
 use crate::share::Shares;
@@ -162,6 +163,7 @@ pub(crate) fn describe_service(service: &Service) -> wire::Service {
             .collect(),
         fallback_picks: counters.map(|counters| counters.fallback_picks),
         no_picks: counters.map(|counters| counters.no_picks),
+        learned: learned::describe(&view),
         shadow: view.shadow().map(|(strategy, counts)| shadow(strategy, &counts)),
         prediction: wire::Prediction::of(&view),
         thresholds: wire::Thresholds::of(&view),

@@ -16,6 +16,7 @@ mod audit;
 mod chunks;
 mod explain;
 mod host;
+mod learned;
 mod metrics;
 mod openapi;
 mod picks;

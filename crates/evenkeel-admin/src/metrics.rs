@@ -14,6 +14,7 @@ use evenkeel_runtime::{MetricsSnapshot, Service};
 
 use crate::App;
 use crate::chunks::{self, CHUNK_BYTES, ChunkWriter, Gone};
+use crate::learned;
 use crate::problem::Problem;
 use crate::text::{self, MetricKind, MetricValue, MetricsText};
 use MetricKind::{Counter, Gauge, Histogram};
@@ -60,6 +61,11 @@ async fn write(app: &App, out: &ChunkWriter) -> Result<(), Gone> {
         })
         .collect();
     write_services(&services, &mut text);
+    let views: Vec<_> = services
+        .iter()
+        .map(|seen| (&*seen.service, &*seen.view))
+        .collect();
+    learned::write(&views, &mut text);
     send_if_full(&mut text, out).await?;
 
     text.family(

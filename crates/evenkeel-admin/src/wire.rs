@@ -56,6 +56,8 @@ pub struct Service {
     pub prediction: Option<Prediction>,
     /// What counts against an instance now.
     pub thresholds: Thresholds,
+    /// What the strategy found out that its picks depend on; `null` for one that does not learn.
+    pub learned: Option<Learned>,
 }
 
 /// What came of asking a second strategy since it was set, for one pick in 64.
@@ -75,6 +77,32 @@ pub struct Shadow {
     pub expected_seconds: Option<f64>,
     /// The same by the choices that were made, in the same picks.
     pub actual_expected_seconds: Option<f64>,
+}
+
+/// What a strategy found out.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Learned {
+    /// Weights in force of `cpu`, `memory` and `connections`, with `resource_aware` and its `learn`.
+    pub resource_weights: BTreeMap<String, f64>,
+    /// How far these follow the evidence: from 0, as configured, to 1.
+    pub resource_trust: Option<f64>,
+    /// What is expected of the regions, in the order in which they take over, with `geographical`.
+    pub regions: Vec<RegionTime>,
+}
+
+/// How far away a region is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RegionTime {
+    /// Its name.
+    pub region: String,
+    /// The response time that is expected.
+    pub seconds: f64,
+    /// By how much that may be wrong either way, at about two standard deviations.
+    pub error_seconds: f64,
+    /// Whether requests were answered there; else it is inferred from the time that connections take.
+    pub measured: bool,
+    /// Its place in that order, 0 for the first.
+    pub rank: u64,
 }
 
 /// How many instances a service has.

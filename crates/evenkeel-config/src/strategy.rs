@@ -103,6 +103,11 @@ settings! {
     connections_weight: Decimal<0, 1_000_000>, of resource_aware;
     /// Requests in flight that count as much as processors that are all in use. Default 100.
     connections_scale: Whole<1, 1_000_000>, of resource_aware;
+    /// Whether the three weights follow what the reports of all instances say about response times; where they say nothing,
+    /// the weights stay as configured. Each stays between a tenth and seven tenths of their sum. Default `true`.
+    learn: bool, of resource_aware;
+    /// Whether processors and memory count as what the latest reports lead to in a moment. Default `true`.
+    predict: bool, of resource_aware;
     /// The strategy that chooses among instances that are equally near: a name, or a mapping with settings. With one that
     /// hashes, the key also decides who spills over. The default strategy unless given.
     within: Box<StrategyText>, of geographical;
@@ -342,6 +347,8 @@ impl StrategyFile {
                     connections_scale: self
                         .connections_scale
                         .map_or(default.connections_scale, Into::into),
+                    learn: self.learn.unwrap_or(default.learn),
+                    predict: self.predict.unwrap_or(default.predict),
                 })
             }
             StrategyName::orca_weighted => {

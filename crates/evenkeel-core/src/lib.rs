@@ -7,6 +7,7 @@
 
 mod budget;
 mod candidates;
+mod distance;
 mod draw;
 mod event;
 mod explain;
@@ -37,6 +38,7 @@ mod view;
 
 pub use budget::RetryBudget;
 pub use candidates::{Exclusion, Panic, Regions, SlowStart};
+pub use distance::Distance;
 pub use event::{Event, EventKind};
 pub use explain::{ExplainedInstance, Explanation, Finding, Question};
 pub use hash::{HashKeys, HashSecret, HashedKey, KeyHash, KeySource, RequestKey, Rotation};
@@ -58,6 +60,6 @@ pub use shadow::ShadowCounts;
 pub use share::Share;
 pub use snapshot::{InstanceSnapshot, Quantiles, RequestCounts};
 pub use stats::Stats;
-pub use strategy::{Appraisal, Picker, Strategy, StrategyName, StrategySettings};
+pub use strategy::{Appraisal, Learned, Picker, Strategy, StrategyName, StrategySettings};
 pub use time::Nanos;
 pub use view::{Candidates, Member, Slot, Status, View};

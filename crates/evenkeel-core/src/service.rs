@@ -121,6 +121,8 @@ pub enum Evidence {
         observed: Nanos,
         /// Its result.
         outcome: CheckOutcome,
+        /// How long connecting took, if that succeeded.
+        connected: Option<Nanos>,
     },
     /// A lease ended with an [`crate::Alarm`]: look at the counters.
     Alarm,
@@ -306,7 +308,13 @@ impl ServiceState {
                 id,
                 observed,
                 outcome,
-            } => self.on_check(&id, observed, &outcome),
+                connected,
+            } => {
+                if let (Some(took), Some(entry)) = (connected, self.slots.by_id(&id)) {
+                    entry.member.stats().distance().observe(took);
+                }
+                self.on_check(&id, observed, &outcome)
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use crate::health::{HealthParts, Suspicion, THROTTLED, Unanswered};
 use crate::math::{AtomicF32, AtomicF64, Histogram, real};
 use crate::pace::Pace;
 use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use crate::{Nanos, Outcome, ReportedLoad, Verdict};
+use crate::{Distance, Nanos, Outcome, ReportedLoad, Verdict};
 
 /// Weight of one sample in the smoothed success share: the memory is about the last 16 requests.
 const SUCCESS_GAIN: f32 = 1.0 / 16.0;
@@ -53,6 +53,7 @@ pub struct Stats {
     floors: [AtomicF32; 2],
     response_times: Histogram,
     reported: ReportedLoad,
+    distance: Distance,
 }
 
 impl Default for Stats {
@@ -79,6 +80,7 @@ impl Default for Stats {
             floors: [AtomicF32::new(0.0), AtomicF32::new(0.0)],
             response_times: Histogram::default(),
             reported: ReportedLoad::default(),
+            distance: Distance::default(),
         }
     }
 }
@@ -365,6 +367,12 @@ impl Stats {
     #[must_use]
     pub fn reported(&self) -> &ReportedLoad {
         &self.reported
+    }
+
+    /// How far away it is.
+    #[must_use]
+    pub fn distance(&self) -> &Distance {
+        &self.distance
     }
 
     /// Recent response times, failures included.

@@ -104,12 +104,54 @@ pub trait Picker: Any + fmt::Debug + Send + Sync {
         None
     }
 
+    /// Names to `each` what was found out that picks depend on, for who audits them. Not for the hot path.
+    fn learned(&self, each: &mut dyn FnMut(Learned<'_>)) {
+        let _ = each;
+    }
+
     /// Whether it makes a difference that a request comes from `region`, for a strategy that knows of regions: the
     /// service has an instance there.
     fn knows_region(&self, region: &str) -> bool {
         let _ = region;
         true
     }
+}
+
+/// What a picker found out.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum Learned<'a> {
+    /// How much a resource counts.
+    ResourceWeight {
+        /// `cpu`, `memory` or `connections`.
+        resource: &'static str,
+        /// In force.
+        weight: f64,
+        /// How far it follows the evidence: from 0, as configured, to 1.
+        trust: f64,
+    },
+    /// What an instance is expected to use in a moment.
+    ResourceForecast {
+        /// Which instance.
+        slot: Slot,
+        /// `cpu` or `memory`.
+        resource: &'static str,
+        /// As it would report it.
+        value: f32,
+    },
+    /// How far away a region is.
+    RegionTime {
+        /// Its name.
+        region: &'a str,
+        /// The response time that is expected of it, in seconds.
+        seconds: f64,
+        /// By how much that may be wrong either way, at about two standard deviations.
+        error: f64,
+        /// Whether requests were answered there, so that nothing had to be inferred.
+        measured: bool,
+        /// Its place, 0 for the first.
+        rank: usize,
+    },
 }
 
 /// A candidate as its picker sees it.

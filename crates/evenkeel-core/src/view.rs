@@ -10,7 +10,7 @@ use crate::service::ServiceCounters;
 use crate::session::{SessionKey, SessionTag, Sessions};
 use crate::shadow::{Shadow, ShadowCounts};
 use crate::{
-    Appraisal, Exclusion, Instance, Lease, Mode, Nanos, NoPick, PickContext, PickRequest, Picker,
+    Appraisal, Exclusion, Instance, Learned, Lease, Mode, Nanos, NoPick, PickContext, PickRequest, Picker,
     ServiceSettings, Share, Source, Stats, StrategyName,
 };
 
@@ -280,6 +280,11 @@ impl View {
     /// What the candidate at `slot` costs by the strategy, if that goes by costs.
     pub(crate) fn appraise(&self, slot: Slot, now: Nanos) -> Option<Appraisal> {
         self.picker.appraise(slot, now)
+    }
+
+    /// What the strategy found out that its picks depend on.
+    pub fn learned(&self, each: &mut dyn FnMut(Learned<'_>)) {
+        self.picker.learned(each);
     }
 
     /// As [`Self::choose`], by a picker over the same candidates.

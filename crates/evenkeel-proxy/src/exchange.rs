@@ -196,7 +196,9 @@ impl Client {
         })
         .await?;
         stream.set_nodelay(true)?;
-        Ok(permit.fill(stream, self.worker.read_clock().since(begun)))
+        let took = self.worker.read_clock().since(begun);
+        lease.member().stats().distance().observe(took);
+        Ok(permit.fill(stream, took))
     }
 
     /// Sends the request over `connection` and passes the response on. `Ok` when a response went to the

@@ -93,6 +93,7 @@ struct Ended {
     sent: Nanos,
     began: Instant,
     answer: Answer,
+    connected: Option<Nanos>,
 }
 
 pub(crate) struct Checker {
@@ -169,8 +170,14 @@ impl Checker {
                 // While it waits, the task is small.
                 let _permit = permit(own, common).await;
                 let (sent, began) = (clock.now(), Instant::now());
-                let answer = Box::pin(probe(&settings, address)).await;
-                Ended { sent, began, answer }
+                let mut connected = None;
+                let answer = Box::pin(probe(&settings, address, &mut connected)).await;
+                Ended {
+                    sent,
+                    began,
+                    answer,
+                    connected: connected.map(|at| Nanos::from(at - began)),
+                }
             });
             self.keys.insert(task.id(), key);
             self.schedule.started(key, task);
@@ -190,6 +197,7 @@ impl Checker {
             sent: self.shared.clock.now(),
             began: Instant::now(),
             answer: Answer::Failed("the check itself panicked; the log says where".into()),
+            connected: None,
         });
         let slow = matches!(ended.answer, Answer::TimedOut(_));
         // None when the instance was removed meanwhile: nobody wants the result any more.
@@ -220,6 +228,7 @@ impl Checker {
             address,
             observed: ended.sent,
             outcome,
+            connected: ended.connected,
         };
         // Waits while the writer is behind; an error means that it is gone, and so are we soon.
         let _ = self.results.send(Message::Check(result)).await;

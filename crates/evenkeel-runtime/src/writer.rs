@@ -77,6 +77,8 @@ pub(crate) struct CheckResult {
     /// When the check was sent.
     pub(crate) observed: Nanos,
     pub(crate) outcome: CheckOutcome,
+    /// How long connecting took, if that succeeded.
+    pub(crate) connected: Option<Nanos>,
 }
 
 /// What all writers share.
@@ -197,6 +199,7 @@ impl Writer {
             id: result.id,
             observed: result.observed,
             outcome: result.outcome,
+            connected: result.connected,
         };
         Some(evidence.into())
     }

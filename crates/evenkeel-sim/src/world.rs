@@ -45,7 +45,7 @@ enum Event {
     Probe(u32, u32),
     Probed(u32, u32, ProbeAnswer),
     Check(u32, u32),
-    Checked(u32, u32, Nanos, bool),
+    Checked(u32, u32, Nanos, Option<Nanos>),
     Sample,
 }
 
@@ -285,8 +285,8 @@ impl<'a> World<'a> {
                 self.balancers[balancer as usize].answered(server, answer, now);
             }
             Event::Check(balancer, server) if goes_on => self.check(balancer, server),
-            Event::Checked(balancer, server, observed, passed) => {
-                self.checked(balancer, server, observed, passed);
+            Event::Checked(balancer, server, observed, connected) => {
+                self.checked(balancer, server, observed, connected);
             }
             Event::Sample if goes_on => self.sample(),
             Event::Arrive

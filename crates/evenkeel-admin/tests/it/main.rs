@@ -7,6 +7,7 @@ mod connections;
 mod explain;
 mod exposition;
 mod fleet;
+mod learned;
 mod metrics;
 mod openapi;
 mod peers;

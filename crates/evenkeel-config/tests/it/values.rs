@@ -299,13 +299,15 @@ fn health_and_resources_reach_the_core() {
     );
     assert_eq!(
         strategy(
-            "{ name: resource_aware, cpu_weight: 1, memory_weight: 0.0, connections_weight: 2.5, connections_scale: 20 }"
+            "{ name: resource_aware, cpu_weight: 1, memory_weight: 0.0, connections_weight: 2.5, connections_scale: 20, learn: false, predict: false }"
         ),
         StrategySettings::resource_aware(ResourceAware {
             cpu_weight: Factor::clamped(1.0),
             memory_weight: Factor::ZERO,
             connections_weight: Factor::clamped(2.5),
             connections_scale: 20,
+            learn: false,
+            predict: false,
             ..ResourceAware::default()
         })
     );

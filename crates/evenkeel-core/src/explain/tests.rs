@@ -46,6 +46,7 @@ fn fail_checks(state: &mut ServiceState, id: &str) {
         id: InstanceId::new(id).unwrap(),
         observed: NOW,
         outcome: CheckOutcome::Failed(CheckFailure("connection refused".into())),
+        connected: None,
     };
     state.apply(evidence, NOW);
 }

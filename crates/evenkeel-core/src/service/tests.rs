@@ -103,6 +103,7 @@ impl Rig {
             id,
             observed,
             outcome,
+            connected: None,
         };
         self.state.apply(evidence, self.now);
     }

@@ -1,8 +1,9 @@
 //! The candidates that are near first, the others by and by: region, zone, and whatever finer.
 //!
 //! Instances form *rings* around where a request comes from: those that share all levels with it, those that share
-//! all but the last, and so on; then every other region, in the order of measured latency (the median response time of
-//! its instances, as seen from here). A request goes outward from ring to ring; each keeps the part of it
+//! all but the last, and so on; then every other region, in the order of expected latency: the median response time of
+//! its instances as seen from here, or, where no request was answered yet, the [time that connections take](crate::Distance)
+//! and the work of regions where both are known. A request goes outward from ring to ring; each keeps the part of it
 //!
 //! `keeps = available × offered × eased × spare` (0..=1), where
 //!
@@ -25,7 +26,7 @@
 //! Which requests a ring keeps, chance decides; their key where the strategy within hashes it, so that a key stays as long
 //! as the part that is kept does not fall below its own place.
 //!
-//! A region whose latency is unknown comes last; one request every ten seconds finds out, and one every thirty seconds
+//! A region of which nothing is known comes last; one request every ten seconds finds out, and one every thirty seconds
 //! keeps what is known fresh and a connection warm ([`Geographical::probe`] switches that off); never a request with a
 //! key, nor one that failed before. A request's own region
 //! ([`PickRequest::region`]) comes before the setting; one where the service has no instance is as good as none. Where
@@ -42,7 +43,7 @@
 use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
 
-use super::{Picker, Strategy};
+use super::{Learned, Picker, Strategy};
 use crate::hash::RequestKey;
 use crate::math::Factor;
 use crate::view::{Candidates, Slot};
@@ -119,8 +120,10 @@ const TRIES: usize = 2;
 const MEASURE: Nanos = Nanos::from_secs(1);
 /// How fast a ring is believed that it is well again: all of it in five seconds.
 const RISE: f32 = 0.2;
-/// A region moves ahead of another when it is faster by more than this part, so that near equals stay in order.
+/// A region moves ahead of another when it is faster by more than this part, so that near equals stay in order…
 const FASTER: f64 = 0.9;
+/// …and, where one of the two was not measured, by more than both may be wrong, and than this in ns.
+const APART: f64 = 2e6;
 /// How often a request may go astray to learn a latency.
 const PROBE: Nanos = Nanos::from_secs(1);
 /// After this time a region that is not measured is tried again.
@@ -265,7 +268,7 @@ impl Rings {
             None => strategy.build(candidates, seed),
         };
         let mut order: Vec<u32> = (0..regions.len() as u32).collect();
-        order.sort_by_key(|index| regions[*index as usize].latency());
+        order.sort_by_key(|index| regions[*index as usize].expected());
         Self {
             everywhere,
             near,
@@ -334,6 +337,27 @@ impl Rings {
             let time = ring.measure();
             ring.ease(next, passed);
             next = [next, time].into_iter().flatten().min_by(f32::total_cmp);
+        }
+    }
+
+    /// Expects response times of regions that nobody measured: the way there, which connections tell, and the work of
+    /// those where both are known. Where that is known of none, those that were measured come first.
+    fn expect(&self) {
+        let mut works: Vec<u64> = self
+            .regions
+            .iter()
+            .filter_map(Ring::work)
+            .map(|work| work as u64)
+            .collect();
+        let (work, error) = if works.is_empty() {
+            let measured = self.regions.iter().map(Ring::latency);
+            let slowest = measured.filter(|latency| *latency != u64::MAX).max();
+            slowest.map_or((0, 0.0), |slowest| (slowest, slowest as f32))
+        } else {
+            ring::median(&mut works)
+        };
+        for ring in &self.regions {
+            ring.expect(work as f32, error);
         }
     }
 
@@ -409,12 +433,12 @@ impl Picker for Rings {
             ring.refresh(best, self.settings.spill_at.get() as f32, passed, now);
         }
         self.ease(passed);
+        self.expect();
         // Insertion by latency, as long as it is worth it.
         let mut order: Vec<usize> = self.by_latency().collect();
         for end in 1..order.len() {
-            let latency = |index: usize| self.regions[index].latency() as f64;
             let mut at = end;
-            while at > 0 && latency(order[at]) < latency(order[at - 1]) * FASTER {
+            while at > 0 && self.regions[order[at]].is_nearer(&self.regions[order[at - 1]]) {
                 order.swap(at, at - 1);
                 at -= 1;
             }
@@ -433,6 +457,21 @@ impl Picker for Rings {
         let slots = next.flat_map(Ring::slots).take(STANDBY);
         slots.for_each(|slot| each(slot, connections));
     }
+    fn learned(&self, each: &mut dyn FnMut(Learned<'_>)) {
+        for (rank, index) in self.by_latency().enumerate() {
+            let ring = &self.regions[index];
+            if let Some((seconds, error, measured)) = ring.outlook() {
+                each(Learned::RegionTime {
+                    region: ring.name(),
+                    seconds,
+                    error,
+                    measured,
+                    rank,
+                });
+            }
+        }
+    }
+
     fn knows_region(&self, region: &str) -> bool {
         self.settings.levels.first() != Some(&Level::Region) || self.find(region).is_some()
     }

@@ -9,8 +9,9 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
-use evenkeel_core::{Nanos, Slot};
+use evenkeel_core::{Member, Nanos, Slot};
 use tokio::net::TcpStream;
 
 use super::{Connection, Idle, Permit, Pool};
@@ -108,13 +109,20 @@ pub(crate) fn keep_warm(worker: &Rc<Worker>, upstream: &Rc<Upstream>, now: Nanos
         };
         let address = member.instance().address;
         while let Some(permit) = upstream.pool.lacks(slot, address, wanted.min(most), now) {
-            let opening = open(Rc::clone(worker), Rc::clone(upstream), slot, address, permit);
+            let opening = open(
+                Rc::clone(worker),
+                Rc::clone(upstream),
+                slot,
+                Arc::clone(member),
+                permit,
+            );
             tokio::task::spawn_local(opening);
         }
     });
 }
 
-async fn open(worker: Rc<Worker>, upstream: Rc<Upstream>, slot: Slot, address: SocketAddr, permit: Permit) {
+async fn open(worker: Rc<Worker>, upstream: Rc<Upstream>, slot: Slot, member: Arc<Member>, permit: Permit) {
+    let address = member.instance().address;
     let begun = worker.read_clock();
     let connecting = tokio::time::timeout(upstream.settings.connect, TcpStream::connect(address));
     let opened = match connecting.await {
@@ -124,6 +132,7 @@ async fn open(worker: Rc<Worker>, upstream: Rc<Upstream>, slot: Slot, address: S
     let now = worker.read_clock();
     match opened {
         Ok(stream) => {
+            member.stats().distance().observe(now.since(begun));
             let connection = permit.fill(stream, now.since(begun));
             upstream.pool.keep(slot, connection, now);
         }

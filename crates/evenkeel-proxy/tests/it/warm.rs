@@ -7,7 +7,7 @@ use evenkeel_core::{StrategyName, StrategySettings};
 use evenkeel_runtime::RetryReason;
 
 use crate::peer::Peer;
-use crate::support::{Backend, GET, OK, Rig, SHORT, Setup};
+use crate::support::{Backend, GET, OK, Rig, SHORT, Setup, until};
 
 /// Near first, then in the order of names, as nobody goes astray to learn latencies.
 fn from_eu(instances: &[SocketAddr], regions: &'static [&'static str], warm_connections: u32) -> Setup {
@@ -54,7 +54,19 @@ async fn the_first_requests_after_a_failover_find_their_connections_open() {
     warm.extend(unasked(&backends[2], 2).await);
     // To the region after the next, too.
     let _last = unasked(&backends[3], 2).await;
+    // Their distances are known by that.
+    let view = rig.service().view_full();
+    let known = |id: &str| {
+        let mut members = view.members();
+        let (_, member, _) = members
+            .find(|(_, member, _)| member.instance().id.as_str() == id)
+            .unwrap();
+        member.stats().distance().samples()
+    };
+    until(|| (known("i-1"), known("i-2"), known("i-3")) == (2, 2, 2)).await;
+    assert_eq!(known("i-0"), 0);
     serves_one_and_dies(&rig, &backends[0]).await;
+    assert_eq!(known("i-0"), 1);
 
     let mut clients = Vec::new();
     for _ in &warm {

@@ -12,7 +12,7 @@ use hyper::header::{CONNECTION, HOST, USER_AGENT};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::shortage::is_shortage;
 use crate::spec::{CheckKind, CheckSettings};
@@ -33,13 +33,19 @@ pub(crate) enum Answer {
     Hindered(String),
 }
 
-/// Checks `address`, or the configured port on it. Takes at most the configured time.
-pub(crate) async fn probe(settings: &CheckSettings, mut address: SocketAddr) -> Answer {
+/// Checks `address`, or the configured port on it. Takes at most the configured time. Says in `connected` when it was
+/// connected.
+pub(crate) async fn probe(
+    settings: &CheckSettings,
+    mut address: SocketAddr,
+    connected: &mut Option<Instant>,
+) -> Answer {
     if let Some(port) = settings.port {
         address.set_port(port);
     }
     let attempt = async {
         let stream = TcpStream::connect(address).await.map_err(|e| connect_error(&e))?;
+        *connected = Some(Instant::now());
         match &settings.kind {
             CheckKind::Tcp => Ok(()),
             CheckKind::Http { path, host, expected } => {
@@ -158,7 +164,7 @@ mod tests {
             jitter: 0.1,
             port: Some(address.port()),
         };
-        let answer = probe(&settings, SocketAddr::from(([127, 0, 0, 1], 1))).await;
+        let answer = probe(&settings, SocketAddr::from(([127, 0, 0, 1], 1)), &mut None).await;
         let served = timeout(Duration::from_secs(30), server).await;
         let served = served.unwrap_or_else(|_| panic!("the server was not asked: {answer:?}"));
         served.unwrap();
@@ -180,7 +186,7 @@ mod tests {
             jitter: 0.1,
             port: None,
         };
-        let answer = probe(&settings, listener.local_addr().unwrap()).await;
+        let answer = probe(&settings, listener.local_addr().unwrap(), &mut None).await;
         assert_eq!(answer, Answer::TimedOut("no answer within 2s".into()));
     }
 

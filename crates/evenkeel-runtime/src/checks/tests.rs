@@ -165,9 +165,14 @@ async fn each_lane_is_free_while_the_other_is_full() {
         } else {
             Answer::Failed("status 500".into())
         };
-        let task = checker
-            .running
-            .spawn(async move { Ended { sent, began, answer } });
+        let task = checker.running.spawn(async move {
+            Ended {
+                sent,
+                began,
+                answer,
+                connected: None,
+            }
+        });
         checker.keys.insert(task.id(), key);
         checker.schedule.started(key, task);
         let ended = checker.running.join_next_with_id().await.unwrap();

@@ -47,6 +47,7 @@ fn failed(writer: &Writer, id: &str, port: u16) -> Message {
         address: SocketAddr::from(([127, 0, 0, 1], port)),
         observed: writer.shared.clock.now(),
         outcome: CheckOutcome::Failed(CheckFailure("connection refused".into())),
+        connected: None,
     })
 }
 

@@ -193,6 +193,11 @@ async fn a_tcp_check_of_another_port_connects_and_closes() {
     let service = balancer.service("web").unwrap();
     assert_eq!(status(&service.view(), "a").state, InstanceState::Healthy);
     assert_eq!(backend.most_open(), 1);
+    // What it took to connect is known before any request.
+    let view = service.view_full();
+    let (_, member, _) = view.members().next().unwrap();
+    poll_until(|| member.stats().distance().samples() >= 3).await;
+    assert_eq!(member.stats().picks(), 0);
 }
 
 /// Two thousand instances behind one address, all checked in the first second or so.

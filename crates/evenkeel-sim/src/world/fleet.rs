@@ -78,7 +78,7 @@ impl World<'_> {
         };
         self.queue.plan(
             self.now + took,
-            Event::Checked(balancer, server, self.now, passed),
+            Event::Checked(balancer, server, self.now, passed.then_some(half + half)),
         );
         // Spread by a tenth, as in the proxy.
         let spread = 0.95 + 0.1 * self.network.unit();
@@ -86,9 +86,9 @@ impl World<'_> {
         self.queue.plan(self.now + next, Event::Check(balancer, server));
     }
 
-    pub(super) fn checked(&mut self, balancer: u32, server: u32, observed: Nanos, passed: bool) {
+    pub(super) fn checked(&mut self, balancer: u32, server: u32, observed: Nanos, connected: Option<Nanos>) {
         let Ok(id) = id(server as usize) else { return };
-        let outcome = if passed {
+        let outcome = if connected.is_some() {
             CheckOutcome::Passed
         } else {
             CheckOutcome::Failed(CheckFailure("it does not answer".into()))
@@ -97,6 +97,7 @@ impl World<'_> {
             id,
             observed,
             outcome,
+            connected,
         };
         self.balancers[balancer as usize].observe(evidence, self.now);
         self.plan_tick(balancer as usize);

@@ -4,5 +4,7 @@
 mod fidelity;
 mod goals;
 mod prediction;
+mod regions;
+mod resources;
 mod runs;
 mod scenarios;

@@ -87,6 +87,8 @@ fn strategies() -> Vec<StrategySettings> {
             memory_weight: Factor::clamped(0.3),
             connections_weight: Factor::clamped(0.2),
             connections_scale: 100,
+            learn: true,
+            predict: false,
         }),
         StrategyName::round_robin.into(),
         StrategyName::weighted_random.into(),

@@ -375,7 +375,7 @@ error: unknown key `bounded_laod`: did you mean `bounded_load`?
   |
 4 |     strategy: { name: consistent_hash, bounded_laod: 1.25 }
   |                                        ^^^^^^^^^^^^
-  = allowed here: blackout_period, bounded_load, capacity_per_weight, compatibility, connections_scale, connections_weight, cpu_weight, error_utilization_penalty, from, hash_secret_file, hash_secret_rotation, health_exponent, key, levels, memory_weight, min_health, name, probe, recovery_preference, regions, spill_at, table_size, trend_weight, virtual_nodes, warm_connections, weight_expiration_period, weight_update_period, within
+  = allowed here: blackout_period, bounded_load, capacity_per_weight, compatibility, connections_scale, connections_weight, cpu_weight, error_utilization_penalty, from, hash_secret_file, hash_secret_rotation, health_exponent, key, learn, levels, memory_weight, min_health, name, predict, probe, recovery_preference, regions, spill_at, table_size, trend_weight, virtual_nodes, warm_connections, weight_expiration_period, weight_update_period, within
 
 1 error in bad.yaml
 "#,

@@ -145,6 +145,7 @@ fn a_batch_of_evidence_builds_one_view() {
         id: member.instance().id.clone(),
         observed: rig.now,
         outcome: CheckOutcome::Failed(CheckFailure("refused".into())),
+        connected: None,
     });
     let down: Vec<_> = down.collect();
     rig.state.apply_all(down, rig.now);

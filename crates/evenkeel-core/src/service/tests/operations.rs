@@ -377,6 +377,7 @@ fn a_batch_keeps_the_order_of_evidence_and_operations_in_one_view() {
         id: known("r"),
         observed: rig.now,
         outcome: CheckOutcome::Failed(CheckFailure("refused".into())),
+        connected: None,
     };
     let register = || crate::Input::from(Operation::Register(instance("r", 1)));
     let deregister = || crate::Input::from(Operation::Deregister(known("r")));

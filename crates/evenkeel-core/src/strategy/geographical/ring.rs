@@ -3,7 +3,7 @@
 use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
 
-use super::{PROBE_KNOWN, PROBE_UNKNOWN, RISE, TRIES};
+use super::{APART, FASTER, PROBE_KNOWN, PROBE_UNKNOWN, RISE, TRIES};
 use crate::hash::{HashedKey, mix, xxh64};
 use crate::math::Factor;
 use crate::view::{Candidates, Slot};
@@ -86,6 +86,9 @@ impl Part {
     }
 }
 
+/// Connections that tell how far away a ring is.
+const SAMPLES: u32 = 3;
+
 /// Not measured.
 const UNKNOWN: u64 = u64::MAX;
 
@@ -118,6 +121,14 @@ pub(super) struct Ring {
     looked: AtomicU64,
     /// Median response time in ns.
     latency: AtomicU64,
+    /// By how much that may be wrong, in ns.
+    latency_error: Part,
+    /// Median time to connect in ns, and by how much it may be wrong; 0 when nobody connected.
+    distance: Part,
+    distance_error: Part,
+    /// The response time that is expected in ns, [`UNKNOWN`] when nothing is known, and by how much it may be wrong.
+    expected: AtomicU64,
+    error: Part,
     /// When a request came here to learn that.
     probed: AtomicU64,
 }
@@ -173,6 +184,11 @@ impl Ring {
             spare: Part::new(1.0),
             looked: AtomicU64::new(UNKNOWN),
             latency: AtomicU64::new(before.map_or(UNKNOWN, Self::latency)),
+            latency_error: Part::new(before.map_or(0.0, |before| before.latency_error.get())),
+            distance: Part::new(before.map_or(0.0, |before| before.distance.get())),
+            distance_error: Part::new(before.map_or(0.0, |before| before.distance_error.get())),
+            expected: AtomicU64::new(before.map_or(UNKNOWN, Self::expected)),
+            error: Part::new(before.map_or(0.0, |before| before.error.get())),
             probed: AtomicU64::new(before.map_or(0, |before| before.probed.load(Relaxed))),
         }
     }
@@ -184,6 +200,54 @@ impl Ring {
     /// In ns; the greatest number when it is not known.
     pub(super) fn latency(&self) -> u64 {
         self.latency.load(Relaxed)
+    }
+
+    /// The response time that is expected here, in ns; the greatest number when nothing is known of it.
+    pub(super) fn expected(&self) -> u64 {
+        self.expected.load(Relaxed)
+    }
+
+    /// Expected response time and its error in seconds, and whether it was measured; `None` when nothing is known.
+    pub(super) fn outlook(&self) -> Option<(f64, f64, bool)> {
+        let expected = self.expected();
+        let seconds = |ns: f64| ns / 1e9;
+        (expected != UNKNOWN).then(|| {
+            let error = seconds(f64::from(self.error.get()));
+            (seconds(expected as f64), error, self.latency() != UNKNOWN)
+        })
+    }
+
+    /// Whether this ring is to come before `other`: it is expected to answer sooner, and that is more than noise.
+    pub(super) fn is_nearer(&self, other: &Self) -> bool {
+        let (own, others) = (self.expected() as f64, other.expected() as f64);
+        if own >= others * FASTER {
+            return false;
+        }
+        let guessed = [self, other].iter().any(|ring| ring.latency() == UNKNOWN);
+        let square = |ring: &Self| f64::from(ring.error.get()) * f64::from(ring.error.get());
+        let error = (square(self) + square(other)).sqrt();
+        !guessed || other.expected() == UNKNOWN || others - own > error.max(APART)
+    }
+
+    /// What of the response time is not the way, in ns, where both are known.
+    pub(super) fn work(&self) -> Option<f32> {
+        let (latency, distance) = (self.latency(), self.distance.get());
+        (latency != UNKNOWN && distance > 0.0).then(|| (latency as f32 - distance).max(0.0))
+    }
+
+    /// Expects what was measured, else the way and `work`, which may be wrong by `error`, if that is known of others.
+    pub(super) fn expect(&self, work: f32, error: f32) {
+        let (latency, distance) = (self.latency(), self.distance.get());
+        let (expected, error) = if latency != UNKNOWN {
+            (latency, self.latency_error.get())
+        } else if distance > 0.0 {
+            let way = self.distance_error.get();
+            ((distance + work) as u64, (way * way + error * error).sqrt())
+        } else {
+            (UNKNOWN, 0.0)
+        };
+        self.expected.store(expected, Relaxed);
+        self.error.set(error);
     }
 
     /// Those of its candidates, ascending.
@@ -325,9 +389,25 @@ impl Ring {
             .map(|(time, _)| time.0)
             .collect();
         if !times.is_empty() {
-            let middle = times.len() / 2;
-            let (_, median, _) = times.select_nth_unstable(middle);
-            self.latency.store(*median, Relaxed);
+            let (median, error) = median(&mut times);
+            self.latency.store(median, Relaxed);
+            self.latency_error.set(error);
+        }
+        let known = self.candidates.iter().map(|(stats, _)| stats.distance());
+        let (mut ways, mut error, mut samples) = (Vec::new(), 0.0, 0);
+        for distance in known {
+            if let Some((time, wrong)) = distance.get() {
+                ways.push(time);
+                error += wrong;
+                samples += distance.samples();
+            }
+        }
+        if samples >= SAMPLES {
+            let count = ways.len();
+            let (_, way, _) = ways.select_nth_unstable_by((count - 1) / 2, f32::total_cmp);
+            self.distance.set(*way);
+            self.distance_error
+                .set(error / (count as f32 * (count as f32).sqrt()));
         }
     }
 
@@ -390,4 +470,20 @@ impl Ring {
         }
         (known > 0.0).then(|| (sum / known, known / self.weight))
     }
+}
+
+/// The median, and by how much it may be wrong at two standard deviations: by the median deviation of the others from it, and
+/// by half when there are no others. Not for nothing.
+pub(super) fn median(times: &mut [u64]) -> (u64, f32) {
+    let middle = times.len() / 2;
+    let (_, median, _) = times.select_nth_unstable(middle);
+    let median = *median;
+    if times.len() == 1 {
+        return (median, median as f32 / 2.0);
+    }
+    let mut off: Vec<u64> = times.iter().map(|time| time.abs_diff(median)).collect();
+    let (_, deviation, _) = off.select_nth_unstable(middle);
+    // 1.4826 median deviations are a standard one, of a normal distribution.
+    let error = 2.0 * 1.4826 * *deviation as f32 / (times.len() as f32).sqrt();
+    (median, error)
 }

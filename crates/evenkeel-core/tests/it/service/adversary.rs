@@ -156,6 +156,7 @@ fn check(clients: &mut Clients, i: usize, passes: bool) {
         id: InstanceId::new(&format!("i{i}")).unwrap(),
         observed: clients.now,
         outcome,
+        connected: None,
     };
     clients.state.apply(evidence, clients.now);
 }

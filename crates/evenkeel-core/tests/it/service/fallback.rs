@@ -102,6 +102,7 @@ impl Fleet {
             id: id(i),
             observed: self.now(),
             outcome,
+            connected: None,
         };
         self.state.apply(check, self.now());
     }

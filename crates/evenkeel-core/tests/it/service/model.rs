@@ -277,6 +277,7 @@ impl World {
             id: InstanceId::new(&name(id)).unwrap(),
             observed,
             outcome,
+            connected: None,
         };
         self.state.apply(evidence, self.now);
         if let Some(checked) = self.checked.get_mut(&name(id))

@@ -61,6 +61,7 @@ impl World {
                         id,
                         observed: now,
                         outcome,
+                        connected: None,
                     };
                     self.state.apply(evidence, now);
                 }
