@@ -16,39 +16,37 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::math::AtomicF64;
-
 /// Rows of the reliability table.
 const BINS: usize = 10;
 
 /// The sums. Written by the service's writer, read by anyone; a reader may see one prediction in some of them and not yet
 /// in others.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Record {
-    squared: AtomicF64,
+    squared: Sum,
     bins: [Bin; BINS],
     /// How many shares are lowered now.
     lowered: AtomicU64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Bin {
-    said: AtomicF64,
+    said: Sum,
     predictions: AtomicU64,
     came_true: AtomicU64,
 }
 
-impl Default for Record {
-    fn default() -> Self {
-        Self {
-            squared: AtomicF64::new(0.0),
-            bins: std::array::from_fn(|_| Bin {
-                said: AtomicF64::new(0.0),
-                predictions: AtomicU64::new(0),
-                came_true: AtomicU64::new(0),
-            }),
-            lowered: AtomicU64::new(0),
-        }
+/// An `f64` of the standard library's atomics, as the counters beside it are: no order of its readers decides anything.
+#[derive(Debug, Default)]
+struct Sum(AtomicU64);
+
+impl Sum {
+    fn get(&self) -> f64 {
+        f64::from_bits(self.0.load(Relaxed))
+    }
+
+    fn set(&self, value: f64) {
+        self.0.store(value.to_bits(), Relaxed);
     }
 }
 

@@ -6,39 +6,27 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crate::Nanos;
-use crate::math::AtomicF32;
 
-/// Written by the service's writer, read by anyone; a reader may see one before and one after a change.
-#[derive(Debug)]
+/// Written by the service's writer, read by anyone; a reader may see one before and one after a change. Reals as bits, all
+/// in the standard library's atomics: no order of its readers decides anything.
+#[derive(Debug, Default)]
 pub(crate) struct Record {
-    usual: AtomicF32,
-    burst: [AtomicF32; 2],
-    error_rate: AtomicF32,
+    usual: AtomicU32,
+    burst: [AtomicU32; 2],
+    error_rate: AtomicU32,
     run: AtomicU32,
     rising: AtomicU32,
     slow: [AtomicU64; 2],
 }
 
-impl Default for Record {
-    fn default() -> Self {
-        Self {
-            usual: AtomicF32::new(0.0),
-            burst: [AtomicF32::new(0.0), AtomicF32::new(0.0)],
-            error_rate: AtomicF32::new(1.0),
-            run: AtomicU32::new(0),
-            rising: AtomicU32::new(0),
-            slow: [AtomicU64::new(0), AtomicU64::new(0)],
-        }
-    }
-}
-
 impl Record {
     /// For the writer alone.
     pub(crate) fn set(&self, now: &Thresholds) {
-        self.usual.set(now.usual_failures);
-        self.burst[0].set(now.burst[0]);
-        self.burst[1].set(now.burst[1]);
-        self.error_rate.set(now.error_rate);
+        let set = |real: &AtomicU32, value: f32| real.store(value.to_bits(), Relaxed);
+        set(&self.usual, now.usual_failures);
+        set(&self.burst[0], now.burst[0]);
+        set(&self.burst[1], now.burst[1]);
+        set(&self.error_rate, now.error_rate);
         self.run.store(now.run, Relaxed);
         self.rising.store(now.rising.into(), Relaxed);
         let slow = now.slow.unwrap_or_default();
@@ -47,11 +35,12 @@ impl Record {
     }
 
     pub(crate) fn get(&self) -> Thresholds {
+        let get = |real: &AtomicU32| f32::from_bits(real.load(Relaxed));
         let slow = [0, 1].map(|i| Nanos(self.slow[i].load(Relaxed)));
         Thresholds {
-            usual_failures: self.usual.get(),
-            burst: [0, 1].map(|i| self.burst[i].get()),
-            error_rate: self.error_rate.get(),
+            usual_failures: get(&self.usual),
+            burst: [0, 1].map(|i| get(&self.burst[i])),
+            error_rate: get(&self.error_rate),
             run: self.run.load(Relaxed),
             rising: self.rising.load(Relaxed) != 0,
             slow: (slow[1] > Nanos::ZERO).then_some(slow),
