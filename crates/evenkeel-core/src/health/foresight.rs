@@ -28,7 +28,7 @@ use std::sync::Arc;
 use super::trend::Trend;
 use super::vitals::OVERLOADED;
 use crate::Nanos;
-use crate::math::minus_ln;
+use crate::math::{exp2_neg, minus_ln};
 
 /// How far ahead predictions of health look. Long enough to matter beside detectors that take seconds, short enough for a straight line.
 pub const HORIZON: Nanos = Nanos::from_secs(20);
@@ -279,7 +279,7 @@ impl Foresight {
             ),
             Signal::Latency => format!(
                 "responses take {:.1} times those of its peers or its own past, {:+.1} % a second",
-                level.exp(),
+                1.0 / exp2_neg(f64::from(level) * std::f64::consts::LOG2_E),
                 100.0 * slope
             ),
             Signal::Utilization => format!(
