@@ -10,8 +10,8 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use evenkeel_core::{
-    HealthPart, HealthParts, InstanceSnapshot, InstanceState, Member, Nanos, Quantiles, ShadowCounts, Slot,
-    Status, StrategyName, View,
+    AutoSnapshot, HealthPart, HealthParts, InstanceSnapshot, InstanceState, Member, Nanos, Quantiles,
+    ShadowCounts, Slot, Status, StrategyName, View,
 };
 use evenkeel_runtime::Service;
 
@@ -30,7 +30,7 @@ pub(crate) async fn services(State(app): State<Arc<App>>) -> Json<wire::Services
         .balancer
         .services()
         .iter()
-        .map(|service| describe_service(service))
+        .map(|service| describe_service(&app, service))
         .collect();
     services.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     Json(wire::Services { services })
@@ -41,7 +41,7 @@ pub(crate) async fn service(
     path: Result<Path<String>, PathRejection>,
 ) -> Result<Json<wire::Service>, Problem> {
     let Path(name) = path.map_err(bad_path)?;
-    Ok(Json(describe_service(&*find_service(&app, &name)?)))
+    Ok(Json(describe_service(&app, &*find_service(&app, &name)?)))
 }
 
 pub(crate) async fn instances(
@@ -123,7 +123,7 @@ pub(crate) fn calendar(app: &App) -> Calendar {
     Calendar::new(SystemTime::now(), app.shared.balancer.clock().now())
 }
 
-pub(crate) fn describe_service(service: &Service) -> wire::Service {
+pub(crate) fn describe_service(app: &App, service: &Service) -> wire::Service {
     let view = service.view_full();
     let mut instances = wire::InstanceTotals {
         candidates: view.candidates().len() as u64,
@@ -164,9 +164,37 @@ pub(crate) fn describe_service(service: &Service) -> wire::Service {
         fallback_picks: counters.map(|counters| counters.fallback_picks),
         no_picks: counters.map(|counters| counters.no_picks),
         learned: learned::describe(&view),
+        auto: view.auto().map(|auto| describe_auto(app, &auto)),
         shadow: view.shadow().map(|(strategy, counts)| shadow(strategy, &counts)),
         prediction: wire::Prediction::of(&view),
         thresholds: wire::Thresholds::of(&view),
+    }
+}
+
+fn describe_auto(app: &App, auto: &AutoSnapshot) -> wire::Auto {
+    let calendar = calendar(app);
+    let candidates = auto.candidates.iter().map(|candidate| wire::AutoCandidate {
+        strategy: candidate.strategy.to_string(),
+        picks: candidate.counts.asked,
+        gain: candidate.gain,
+        least_gain: candidate.least_gain,
+        windows_in_a_row: candidate.windows_in_a_row,
+    });
+    let switches = auto.switches.iter().map(|switch| wire::AutoSwitch {
+        time: calendar.date(switch.at),
+        seconds_ago: calendar.seconds_since(switch.at),
+        from: switch.from.to_string(),
+        to: switch.to.to_string(),
+        reason: switch.reason.to_string(),
+    });
+    wire::Auto {
+        current: auto.current.to_string(),
+        since: calendar.date(auto.since),
+        since_seconds: calendar.seconds_since(auto.since),
+        pinned: auto.pinned,
+        changes_over: auto.changes_over,
+        candidates: candidates.collect(),
+        switches: switches.collect(),
     }
 }
 

@@ -20,6 +20,7 @@ use crate::text::{self, MetricKind, MetricValue, MetricsText};
 use MetricKind::{Counter, Gauge, Histogram};
 use instance::Sight;
 
+mod auto;
 mod instance;
 mod prediction;
 mod shadow;
@@ -194,6 +195,7 @@ fn write_services(services: &[Seen], text: &mut MetricsText) {
             );
         }
     }
+    auto::write(services, text);
     shadow::write(services, text);
     prediction::write(services, text);
     text.family(

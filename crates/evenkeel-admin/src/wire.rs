@@ -50,6 +50,8 @@ pub struct Service {
     pub fallback_picks: Option<u64>,
     /// Requests that found no instance.
     pub no_picks: Option<u64>,
+    /// What the strategy `auto` does; `null` with another one.
+    pub auto: Option<Auto>,
     /// The strategy that is asked beside the one in force, with what came of that; `null` without one.
     pub shadow: Option<Shadow>,
     /// How good predictions of health were; `null` while `health.on_prediction` is `off`.
@@ -58,6 +60,56 @@ pub struct Service {
     pub thresholds: Thresholds,
     /// What the strategy found out that its picks depend on; `null` for one that does not learn.
     pub learned: Option<Learned>,
+}
+
+/// What the strategy `auto` does, and has done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Auto {
+    /// The candidate in force.
+    pub current: String,
+    /// Since when.
+    pub since: String,
+    /// The age of `since`.
+    pub since_seconds: f64,
+    /// Whether it is pinned.
+    pub pinned: bool,
+    /// Whether it is taking over from another now.
+    pub changes_over: bool,
+    /// All candidates.
+    pub candidates: Vec<AutoCandidate>,
+    /// The last eight changes, newest first.
+    pub switches: Vec<AutoSwitch>,
+}
+
+/// A candidate of `auto`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AutoCandidate {
+    /// Which.
+    pub strategy: String,
+    /// Picks that it was asked about while another was in force.
+    pub picks: u64,
+    /// By how much less its expected times were in the last window, as a part of the actual ones; `null` while it is in force,
+    /// and before the first window.
+    pub gain: Option<f64>,
+    /// The lower end of the 95 % interval of that.
+    pub least_gain: Option<f64>,
+    /// For how many windows in a row it has been worth a change; three make one.
+    pub windows_in_a_row: u64,
+}
+
+/// A change that `auto` made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AutoSwitch {
+    /// When.
+    pub time: String,
+    /// How long ago.
+    pub seconds_ago: f64,
+    /// From which strategy.
+    pub from: String,
+    /// To which.
+    pub to: String,
+    /// Why, in words and numbers.
+    pub reason: String,
 }
 
 /// What came of asking a second strategy since it was set, for one pick in 64.

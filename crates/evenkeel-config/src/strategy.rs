@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use evenkeel_core::math::Factor;
 use evenkeel_core::strategy::{
-    AdaptiveHealthAware, ConsistentHash, Geographical, HealthAwareLeastConnections, HealthWeightedRoundRobin,
-    Maglev, OrcaWeighted, Rendezvous, ResourceAware, RingKind, TableSize,
+    AdaptiveHealthAware, Auto, ConsistentHash, Geographical, HealthAwareLeastConnections,
+    HealthWeightedRoundRobin, Maglev, OrcaWeighted, Rendezvous, ResourceAware, RingKind, TableSize,
 };
 use evenkeel_core::{
     HashKeys, HashSecret, HashSettings, HealthFactor, Nanos, REPORT_EXPIRY, StrategyName, StrategySettings,
@@ -137,6 +137,15 @@ settings! {
     weight_update_period: DurationText, of orca_weighted;
     /// How much utilization it counts as when every request fails. Default 1.
     error_utilization_penalty: Decimal<0, 1_000_000>, of orca_weighted;
+    /// The strategies to choose among, each a name, or a mapping with settings; none that hashes. The first is in force at the
+    /// start. Default `[adaptive, least_connections, peak_ewma, round_robin]`.
+    candidates: Vec<StrategyText>, of auto;
+    /// The one of `candidates` that is in force whatever the comparisons say. None unless given.
+    pin: NameText, of auto;
+    /// How long a comparison takes at least, 10s to 10m. Default 10s.
+    window: DurationText, of auto;
+    /// How long one of `candidates` is in force at least, 30s to 1d; two changes are a minute apart in any case. Default 30s.
+    dwell: DurationText, of auto;
 }
 
 /// Whose choices to repeat.
@@ -201,6 +210,22 @@ impl StrategyFile {
             self.spill_at.get_or_insert(Decimal::thousandths(800));
             self.probe.get_or_insert(true);
             self.warm_connections.get_or_insert(Whole::clamped(1));
+        }
+        if has("candidates") {
+            let default = Auto::default();
+            let named = || {
+                default
+                    .candidates
+                    .iter()
+                    .map(|one| StrategyFile::named(one.name()))
+            };
+            let candidates = self.candidates.take();
+            let candidates = candidates.unwrap_or_else(|| named().map(StrategyText).collect());
+            let resolved = candidates.into_iter().map(|one| StrategyText(one.0.resolved()));
+            self.candidates = Some(resolved.collect());
+            let text = |nanos: Nanos| DurationText::from(nanos.as_duration());
+            self.window.get_or_insert(text(default.window));
+            self.dwell.get_or_insert(text(default.dwell));
         }
         if has("blackout_period") {
             let default = OrcaWeighted::default();
@@ -287,7 +312,11 @@ impl StrategyFile {
             let levels = self.levels.clone().unwrap_or_else(LevelText::default_levels);
             wrong.extend(crate::levels::misplaced(&levels, self.from.as_ref()));
             let within = self.within.as_deref();
-            if within.is_some_and(|within| within.0.name.0 == StrategyName::geographical) {
+            if within.is_some_and(|within| within.0.name.0 == StrategyName::auto) {
+                let text =
+                    "`auto` looks at a service as a whole\nname one of its candidates, or remove the key";
+                wrong.push(("within", text.to_owned()));
+            } else if within.is_some_and(|within| within.0.name.0 == StrategyName::geographical) {
                 let text =
                     "`geographical` cannot choose within itself\nname another strategy, or remove the key";
                 wrong.push(("within", text.to_owned()));
@@ -296,12 +325,31 @@ impl StrategyFile {
                 wrong.extend(nested.map(|(key, text)| ("within", format!("`{key}`: {text}"))));
             }
         }
+        if name == StrategyName::auto {
+            wrong.extend(self.misplaced_of_auto());
+        }
         if name == StrategyName::maglev && self.compatibility == Some(Compatibility::Ketama) {
             let text = "ketama is a ring, and `maglev` has none\nwrite `name: consistent_hash`, or `compatibility: envoy`";
             wrong.push(("compatibility", text.to_owned()));
         }
         if has.contains(&"key") {
             wrong.extend(self.misplaced_of_hashing(&has));
+        }
+        wrong
+    }
+
+    /// Settings of `auto` that do not fit each other, with what to do.
+    fn misplaced_of_auto(&self) -> Vec<(&'static str, String)> {
+        let mut wrong = Vec::new();
+        for candidate in self.candidates.iter().flatten() {
+            let nested = candidate.0.misplaced().into_iter();
+            wrong.extend(nested.map(|(key, text)| ("candidates", format!("`{key}`: {text}"))));
+        }
+        if let StrategySettings::auto(auto) = self.settings("", None)
+            && wrong.is_empty()
+            && let Err((key, text)) = auto.check()
+        {
+            wrong.push((key, text));
         }
         wrong
     }
@@ -375,6 +423,20 @@ impl StrategyFile {
                     capacity_per_weight: self.capacity_per_weight.map(Into::into),
                     probe: self.probe.unwrap_or(default.probe),
                     warm_connections: self.warm_connections.map_or(default.warm_connections, Into::into),
+                })
+            }
+            StrategyName::auto => {
+                let default = Auto::default();
+                let nanos = |text: Option<DurationText>, default| text.map_or(default, |text| text.0.into());
+                let candidates = self.candidates.as_ref();
+                StrategySettings::auto(Auto {
+                    candidates: candidates.map_or(default.candidates, |candidates| {
+                        let settings = |one: &StrategyText| one.0.settings(service, Some(keys));
+                        candidates.iter().map(settings).collect()
+                    }),
+                    pin: self.pin.map(|pin| pin.0),
+                    window: nanos(self.window, default.window),
+                    dwell: nanos(self.dwell, default.dwell),
                 })
             }
             StrategyName::consistent_hash => StrategySettings::consistent_hash(ConsistentHash {

@@ -182,13 +182,13 @@ fn picks_from_view(strategy: StrategyName, shadow: Option<StrategyName>, n: usiz
     let mut rng = Rng::new(n as u64);
     for slot in state.view().candidates().slots().iter() {
         let time = Nanos(2_000_000 + rng.below_u64(48_000_000));
-        let started = Nanos(rng.below_u64(1_000_000_000));
+        let started = Nanos(200_000_000 + rng.below_u64(800_000_000));
         let lease = state.view().lease(*slot, started).unwrap();
         let _ = lease.finish(&Outcome::from_status(200, time), started + time);
         add_load(state.view().candidates(), *slot, rng.below(8));
     }
     let mut cx = context();
-    cx.now = Nanos(1_100_000_000);
+    cx.now = Nanos(1_060_000_000);
     state.tick(cx.now);
     let view = state.view();
     let mut request = PickRequest::default();

@@ -38,6 +38,8 @@ pub enum EventKind {
     StrategyChanged,
     /// Another strategy is asked beside the one that picks, or none any more.
     ShadowChanged,
+    /// The strategy `auto` picks by another of its candidates.
+    Switched,
     /// Active checks failed often enough.
     CheckedDown,
     /// Active checks succeeded often enough.
@@ -82,6 +84,7 @@ impl EventKind {
         Self::Undrained,
         Self::StrategyChanged,
         Self::ShadowChanged,
+        Self::Switched,
         Self::CheckedDown,
         Self::CheckedUp,
         Self::Ejected,
@@ -111,6 +114,7 @@ impl EventKind {
             Self::Undrained => "undrained",
             Self::StrategyChanged => "strategy_changed",
             Self::ShadowChanged => "shadow_changed",
+            Self::Switched => "switched",
             Self::CheckedDown => "down",
             Self::CheckedUp => "up",
             Self::Ejected => "ejected",

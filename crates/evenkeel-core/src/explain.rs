@@ -147,6 +147,7 @@ impl Explanation {
             fallback: view.is_fallback(),
             notes: stages::notes(view)
                 .into_iter()
+                .chain(aspects::decides(view, now))
                 .chain(aspects::note(view, question))
                 .collect(),
             instances: instances.collect(),

@@ -5,6 +5,7 @@
 //! a [`Nanos`] argument, randomness a seeded [`Rng`]. The same events in the same order with the same
 //! seed give the same picks on every platform.
 
+mod auto;
 mod budget;
 mod candidates;
 mod distance;
@@ -36,6 +37,7 @@ pub mod testing;
 mod time;
 mod view;
 
+pub use auto::{AutoSnapshot, Course, RivalSnapshot, Switch};
 pub use budget::RetryBudget;
 pub use candidates::{Exclusion, Panic, Regions, SlowStart};
 pub use distance::Distance;

@@ -19,6 +19,7 @@ use crate::{
     SessionKey, SlowStart, StrategySettings, View,
 };
 
+mod auto;
 mod detect;
 mod dry;
 mod entry;
@@ -36,8 +37,10 @@ mod stages;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use auto::Piloted;
 pub use journal::ServiceCounters;
 
+use auto::Piloting;
 use journal::Journal;
 use predict::Predictor;
 use scores::Scores;
@@ -150,6 +153,9 @@ pub struct ServiceState {
     /// When the picker wants to look next.
     next_refresh: Nanos,
     shadowing: Shadowing,
+    piloting: Piloting,
+    /// `auto` has something to show.
+    relogged: bool,
     /// When the next ejection ends.
     next_return: Nanos,
     /// Whoever would return before this returns then: one after the other.
@@ -196,7 +202,8 @@ impl ServiceState {
         let mut rng = Rng::new(seed);
         let staged = stages::stage(&slots, &settings, now);
         let mut shadowing = Shadowing::new(seed, &settings, now);
-        let view = publish::build(
+        let piloting = Piloting::new(&settings, now);
+        let mut view = publish::build(
             &settings,
             &slots,
             staged,
@@ -206,6 +213,7 @@ impl ServiceState {
             None,
             now,
         );
+        view.auto = piloting.shown();
         let mut state = Self {
             next_refresh: next_refresh(&settings, now),
             declared: settings.strategy.clone(),
@@ -217,6 +225,8 @@ impl ServiceState {
             scores: Scores::new(),
             shadowing,
             predictor: Predictor::default(),
+            piloting,
+            relogged: false,
             view: Arc::new(view),
             replaced: Vec::new(),
             now,
@@ -275,6 +285,9 @@ impl ServiceState {
             self.journal.several(now, kind, which);
         }
         self.restage = true;
+        if settings.strategy != self.settings.strategy {
+            self.piloting = Piloting::new(&settings, now);
+        }
         self.declared = settings.strategy.clone();
         self.declared_shadow = settings.shadow.clone();
         self.settings = settings;
@@ -360,6 +373,7 @@ impl ServiceState {
             self.view.picker.refresh(now);
         }
         self.shadowing.tick(&self.view, &self.settings, now);
+        self.pilot();
         self.publish();
     }
 
@@ -374,6 +388,7 @@ impl ServiceState {
             .min(self.next_strengthened)
             .min(self.next_refresh)
             .min(self.shadowing.next_refresh)
+            .min(self.piloting.deadline(self.now))
             .min(self.next_step)
     }
 
@@ -413,6 +428,7 @@ impl ServiceState {
         }
         self.scores.shift(back);
         self.predictor.shift(back);
+        self.piloting.shift(back);
         self.next_look = self.next_look.since(back);
         self.next_age = self.next_age.since(back);
         for deadline in [

@@ -41,6 +41,8 @@ pub(crate) struct Beside {
     /// Picks until the next one that is asked about.
     left: u32,
     rng: Rng,
+    /// For all who are asked about one pick.
+    asked: Rng,
 }
 
 impl Beside {
@@ -48,6 +50,7 @@ impl Beside {
         let mut beside = Self {
             left: 0,
             rng: Rng::new(crate::hash::mix(seed ^ 0x5AD0_5AD0_5AD0_5AD0)),
+            asked: Rng::new(0),
         };
         beside.rest();
         beside
@@ -69,6 +72,8 @@ impl Beside {
     #[cold]
     fn is_chosen(&mut self, candidates: usize) -> bool {
         self.rest();
+        // So that nobody who is asked changes what another one draws at the next.
+        self.asked = Rng::new(self.rng.next_u64());
         let every = u32::try_from(candidates / 4).unwrap_or(u32::MAX);
         every <= EVERY || self.rng.below(every) < EVERY
     }
@@ -77,9 +82,9 @@ impl Beside {
 impl PickContext {
     /// Lets `picker` choose by draws that no other pick misses.
     pub(crate) fn ask(&mut self, picker: &dyn Picker, request: &PickRequest<'_>) -> Option<Slot> {
-        std::mem::swap(&mut self.rng, &mut self.beside.rng);
+        std::mem::swap(&mut self.rng, &mut self.beside.asked);
         let slot = picker.pick(request, self);
-        std::mem::swap(&mut self.rng, &mut self.beside.rng);
+        std::mem::swap(&mut self.rng, &mut self.beside.asked);
         slot.ok()
     }
 }
@@ -281,6 +286,9 @@ impl StrategySettings {
     /// # Errors
     /// Says why not, and what to do.
     pub fn shadows(&self, strategy: &Self) -> Result<(), String> {
+        if self.name() == StrategyName::auto {
+            return Err("auto is several strategies; name the one that is to be asked".to_owned());
+        }
         let [own, other] = [strategy, self].map(|settings| settings.strategy().request_key());
         match (own, other) {
             (Some(own), Some(other)) if own.source != other.source => Err(format!(

@@ -7,7 +7,9 @@
 use std::any::Any;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
+use crate::auto::Course;
 use crate::hash::{HashKeys, HashSecret, RequestKey};
 use crate::keyed::HashSettings;
 use crate::view::{Candidates, Slot};
@@ -15,6 +17,7 @@ use crate::{Nanos, NoPick, PickContext, PickRequest};
 
 mod adaptive;
 mod adaptive_health_aware;
+mod auto;
 mod consistent_hash;
 mod geographical;
 mod health_aware_least_connections;
@@ -35,6 +38,7 @@ mod weighted_round_robin;
 
 pub use adaptive::{Adaptive, Tuning};
 pub use adaptive_health_aware::AdaptiveHealthAware;
+pub use auto::Auto;
 pub use consistent_hash::{ConsistentHash, RingKind};
 pub use geographical::{Geographical, Level};
 pub use health_aware_least_connections::HealthAwareLeastConnections;
@@ -96,6 +100,24 @@ pub trait Picker: Any + fmt::Debug + Send + Sync {
     /// next first, with how many connections to keep open to each until then. Not for the hot path.
     fn standby(&self, each: &mut dyn FnMut(Slot, u32)) {
         let _ = each;
+    }
+
+    /// What steers it, for one that picks by another strategy at times. For the writer.
+    #[doc(hidden)]
+    fn course(&self) -> Option<&Arc<Course>> {
+        None
+    }
+
+    /// Asks the strategies that it does not pick by about a request that goes to `chosen`. Now and then, beside a pick.
+    #[doc(hidden)]
+    fn look_beside(
+        &self,
+        candidates: &Candidates,
+        chosen: Slot,
+        request: &PickRequest<'_>,
+        cx: &mut PickContext,
+    ) {
+        let _ = (candidates, chosen, request, cx);
     }
 
     /// What the candidate at `slot` costs now, for a strategy that takes the least cost. For explanations.
@@ -247,6 +269,7 @@ strategies! {
     adaptive_health_aware => adaptive_health_aware::AdaptiveHealthAware, "a few candidates drawn, the one that is healthiest for its load by score, trend, failures and recovery";
     resource_aware => resource_aware::ResourceAware, "a few candidates drawn, the one with the least to do for its processors and memory in use and its health";
     geographical => geographical::Geographical, "the candidates that are near first, others before those are full, in the order of latency";
+    auto => auto::Auto, "as one of several strategies does, and as another when that has made the better choices for a while";
 }
 
 impl StrategySettings {

@@ -6,12 +6,12 @@ use crate::candidates::Findings;
 use crate::hash::RequestKey;
 use crate::health::{BreakerState, InstanceState};
 use crate::load::{LoadSlot, Loads};
-use crate::service::ServiceCounters;
+use crate::service::{Piloted, ServiceCounters};
 use crate::session::{SessionKey, SessionTag, Sessions};
 use crate::shadow::{Shadow, ShadowCounts};
 use crate::{
-    Appraisal, Exclusion, Instance, Learned, Lease, Mode, Nanos, NoPick, PickContext, PickRequest, Picker,
-    ServiceSettings, Share, Source, Stats, StrategyName,
+    Appraisal, AutoSnapshot, Exclusion, Instance, Learned, Lease, Mode, Nanos, NoPick, PickContext,
+    PickRequest, Picker, ServiceSettings, Share, Source, Stats, StrategyName, StrategySettings,
 };
 
 /// The place of an instance in its service. Stable while the instance is registered; reused only
@@ -219,6 +219,10 @@ pub struct View {
     pub(crate) picker: Arc<dyn Picker>,
     /// A strategy that is asked beside it.
     pub(crate) shadow: Option<Shadow>,
+    /// Whether anybody is asked beside it.
+    pub(crate) asks: bool,
+    /// What the writer has to say of the strategy `auto`.
+    pub(crate) auto: Option<Piloted>,
     /// Whether evidence has no say because too few instances are healthy.
     pub(crate) fallback: bool,
     pub(crate) counters: Arc<ServiceCounters>,
@@ -258,15 +262,54 @@ impl View {
         self.choose_by(&*self.picker, request, cx)
     }
 
-    /// Tells the shadow strategy, if there is one, that `chosen` gets the request: for who does not [`Self::pick`], before
-    /// the lease begins. For one pick in 64 it is asked whom it would have chosen; that changes no pick.
+    /// Tells the strategies that are asked beside the one that picks, if there are any, that `chosen` gets the request: for
+    /// who does not [`Self::pick`], before the lease begins. For one pick in 64 they say whom they would have chosen; that
+    /// changes no pick.
     #[inline]
     pub fn compare(&self, chosen: Slot, request: &PickRequest<'_>, cx: &mut PickContext) {
-        if let Some(shadow) = &self.shadow
-            && cx.beside.is_due(self.candidates.len())
-            && request.tried.is_empty()
-        {
+        if self.asks && cx.beside.is_due(self.candidates.len()) && request.tried.is_empty() {
+            self.ask(chosen, request, cx);
+        }
+    }
+
+    #[cold]
+    fn ask(&self, chosen: Slot, request: &PickRequest<'_>, cx: &mut PickContext) {
+        // In this order, so that what the first draw does not depend on whether there is a shadow.
+        self.picker.look_beside(&self.candidates, chosen, request, cx);
+        if let Some(shadow) = &self.shadow {
             shadow.look(&self.candidates, chosen, request, cx);
+        }
+    }
+
+    /// Which candidate of `auto` is in force, what the others came to, and what has changed; `None` with another strategy.
+    #[must_use]
+    pub fn auto(&self) -> Option<AutoSnapshot> {
+        let (StrategySettings::auto(auto), Some(piloted), Some(course)) =
+            (&self.settings.strategy, &self.auto, self.picker.course())
+        else {
+            return None;
+        };
+        let candidates = auto.candidates.iter().enumerate();
+        Some(AutoSnapshot {
+            current: self.deciding().name(),
+            since: piloted.since,
+            pinned: auto.pinned().is_some(),
+            changes_over: course.settled().is_none(),
+            candidates: candidates
+                .filter_map(|(place, one)| course.rival(place, one.name()))
+                .collect(),
+            switches: Arc::clone(&piloted.switches),
+        })
+    }
+
+    /// The strategy that decides at present: the one in force, or with `auto` its candidate.
+    pub(crate) fn deciding(&self) -> &StrategySettings {
+        let own = &self.settings.strategy;
+        match (own, self.picker.course()) {
+            (StrategySettings::auto(auto), Some(course)) => {
+                auto.candidates.get(course.current()).unwrap_or(own)
+            }
+            _ => own,
         }
     }
 

@@ -54,8 +54,17 @@ pub fn check_strategy(strategy: &StrategySettings) -> Result<(), SettingsError> 
             RingKind::Ketama | RingKind::Envoy => Ok(()),
         },
         StrategySettings::geographical(settings) => {
+            if matches!(*settings.within, StrategySettings::auto(_)) {
+                let problem = "`auto` looks at a service as a whole; use one of its candidates";
+                return Err(wrong("within", problem.to_owned()));
+            }
             let capacity = settings.capacity_per_weight.unwrap_or(1);
             at_least_one("capacity_per_weight", capacity)
+        }
+        StrategySettings::auto(settings) => {
+            let verdict = settings.check();
+            verdict.map_err(|(field, problem)| wrong(field, problem.replace('\n', "; ")))?;
+            settings.candidates.iter().try_for_each(check_strategy)
         }
         StrategySettings::orca_weighted(settings) => {
             period("expiration", settings.expiration)?;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use evenkeel_core::{
-    Effect, Event, Explanation, HashedKey, Instance, InstanceId, InstanceSnapshot, LoadReport, Nanos,
-    PickRequest, ServiceSettings, ShadowCounts, StrategyName, StrategySettings, Weight,
+    AutoSnapshot, Effect, Event, Explanation, HashedKey, Instance, InstanceId, InstanceSnapshot, LoadReport,
+    Nanos, PickRequest, ServiceSettings, ShadowCounts, StrategyName, StrategySettings, Weight,
 };
 use evenkeel_runtime::{Balancer, Clock, Service};
 use tokio::sync::{Mutex, broadcast};
@@ -279,6 +279,14 @@ impl LoadBalancer {
     /// When there is no such service.
     pub fn shadow(&self, service: &str) -> Result<Option<(StrategyName, ShadowCounts)>, Error> {
         Ok(self.service(service)?.view().shadow())
+    }
+
+    /// What the strategy `auto` of a service does, and has done; `None` with another strategy.
+    ///
+    /// # Errors
+    /// When there is no such service.
+    pub fn auto(&self, service: &str) -> Result<Option<AutoSnapshot>, Error> {
+        Ok(self.service(service)?.view().auto())
     }
 
     /// Changes the weight of an instance.

@@ -129,11 +129,11 @@ pub use lease::Lease;
 pub use selection::Selection;
 
 pub use evenkeel_core::{
-    BreakerState, Candidates, CheckThresholds, Effect, EjectionSettings, Event, EventKind, Exclusion,
-    ExplainedInstance, Explanation, Finding, HashKeys, HealthPart, HealthParts, Instance, InstanceError,
-    InstanceId, InstanceSnapshot, InstanceState, LoadReport, Member, Mode, Nanos, NoPick, OperationError,
-    OrcaError, Outcome, Panic, Quantiles, Recovery, Regions, ReportError, ReportedLoad, RequestCounts,
-    ServiceSettings, SessionKey, SessionTag, ShadowCounts, Share, Slot, SlowStart, Source, Stats, Status,
-    StrategyName, StrategySettings, Verdict, View, Weight,
+    AutoSnapshot, BreakerState, Candidates, CheckThresholds, Effect, EjectionSettings, Event, EventKind,
+    Exclusion, ExplainedInstance, Explanation, Finding, HashKeys, HealthPart, HealthParts, Instance,
+    InstanceError, InstanceId, InstanceSnapshot, InstanceState, LoadReport, Member, Mode, Nanos, NoPick,
+    OperationError, OrcaError, Outcome, Panic, Quantiles, Recovery, Regions, ReportError, ReportedLoad,
+    RequestCounts, RivalSnapshot, ServiceSettings, SessionKey, SessionTag, ShadowCounts, Share, Slot,
+    SlowStart, Source, Stats, Status, StrategyName, StrategySettings, Switch, Verdict, View, Weight,
 };
 pub use evenkeel_runtime::{ApplyError, CheckKind, CheckSettings, Clock, OperateError, SettingsError};

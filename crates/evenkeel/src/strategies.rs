@@ -1,6 +1,7 @@
 #![doc = "[`sticky`]: crate::ServiceSettings::sessions\n[benchmarks]: crate#threads-and-runtimes\n[health]: crate::health\n"]
 #![doc = "[`adaptive`]: mod@adaptive"]
 #![doc = "[`adaptive_health_aware`]: mod@adaptive_health_aware"]
+#![doc = "[`auto`]: mod@auto"]
 #![doc = "[`consistent_hash`]: mod@consistent_hash"]
 #![doc = "[`geographical`]: mod@geographical"]
 #![doc = "[`health_aware_least_connections`]: mod@health_aware_least_connections"]
@@ -32,7 +33,7 @@
 
 pub use evenkeel_core::math::Factor;
 pub use evenkeel_core::strategy::{
-    Adaptive, AdaptiveHealthAware, ConsistentHash, Geographical, HealthAwareLeastConnections,
+    Adaptive, AdaptiveHealthAware, Auto, ConsistentHash, Geographical, HealthAwareLeastConnections,
     HealthWeightedRoundRobin, Level, Maglev, OrcaWeighted, Rendezvous, ResourceAware, RingKind, TableSize,
 };
 pub use evenkeel_core::{
@@ -65,6 +66,7 @@ macro_rules! pages {
 }
 
 pages! {
+    auto "StrategyName" "StrategyName::auto";
     adaptive "StrategyName" "StrategyName::adaptive";
     adaptive_health_aware "StrategySettings, strategies::{AdaptiveHealthAware, Factor}" r#"StrategySettings::adaptive_health_aware(AdaptiveHealthAware {
     trend_weight: Factor::clamped(1.0),

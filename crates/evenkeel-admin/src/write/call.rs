@@ -94,11 +94,11 @@ impl OnService {
         operation: impl FnOnce(&Service, &Body) -> Result<Operation, Problem>,
     ) -> Result<Response, Problem> {
         let audit = self.audit.clone();
-        self.told(async |_, service, body| {
+        self.told(async |app, service, body| {
             let effect = operate(service, operation(service, body)?, audit).await?;
             Ok(Json(wire::ServiceWritten {
                 effect: word(effect).to_owned(),
-                service: api::describe_service(service),
+                service: api::describe_service(app, service),
             })
             .into_response())
         })

@@ -12,4 +12,5 @@ mod metrics;
 mod openapi;
 mod peers;
 mod probes;
+mod strategies;
 mod writes;

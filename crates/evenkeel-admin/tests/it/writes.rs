@@ -563,32 +563,3 @@ fn what_the_strategy_could_not_choose_among_is_a_conflict() {
     assert!(kinds(&fleet).is_empty());
     assert_eq!(get(fleet.address(), target).status, 404);
 }
-
-#[test]
-fn a_shadow_is_set_and_taken_away() {
-    let fleet = Fleet::new(usual());
-    let patch = |body: &str| served(&fleet, "PATCH", "/api/v1/services/web", body);
-    let shadow = |reply: Reply| {
-        assert_eq!(reply.status, 200);
-        let written = reply.json();
-        (
-            written["effect"].clone(),
-            written["service"]["shadow"]["strategy"].clone(),
-        )
-    };
-    let set = patch(r#"{"shadow":{"name":"maglev","key":"path"}}"#);
-    assert_eq!(shadow(set), (json!("changed"), json!("maglev")));
-    let again = patch(r#"{"shadow":{"name":"maglev","key":"path"}}"#);
-    assert_eq!(shadow(again), (json!("unchanged"), json!("maglev")));
-    // The strategy is as it was, and one that hashes something else does not go with it.
-    let refused = problem(&patch(r#"{"strategy":"rendezvous"}"#), 409);
-    let detail = refused["detail"].as_str().unwrap();
-    assert!(detail.contains("give both the same `key`"), "{detail}");
-    let none = patch(r#"{"shadow":null}"#);
-    assert_eq!(shadow(none), (json!("changed"), json!(null)));
-    let wrong = problem(&patch(r#"{"strategy":"random","shadow":"random"}"#), 400);
-    assert!(
-        wrong["detail"].as_str().unwrap().contains("two requests"),
-        "{wrong}"
-    );
-}

@@ -47,7 +47,7 @@ enum Choice {
 impl Basis {
     pub(super) fn of(view: &View, question: &Question<'_>) -> Self {
         Self {
-            near: view.strategy() == StrategyName::geographical,
+            near: view.deciding().name() == StrategyName::geographical,
             choice: Choice::of(view, question),
         }
     }
@@ -59,7 +59,7 @@ impl Choice {
             let keyed = question.key.is_some_and(|key| !key.is_empty());
             return if keyed { Self::Key } else { Self::Chance };
         }
-        match innermost(&view.settings.strategy).name() {
+        match innermost(view.deciding()).name() {
             StrategyName::round_robin | StrategyName::weighted_round_robin => Self::Turns(&[]),
             StrategyName::health_weighted_round_robin => Self::Turns(&[Score]),
             StrategyName::orca_weighted => Self::Turns(&[Report, Success]),
@@ -101,6 +101,22 @@ pub(super) const fn remembers_picks(strategy: StrategyName) -> bool {
             | StrategyName::adaptive_health_aware
             | StrategyName::resource_aware
     )
+}
+
+/// Who decides, where that is not the strategy itself.
+pub(super) fn decides(view: &View, now: Nanos) -> Option<String> {
+    let auto = view.auto()?;
+    let lately = auto.switches.first().map_or_else(
+        || "it is the one to start with".to_owned(),
+        |switch| format!("before it was {}: {}", switch.from, switch.reason),
+    );
+    let (how, why) = match (auto.pinned, auto.changes_over) {
+        (true, _) => ("is pinned", "no other is tried".to_owned()),
+        (false, true) => ("takes over", lately),
+        (false, false) => ("decides", lately),
+    };
+    let seconds = now.since(auto.since).as_secs_f64();
+    Some(format!("{} {how}, for {seconds:.0} s now; {why}", auto.current))
 }
 
 /// What the strategy wants of a request and did not get, or got and does not want.

@@ -46,7 +46,7 @@ pub(super) fn innermost(settings: &StrategySettings) -> &StrategySettings {
 impl Rule {
     pub(super) fn of(view: &View) -> Self {
         let candidates = view.candidates();
-        match innermost(&view.settings.strategy).name() {
+        match innermost(view.deciding()).name() {
             StrategyName::least_response_time => {
                 let times: Vec<f64> = usual_times(candidates).map(|time| time.0 as f64).collect();
                 let mean = times.iter().sum::<f64>() / times.len() as f64;

@@ -202,6 +202,7 @@ impl ServiceState {
         self.shadow_suits(&strategy, self.settings.shadow.as_ref())?;
         self.switch_to(&strategy);
         self.settings.strategy = strategy;
+        self.piloting = super::Piloting::new(&self.settings, self.now);
         self.next_refresh = super::next_refresh(&self.settings, self.now);
         Ok(Effect::Changed)
     }

@@ -8,6 +8,7 @@ use super::{Journal, ServiceSettings, ServiceState, Shadowing, Slots, stages};
 use crate::candidates::{Exclusion, Panic, Staged};
 use crate::hash::RequestKey;
 use crate::session::Sessions;
+use crate::shadow::Shadow;
 use crate::{Candidates, EventKind, Nanos, Picker, Rng, StrategySettings, View, shadow};
 
 /// How often shares are looked at while something ramps: a ramp of ten seconds goes in forty steps, and a view
@@ -45,7 +46,7 @@ impl ServiceState {
         self.tell_fallback(&staged);
         self.tell_borders(&staged);
         let before = Some(&*self.view);
-        let view = build(
+        let mut view = build(
             &self.settings,
             &self.slots,
             staged,
@@ -55,6 +56,8 @@ impl ServiceState {
             before,
             self.now,
         );
+        view.auto = self.piloting.shown();
+        self.relogged = false;
         let returns = self.slots.iter().filter_map(|(_, entry)| entry.ejection.until());
         self.next_return = returns.min().unwrap_or(Nanos::MAX);
         self.show(view);
@@ -72,10 +75,11 @@ impl ServiceState {
             }
             false => before.shadow.clone(),
         };
-        let picker = match (switched, shadowed) {
-            (false, false) => return,
-            (false, true) => Arc::clone(&before.picker),
-            (true, _) => picker(
+        let relogged = std::mem::take(&mut self.relogged);
+        let picker = match switched {
+            false if !shadowed && !relogged => return,
+            false => Arc::clone(&before.picker),
+            true => picker(
                 &self.settings,
                 &before.candidates,
                 &mut self.rng,
@@ -87,7 +91,9 @@ impl ServiceState {
             version: before.version + 1,
             strategy: self.settings.strategy.name(),
             request_key: request_key(&self.settings),
+            asks: asks(&*picker, shadow.as_ref()),
             shadow,
+            auto: self.piloting.shown(),
             candidates: before.candidates.clone(),
             statuses: Arc::clone(&before.statuses),
             picker,
@@ -235,7 +241,9 @@ pub(super) fn build(
         version: before.map_or(0, |before| before.version) + 1,
         strategy: settings.strategy.name(),
         request_key: request_key(settings),
+        asks: asks(&*picker, shadow.as_ref()),
         shadow,
+        auto: None,
         candidates,
         statuses: slots.statuses(&staged.excluded),
         picker,
@@ -275,6 +283,11 @@ pub(super) fn picker_of(
     };
     picker.refresh(now);
     picker.into()
+}
+
+/// Whether anybody is asked beside `picker`.
+fn asks(picker: &dyn Picker, shadow: Option<&Shadow>) -> bool {
+    shadow.is_some() || picker.course().is_some()
 }
 
 /// What requests must bring.

@@ -4,6 +4,7 @@
 mod adaptive;
 mod adaptive_health_aware;
 mod allocations;
+mod auto;
 mod compatible;
 mod conformance;
 mod fleet;

@@ -30,7 +30,8 @@ pub(crate) fn split(name: StrategyName) -> Split {
         }
         "adaptive" | "least_response_time" | "peak_ewma" | "hot_cold" => Split::Measured,
         // Where nobody says where requests come from.
-        "geographical" => split(StrategyName::DEFAULT),
+        // As long as it has no reason to do otherwise.
+        "auto" | "geographical" => split(StrategyName::DEFAULT),
         other => panic!("{other}: say in tests/it/rows.rs what it promises"),
     }
 }

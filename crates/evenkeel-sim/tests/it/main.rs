@@ -4,6 +4,7 @@
 mod fidelity;
 mod goals;
 mod prediction;
+mod regimes;
 mod regions;
 mod resources;
 mod runs;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use evenkeel_core::{
-    Effect, Event, Explanation, InstanceId, InstanceSnapshot, LoadReport, Nanos, Operation, Score,
-    ShadowCounts, StrategyName, StrategySettings, View,
+    AutoSnapshot, Effect, Event, Explanation, InstanceId, InstanceSnapshot, LoadReport, Nanos, Operation,
+    Score, ShadowCounts, StrategyName, StrategySettings, View,
 };
 use evenkeel_runtime::{Clock, OperateError, check_strategy};
 use tokio::sync::broadcast;
@@ -119,6 +119,12 @@ impl Control {
     #[must_use]
     pub fn shadow(&self) -> Option<(StrategyName, ShadowCounts)> {
         self.view().shadow()
+    }
+
+    /// What the strategy `auto` does, and has done; `None` with another strategy.
+    #[must_use]
+    pub fn auto(&self) -> Option<AutoSnapshot> {
+        self.view().auto()
     }
 
     /// Everything that happens from now on. A subscriber that is 1024 events behind loses the oldest, and is told.

@@ -236,31 +236,6 @@ async fn what_a_service_counts_can_be_read() {
 }
 
 #[tokio::test]
-async fn a_shadow_is_asked_beside_the_strategy() {
-    let balancer = fleet(3).await;
-    assert_eq!(balancer.shadow("web").unwrap(), None);
-    let shadow = Some(StrategyName::round_robin.into());
-    let effect = balancer.set_shadow("web", shadow.clone()).await.unwrap();
-    assert_eq!(effect, Effect::Changed);
-    for _ in 0..640 {
-        balancer.get_instance("web").unwrap().succeeded();
-    }
-    let (strategy, counts) = balancer.shadow("web").unwrap().unwrap();
-    assert_eq!(strategy, StrategyName::round_robin);
-    assert!(counts.asked > 0, "{counts:?}");
-    // A registration is a change of settings, and keeps it.
-    balancer
-        .register_instance("web", instance("d", 9004))
-        .await
-        .unwrap();
-    assert!(balancer.shadow("web").unwrap().unwrap().1.asked >= counts.asked);
-    assert_eq!(balancer.set_shadow("web", shadow).await, Ok(Effect::Unchanged));
-    balancer.set_shadow("web", None).await.unwrap();
-    assert_eq!(balancer.shadow("web").unwrap(), None);
-    assert!(balancer.set_shadow("wbe", None).await.is_err());
-}
-
-#[tokio::test]
 async fn a_response_may_report_load() {
     let balancer = fleet(1).await;
     let reported = || balancer.explain("web").unwrap().instance("a").unwrap().reported;

@@ -9,6 +9,7 @@ mod example;
 mod explain;
 mod pages;
 mod silence;
+mod strategies;
 mod support;
 mod surface;
 mod tower;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel::strategies::{
-    Adaptive, AdaptiveHealthAware, ConsistentHash, Factor, Geographical, HashSecret, HashSettings, HashedKey,
-    HealthAwareLeastConnections, HealthFactor, HealthWeightedRoundRobin, KeyHash, KeyRegions, KeySource,
-    Level, LoadFactor, Maglev, OrcaWeighted, Rendezvous, RequestKey, ResourceAware, RingKind, Rotation,
-    TableSize,
+    Adaptive, AdaptiveHealthAware, Auto, ConsistentHash, Factor, Geographical, HashSecret, HashSettings,
+    HashedKey, HealthAwareLeastConnections, HealthFactor, HealthWeightedRoundRobin, KeyHash, KeyRegions,
+    KeySource, Level, LoadFactor, Maglev, OrcaWeighted, Rendezvous, RequestKey, ResourceAware, RingKind,
+    Rotation, TableSize,
 };
 use evenkeel::tower::{Balance, Control, Exchange};
 use evenkeel::{
@@ -47,6 +47,12 @@ fn strategies() -> Vec<StrategySettings> {
             health,
             trend_weight: Factor::clamped(0.5),
             recovery_preference: Factor::clamped(0.5),
+        }),
+        S::auto(Auto {
+            candidates: vec![StrategyName::random.into()],
+            pin: Some(StrategyName::random),
+            window: Nanos::from_secs(10),
+            dwell: Nanos::from_secs(30),
         }),
         S::consistent_hash(ConsistentHash {
             hash: hash(),

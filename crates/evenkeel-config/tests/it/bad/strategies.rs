@@ -198,7 +198,7 @@ error: there is no strategy `power_of_to`: did you mean `power_of_two`?
   |
 4 |     strategy: power_of_to
   |               ^^^^^^^^^^^
-  = known here: `round_robin`, `weighted_round_robin`, `random`, `weighted_random`, `least_connections`, `power_of_two`, `peak_ewma`, `hot_cold`, `orca_weighted`, `least_response_time`, `adaptive`, `consistent_hash`, `maglev`, `rendezvous`, `health_weighted_round_robin`, `health_aware_least_connections`, `adaptive_health_aware`, `resource_aware`, `geographical`
+  = known here: `round_robin`, `weighted_round_robin`, `random`, `weighted_random`, `least_connections`, `power_of_two`, `peak_ewma`, `hot_cold`, `orca_weighted`, `least_response_time`, `adaptive`, `consistent_hash`, `maglev`, `rendezvous`, `health_weighted_round_robin`, `health_aware_least_connections`, `adaptive_health_aware`, `resource_aware`, `geographical`, `auto`
 
 1 error in bad.yaml
 "#,
@@ -218,7 +218,7 @@ error: there is no strategy `the_fastest`
   |
 4 |     strategy: { name: the_fastest }
   |                       ^^^^^^^^^^^
-  = known here: `round_robin`, `weighted_round_robin`, `random`, `weighted_random`, `least_connections`, `power_of_two`, `peak_ewma`, `hot_cold`, `orca_weighted`, `least_response_time`, `adaptive`, `consistent_hash`, `maglev`, `rendezvous`, `health_weighted_round_robin`, `health_aware_least_connections`, `adaptive_health_aware`, `resource_aware`, `geographical`
+  = known here: `round_robin`, `weighted_round_robin`, `random`, `weighted_random`, `least_connections`, `power_of_two`, `peak_ewma`, `hot_cold`, `orca_weighted`, `least_response_time`, `adaptive`, `consistent_hash`, `maglev`, `rendezvous`, `health_weighted_round_robin`, `health_aware_least_connections`, `adaptive_health_aware`, `resource_aware`, `geographical`, `auto`
 
 1 error in bad.yaml
 "#,
@@ -375,7 +375,7 @@ error: unknown key `bounded_laod`: did you mean `bounded_load`?
   |
 4 |     strategy: { name: consistent_hash, bounded_laod: 1.25 }
   |                                        ^^^^^^^^^^^^
-  = allowed here: blackout_period, bounded_load, capacity_per_weight, compatibility, connections_scale, connections_weight, cpu_weight, error_utilization_penalty, from, hash_secret_file, hash_secret_rotation, health_exponent, key, learn, levels, memory_weight, min_health, name, predict, probe, recovery_preference, regions, spill_at, table_size, trend_weight, virtual_nodes, warm_connections, weight_expiration_period, weight_update_period, within
+  = allowed here: blackout_period, bounded_load, candidates, capacity_per_weight, compatibility, connections_scale, connections_weight, cpu_weight, dwell, error_utilization_penalty, from, hash_secret_file, hash_secret_rotation, health_exponent, key, learn, levels, memory_weight, min_health, name, pin, predict, probe, recovery_preference, regions, spill_at, table_size, trend_weight, virtual_nodes, warm_connections, weight_expiration_period, weight_update_period, window, within
 
 1 error in bad.yaml
 "#,
@@ -426,6 +426,114 @@ error: rendezvous hashes the path of a request, and maglev hashes the client's a
   = give both the same `key`
 
 1 error in bad.yaml
+"#,
+    },
+    Case {
+        name: "candidate that hashes",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    strategy: { name: auto, candidates: [adaptive, maglev] }
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: `maglev` hashes, and what that is for shows in no comparison
+ --> bad.yaml:4:41
+  |
+4 |     strategy: { name: auto, candidates: [adaptive, maglev] }
+  |                                         ^
+  = use it as the strategy, or leave it out
+
+1 error in bad.yaml
+"#,
+    },
+    Case {
+        name: "pin that is no candidate",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    strategy: { name: auto, pin: random }
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: `random` is none of the candidates
+ --> bad.yaml:4:34
+  |
+4 |     strategy: { name: auto, pin: random }
+  |                                  ^^^^^^
+  = add it to them, or pin one of them
+
+1 error in bad.yaml
+"#,
+    },
+    Case {
+        name: "comparison that is too short",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    strategy: { name: auto, window: 5s }
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: 5s is no length for a comparison
+ --> bad.yaml:4:37
+  |
+4 |     strategy: { name: auto, window: 5s }
+  |                                     ^^
+  = write 10s to 10m
+
+1 error in bad.yaml
+"#,
+    },
+    Case {
+        name: "candidate with a setting of another strategy",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    strategy: { name: auto, candidates: [{ name: random, key: path }] }
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: `key`: `random` has no setting `key`
+ --> bad.yaml:4:41
+  |
+4 |     strategy: { name: auto, candidates: [{ name: random, key: path }] }
+  |                                         ^
+  = it has no settings; `key` is of `consistent_hash`, `maglev`, `rendezvous`
+
+1 error in bad.yaml
+"#,
+    },
+    Case {
+        name: "auto within regions, and as a shadow",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    strategy: { name: geographical, within: auto }
+    shadow: auto
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: `auto` looks at a service as a whole
+ --> bad.yaml:4:45
+  |
+4 |     strategy: { name: geographical, within: auto }
+  |                                             ^^^^
+  = name one of its candidates, or remove the key
+
+error: auto is several strategies
+ --> bad.yaml:5:13
+  |
+5 |     shadow: auto
+  |             ^^^^
+  = name the one that is to be asked
+
+2 errors in bad.yaml
 "#,
     },
 ];
