@@ -35,7 +35,7 @@ use fleet::quiet::{Quiet, RATES, services};
 use fleet::scenarios::{FURTHER, NAMES, fleet, left};
 use fleet::{Oracle, Report, Service};
 
-const KEYS: [&str; 23] = [
+const KEYS: [&str; 24] = [
     "strategy",
     "scenario",
     "n",
@@ -55,6 +55,7 @@ const KEYS: [&str; 23] = [
     "adaptive.workers",
     "adaptive.failure",
     "adaptive.trials",
+    "adaptive.seldom",
     "adaptive.trial",
     "adaptive.halvings",
     "adaptive.waiting",
@@ -105,7 +106,12 @@ impl Choices {
             blur_us: or("adaptive.blur", default.blur_us),
             workers: or("adaptive.workers", default.workers),
             failure_percent: or("adaptive.failure", default.failure_percent),
-            requests_per_trial: or("adaptive.trials", default.requests_per_trial),
+            requests_per_trial: (
+                or("adaptive.trials", default.requests_per_trial.0),
+                default.requests_per_trial.1,
+            ),
+            seldom: switch("adaptive.seldom", default.seldom),
+            seldom_even_percent: default.seldom_even_percent,
             trial_ms: (or("adaptive.trial", default.trial_ms.0), default.trial_ms.1),
             halvings: or("adaptive.halvings", default.halvings),
             waiting: switch("adaptive.waiting", default.waiting),

@@ -25,8 +25,15 @@
 //!   less, so that it learns as fast as the short one does: an instance that is 20 times slower, or no longer, shows
 //!   within a few answers.
 //!
+//! Strategies that ask many instances seldom want more memory than that: [`habit`] is what they are in the long run.
+//!
 //! "Without requests" means since the last pick or answer, whichever is later: a trial that hangs restores what was
 //! forgiven, so there is one at a time.
+
+mod habit;
+
+use habit::Habit;
+pub(crate) use habit::LongRun;
 
 use crate::math::{AtomicF32, AtomicF64, exp2_neg, real};
 use crate::sync::{AtomicU64, Ordering::Relaxed};
@@ -84,6 +91,7 @@ pub(crate) struct Pace {
     recent: AtomicF32,
     /// How many samples the steady time stands for.
     known: AtomicF32,
+    habit: Habit,
 }
 
 impl Default for Pace {
@@ -97,6 +105,7 @@ impl Default for Pace {
             steady: AtomicF32::new(0.0),
             recent: AtomicF32::new(0.0),
             known: AtomicF32::new(0.0),
+            habit: Habit::default(),
         }
     }
 }
@@ -116,6 +125,7 @@ impl Pace {
         };
         self.usual.set(whole(usual).max(1.0));
         self.fold_steady(time as f32, exp2_neg(pause * (1.0 / KNOWN_HALF_LIFE)) as f32);
+        self.habit.fold(time as f32, pause);
         self.peak.set(whole(time.max(self.peak.get() * faded)));
         let failing = self.failing.get();
         if failing > 0.0 {
@@ -141,6 +151,7 @@ impl Pace {
         }
         if time as f32 > self.steady.get() {
             self.fold_steady(time as f32, 1.0);
+            self.habit.fold(time as f32, 0.0);
         }
     }
 
@@ -255,6 +266,12 @@ impl Stats {
         let pace = self.pace();
         let kept = exp2_neg(pace.pause(now) * (1.0 / KNOWN_HALF_LIFE));
         pace.known.get() * kept as f32
+    }
+
+    /// Its response times in the long run.
+    pub(crate) fn long_run(&self, now: Nanos) -> LongRun {
+        let pace = self.pace();
+        pace.habit.after(pace.pause(now))
     }
 
     /// Share of successes among about the last 16 requests, or the last few after a pause; 1 before the first.

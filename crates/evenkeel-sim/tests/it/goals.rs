@@ -1,6 +1,6 @@
 //! What the defaults have to achieve when a fleet falls sick, retries included: the whole balancer in virtual time.
 
-use evenkeel_sim::{Run, Scenario};
+use evenkeel_sim::{Run, Scenario, built_in_text};
 
 use crate::runs::ran;
 
@@ -115,4 +115,84 @@ fn a_retry_storm_outlasts_its_cause_and_the_budget_limits_it() {
     let with = storm("retry_storm", &[]);
     // A fifth, and the reserve of 20 a second of each of four clients beside 255 requests.
     assert!(with.attempts < 1.0 + 0.2 + 20.0 / 255.0, "{}", with.attempts);
+}
+
+/// A built-in scenario with less load and time.
+fn shortened(name: &str, steps: (&str, &str), duration: (&str, &str)) -> Scenario {
+    let text = built_in_text(name).unwrap();
+    assert!(text.contains(steps.0) && text.contains(duration.0));
+    let text = text.replace(steps.0, steps.1).replace(duration.0, duration.1);
+    Scenario::from_str(name, &text).unwrap()
+}
+
+fn steps_p99(run: &Run) -> Vec<f64> {
+    let steps = run.steps.iter();
+    steps
+        .map(|step| step.quantile(0.99).unwrap_or(f64::INFINITY))
+        .collect()
+}
+
+/// S1: at or below Prequal's at every step of the load, and no errors. A hundred clients that know nothing of each other, with a
+/// dozen requests a second each for a hundred servers of which a fifth is slow, and not always the same.
+#[test]
+fn beside_other_tenants_it_is_no_slower_than_prequal_at_any_load() {
+    let scenario = shortened(
+        "antagonists",
+        (
+            "[0.75, 0.83, 0.93, 1.03, 1.14, 1.27, 1.41, 1.57, 1.74]",
+            "[0.75, 1.14, 1.74]",
+        ),
+        ("550s", "130s"),
+    );
+    // Steps of 40 s depend on which tenants come: the means of three seeds.
+    let means = |name: &str| {
+        let runs = (1..4).map(|seed| ran(&scenario, &name.parse().unwrap(), seed));
+        let runs: Vec<Run> = runs.collect();
+        let errors: u64 = runs.iter().map(|run| run.all.errors()).sum();
+        let sums = runs.iter().map(steps_p99).reduce(|sums, steps| {
+            let pairs = sums.iter().zip(&steps);
+            pairs.map(|(sum, step)| sum + step).collect()
+        });
+        (sums.unwrap(), errors)
+    };
+    let ((own, errors), (other, _)) = (means("adaptive"), means("prequal"));
+    assert!(
+        own.iter().zip(&other).all(|(own, other)| own <= other),
+        "{own:?}, Prequal {other:?}"
+    );
+    assert_eq!(errors, 0);
+}
+
+/// S2: 40 % below two choices by peak EWMA at 0.9 of the capacity, 55 % at 1.05.
+#[test]
+fn beside_tenants_that_come_and_go_it_is_far_ahead_of_peak_ewma() {
+    let scenario = shortened(
+        "antagonists_steady",
+        ("[0.5, 0.7, 0.9, 1.05]", "[0.9, 1.05]"),
+        ("130s", "70s"),
+    );
+    let [own, other] =
+        ["adaptive", "peak_ewma"].map(|name| steps_p99(&ran(&scenario, &name.parse().unwrap(), 1)));
+    assert!(
+        own[0] < 0.6 * other[0] && own[1] < 0.45 * other[1],
+        "{own:?}, peak EWMA {other:?}"
+    );
+}
+
+/// Nobody is preferred for good luck: of a hundred equal servers that one client asks twice a second each, the busiest has what it may
+/// have by chance. At random it would be 1.2 times the mean.
+#[test]
+fn equal_servers_that_are_asked_seldom_share_evenly() {
+    for work in [
+        "{ exponential: 8ms }",
+        "{ normal: { mean: 75ms, deviation: 75ms } }",
+    ] {
+        let text = format!(
+            "about: x\nduration: 130s\nwarm_up: 10s\narrivals: {{ rate: 200 }}\nwork: {work}\n\
+             servers: [{{ count: 100, cores: 2 }}]\n"
+        );
+        let scenario = Scenario::from_str("equal", &text).unwrap();
+        let run = ran(&scenario, &"adaptive".parse().unwrap(), 1);
+        assert!(run.max_over_mean < 1.5, "{work}: {:.2}", run.max_over_mean);
+    }
 }

@@ -90,13 +90,9 @@ impl Choice {
 
     /// How it multiplies that of one that has nothing to do.
     #[inline(always)]
-    fn idle_factor(&self, slowness: f32) -> f32 {
+    fn idle_factor(&self, slowness: f32, even: f32) -> f32 {
         let factor = self.factor(slowness);
-        if is_within(slowness, self.even) {
-            1.0
-        } else {
-            factor
-        }
+        if is_within(slowness, even) { 1.0 } else { factor }
     }
 
     /// The cost of one of whom there is no more to say.
@@ -129,7 +125,7 @@ impl Choice {
             let time = moment.relative(times[place]);
             let failing = self.failing(shares[place]);
             let busy = self.factor(time + failing);
-            let idle = self.idle_factor(leveled(time, even[place]) + failing);
+            let idle = self.idle_factor(leveled(time, even[place]) + failing, self.even);
             let rank = (requests[place] as f32 + 1.0) * per_weight[place];
             costs[place] = rank * if requests[place] == 0 { idle } else { busy };
         }
@@ -194,7 +190,7 @@ impl Choice {
                 return (rank, Because::Recovered);
             }
         }
-        let factor = self.idle_factor(slowness);
+        let factor = self.idle_factor(slowness, entry.even.get().min(self.even));
         let because = if factor == 1.0 {
             Because::Typical
         } else {
