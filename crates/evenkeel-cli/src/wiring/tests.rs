@@ -34,6 +34,7 @@ listeners:
 services:
   - name: slow
     strategy: least_connections
+    shadow: peak_ewma
     health_check:
       http: { path: /health, host: slow.internal, expected_statuses: [204, 300-301] }
       port: 32
@@ -140,7 +141,7 @@ async fn every_key_of_a_service_reaches_the_balancer() {
         ServiceSettings {
             name: "slow".into(),
             strategy: StrategyName::least_connections.into(),
-            shadow: None,
+            shadow: Some(StrategyName::peak_ewma.into()),
             checks: Some(CheckThresholds {
                 unhealthy: 35,
                 healthy: 36

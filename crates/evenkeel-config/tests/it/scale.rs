@@ -113,6 +113,6 @@ fn ten_thousand_errors_of_each_kind_are_counted_in_the_time_of_a_few_readings() 
             "{kind}: {}",
             &shown[shown.len() - 80..]
         );
-        assert!(took < Duration::from_secs(20), "{kind}: {took:?}");
+        assert!(took < Duration::from_secs(60), "{kind}: {took:?}");
     }
 }
