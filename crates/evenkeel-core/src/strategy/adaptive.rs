@@ -31,8 +31,8 @@
 //! `f^d < 0.5 %` for the part `f` that is more than 1.5 times as slow as typical. Draws miss the sound ones with
 //! probability `f^d`. Those tried for this request already come last.
 //!
-//! Of more than 16, where some are asked less than once a second, half the draws are from those that are known to be good,
-//! and response times of idle ones are replaced by what is believed of them: `seldom.rs` has the derivation. There
+//! Of more than 16 that have fewer than ten requests a second each in the mean, and some of them none for a second, half the
+//! draws are from those that are known to be good, and response times of idle ones are replaced by what is believed of them: `seldom.rs` has the derivation. There
 //! equal is who is within 1.15 of one of whom nothing is known.
 //!
 //! # Nobody attracts, nobody starves
@@ -169,6 +169,8 @@ const BLIND: f64 = 0.005;
 const SLOW: f32 = 1.5;
 /// The fewest samples that a response time is taken to stand for.
 const LEAST_SAMPLES: f32 = 0.01;
+/// Asked seldom is who has one request in so long, in the mean.
+const SELDOM: Nanos = Nanos::from_millis(100);
 /// How often typical values are taken anew.
 const REFRESH: Nanos = Nanos::from_secs(1);
 /// How many candidates are looked at for them.
@@ -524,7 +526,12 @@ impl Picker for Choice {
             0
         };
         self.calm_until.store(until, Relaxed);
-        if self.tuning.seldom && !calm && self.entries.len() > self.tuning.all {
+        let recent = picks.saturating_sub(self.seen.swap(picks, Relaxed)).max(1);
+        let span = now.since(Nanos(self.seen_at.swap(now.0, Relaxed)));
+        // Of the sample.
+        let per_request = span.0 as f64 / recent as f64;
+        let is_seldom = per_request * f64::from(all) > SELDOM.0 as f64;
+        if self.tuning.seldom && is_seldom && !calm && self.entries.len() > self.tuning.all {
             self.weigh(now, per_typical);
         } else {
             self.list.clear();
@@ -537,11 +544,7 @@ impl Picker for Choice {
         }
         self.draws.store(draws as u32, Relaxed);
 
-        let recent = picks.saturating_sub(self.seen.swap(picks, Relaxed)).max(1);
-        let span = now.since(Nanos(self.seen_at.swap(now.0, Relaxed)));
-        let pause = |requests: u32| {
-            Nanos((span.0 as f64 / recent as f64 * f64::from(requests) * f64::from(trials)) as u64)
-        };
+        let pause = |requests: u32| Nanos((per_request * f64::from(requests) * f64::from(trials)) as u64);
         let (few, many) = self.tuning.requests_per_trial;
         let trial = pause(few).clamp(least, most).max(pause(many));
         self.trial.store(trial.0, Relaxed);
