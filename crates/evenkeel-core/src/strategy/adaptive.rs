@@ -90,6 +90,7 @@
 mod cost;
 mod seldom;
 
+use std::any::Any;
 use std::sync::Arc;
 
 use super::{Appraisal, Picker, Strategy};
@@ -189,10 +190,8 @@ impl Adaptive {
     pub fn tuned(tuning: Tuning) -> Self {
         Self { tuning }
     }
-}
 
-impl Strategy for Adaptive {
-    fn build(&self, candidates: &Candidates, _seed: u64) -> Box<dyn Picker> {
+    fn choice(&self, candidates: &Candidates) -> Choice {
         let mut tuning = self.tuning;
         tuning.all = tuning.all.min(MOST_ALL);
         let entries = candidates
@@ -219,7 +218,7 @@ impl Strategy for Adaptive {
         let weights: Vec<u32> = candidates.weights().collect();
         let alike = weights.windows(2).all(|pair| pair[0] == pair[1]);
         let table = (!alike && entries.len() > tuning.all).then(|| Alias::new((0..).zip(weights)));
-        Box::new(Choice {
+        Choice {
             entries,
             table,
             tuning,
@@ -236,7 +235,23 @@ impl Strategy for Adaptive {
             list: List::default(),
             seen: AtomicU64::new(0),
             seen_at: AtomicU64::new(0),
-        })
+            per_request: AtomicF32::new(0.0),
+        }
+    }
+}
+
+impl Strategy for Adaptive {
+    fn build(&self, candidates: &Candidates, _seed: u64) -> Box<dyn Picker> {
+        Box::new(self.choice(candidates))
+    }
+
+    fn rebuild(&self, before: &dyn Picker, candidates: &Candidates, _seed: u64) -> Box<dyn Picker> {
+        let choice = self.choice(candidates);
+        let before: &dyn Any = before;
+        if let Some(before) = before.downcast_ref::<Choice>() {
+            choice.per_request.set(before.per_request.get());
+        }
+        Box::new(choice)
     }
 
     fn refresh_every(&self) -> Option<Nanos> {
@@ -316,6 +331,8 @@ struct Choice {
     /// Picks of the sample up to the last refresh, and when that was.
     seen: AtomicU64,
     seen_at: AtomicU64,
+    /// Time between two of those, in ns; 0 before the first look.
+    per_request: AtomicF32,
 }
 
 impl Choice {
@@ -504,7 +521,7 @@ impl Picker for Choice {
         let (least, most) = self.tuning.trial_ms;
         let (least, most) = (Nanos::from_millis(least.into()), Nanos::from_millis(most.into()));
         let mut calm = self.entries.iter().all(|entry| entry.share == Share::FULL);
-        let (mut all, mut slow, mut trials, mut picks) = (0u32, 0u32, 0u32, 0u64);
+        let (mut all, mut slow, mut trials, mut overdue, mut picks) = (0u32, 0u32, 0u32, 0u32, 0u64);
         for stats in sample() {
             let time = stats.steady_time();
             let time = if time > 0.0 {
@@ -518,6 +535,7 @@ impl Picker for Choice {
             all += 1;
             slow += u32::from(is_slow);
             trials += u32::from(is_slow || unused > least);
+            overdue += u32::from(is_slow || unused > most);
             picks += stats.picks();
         }
         let until = if calm {
@@ -527,11 +545,19 @@ impl Picker for Choice {
         };
         self.calm_until.store(until, Relaxed);
         let recent = picks.saturating_sub(self.seen.swap(picks, Relaxed)).max(1);
-        let span = now.since(Nanos(self.seen_at.swap(now.0, Relaxed)));
-        // Of the sample.
-        let per_request = span.0 as f64 / recent as f64;
-        let is_seldom = per_request * f64::from(all) > SELDOM.0 as f64;
-        if self.tuning.seldom && is_seldom && !calm && self.entries.len() > self.tuning.all {
+        let before = Nanos(self.seen_at.swap(now.0, Relaxed));
+        // Of the sample. The first look of a picker sees all requests there ever were, and goes by the rate that the one
+        // before it found.
+        let known = self.per_request.get();
+        let per_request = if before == Nanos::ZERO && known > 0.0 {
+            f64::from(known)
+        } else {
+            now.since(before).0 as f64 / recent as f64
+        };
+        self.per_request.set(per_request as f32);
+        let is_large = self.entries.len() > self.tuning.all;
+        let is_seldom = is_large && per_request * f64::from(all) > SELDOM.0 as f64;
+        if self.tuning.seldom && is_seldom && !calm {
             self.weigh(now, per_typical);
         } else {
             self.list.clear();
@@ -544,9 +570,13 @@ impl Picker for Choice {
         }
         self.draws.store(draws as u32, Relaxed);
 
-        let pause = |requests: u32| Nanos((per_request * f64::from(requests) * f64::from(trials)) as u64);
+        let pause =
+            |requests: u32, of: u32| Nanos((per_request * f64::from(requests) * f64::from(of)) as u64);
         let (few, many) = self.tuning.requests_per_trial;
-        let trial = pause(few).clamp(least, most).max(pause(many));
+        let mut trial = pause(few, trials).clamp(least, most);
+        if is_large {
+            trial = trial.max(pause(many, overdue));
+        }
         self.trial.store(trial.0, Relaxed);
     }
 }

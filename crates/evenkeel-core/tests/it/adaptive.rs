@@ -205,6 +205,33 @@ fn whoever_was_left_out_for_long_is_tried_and_a_good_answer_makes_it_equal() {
     );
 }
 
+/// After a night with hardly any requests, a new picker goes by those of now.
+#[test]
+fn trials_go_by_the_rate_of_now_also_in_a_picker_that_was_just_built() {
+    let mut few = Few::new(&[1, 1, 1]);
+    few.cx.now = seconds(36_000);
+    few.took(0, Nanos(TYPICAL.0 * 50));
+    few.picker.refresh(few.cx.now);
+    few.cx.now = few.cx.now + seconds(1);
+    for slot in [1, 2] {
+        few.ended(slot, 5000, &Outcome::from_status(200, TYPICAL));
+    }
+    few.picker.refresh(few.cx.now);
+    let adaptive = StrategyName::adaptive.strategy();
+    few.picker = adaptive.rebuild(&*few.picker, &few.candidates, 2);
+    few.picker.refresh(few.cx.now);
+    assert_eq!(few.counts()[0], 0);
+    few.cx.now = few.cx.now + seconds(6);
+    for slot in [1, 2] {
+        few.ended(slot, 1, &Outcome::from_status(200, TYPICAL));
+    }
+    assert_eq!(
+        few.counts()[0],
+        1000,
+        "due, as 10 000 requests a second leave room for it"
+    );
+}
+
 #[test]
 fn a_reduced_share_is_that_part_of_the_fair_one() {
     for n in [4, 40] {

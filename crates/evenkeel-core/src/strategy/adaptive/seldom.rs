@@ -110,6 +110,10 @@ impl Together {
             let each = (all - sum(&|run| run.known * run.known) / all) / (n - 1.0);
             let doubt = DOUBT * (2.0 / (n - 1.0) + TAILS / all).sqrt();
             worth = each / (between / within - 1.0 + doubt).max(LEAST);
+            if each < 1.0 {
+                // Hardly anything is known of anybody, and doubt is no evidence.
+                worth = worth.max(UNKNOWN);
+            }
         }
         let weighed = |of: &dyn Fn(&LongRun) -> f64| {
             let runs = runs.clone().filter(|run| run.known > 0.0);
