@@ -10,12 +10,13 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use evenkeel_core::{
-    AutoSnapshot, HealthPart, HealthParts, InstanceSnapshot, InstanceState, Member, Nanos, Quantiles,
-    ShadowCounts, Slot, Status, StrategyName, View,
+    HealthPart, HealthParts, InstanceSnapshot, InstanceState, Member, Nanos, Quantiles, ShadowCounts, Slot,
+    Status, StrategyName, View,
 };
 use evenkeel_runtime::Service;
 
 use crate::App;
+use crate::auto;
 use crate::chunks::{self, CHUNK_BYTES, ChunkWriter, Gone};
 use crate::learned;
 use crate::metrics::requests_by_class;
@@ -164,44 +165,20 @@ pub(crate) fn describe_service(app: &App, service: &Service) -> wire::Service {
         fallback_picks: counters.map(|counters| counters.fallback_picks),
         no_picks: counters.map(|counters| counters.no_picks),
         learned: learned::describe(&view),
-        auto: view.auto().map(|auto| describe_auto(app, &auto)),
-        shadow: view.shadow().map(|(strategy, counts)| shadow(strategy, &counts)),
+        auto: view.auto().map(|auto| auto::describe(&auto, &calendar(app))),
+        shadow: view
+            .shadow()
+            .map(|(strategy, counts)| shadow(strategy, &counts, view.shadow_idle())),
         prediction: wire::Prediction::of(&view),
         thresholds: wire::Thresholds::of(&view),
     }
 }
 
-fn describe_auto(app: &App, auto: &AutoSnapshot) -> wire::Auto {
-    let calendar = calendar(app);
-    let candidates = auto.candidates.iter().map(|candidate| wire::AutoCandidate {
-        strategy: candidate.strategy.to_string(),
-        picks: candidate.counts.asked,
-        gain: candidate.gain,
-        least_gain: candidate.least_gain,
-        windows_in_a_row: candidate.windows_in_a_row,
-    });
-    let switches = auto.switches.iter().map(|switch| wire::AutoSwitch {
-        time: calendar.date(switch.at),
-        seconds_ago: calendar.seconds_since(switch.at),
-        from: switch.from.to_string(),
-        to: switch.to.to_string(),
-        reason: switch.reason.to_string(),
-    });
-    wire::Auto {
-        current: auto.current.to_string(),
-        since: calendar.date(auto.since),
-        since_seconds: calendar.seconds_since(auto.since),
-        pinned: auto.pinned,
-        changes_over: auto.changes_over,
-        candidates: candidates.collect(),
-        switches: switches.collect(),
-    }
-}
-
-fn shadow(strategy: StrategyName, counts: &ShadowCounts) -> wire::Shadow {
+fn shadow(strategy: StrategyName, counts: &ShadowCounts, idle: Option<&str>) -> wire::Shadow {
     let expected = counts.expected();
     wire::Shadow {
         strategy: strategy.to_string(),
+        idle: idle.map(str::to_owned),
         picks: counts.asked,
         other_choices: counts.differed,
         other_choices_share: counts.differing(),
@@ -261,6 +238,7 @@ impl Reader {
             region: instance.region.as_deref().map(str::to_owned),
             zone: instance.zone.as_deref().map(str::to_owned),
             metadata: instance.metadata,
+            predicted: known.predicted.map(wire::Predicted::of),
             in_flight: known.in_flight,
             reported,
             response_time_seconds: wire::ResponseTime {
@@ -333,12 +311,61 @@ async fn write_instances(name: &str, reader: &Reader, out: &ChunkWriter) -> Resu
 
 #[cfg(test)]
 mod tests {
-    use super::told_score;
+    use evenkeel_core::{Instance, LoadReport, Mode, ServiceSettings, ServiceState};
+
+    use super::*;
 
     #[test]
     fn scores_are_told_as_they_are_written() {
         for (score, told) in [(0.2, "0.2"), (1.0, "1.0"), (0.650_06, "0.65"), (0.0, "0.0")] {
             assert_eq!(serde_json::Value::from(told_score(score)).to_string(), told);
         }
+    }
+
+    #[test]
+    fn what_is_foreseen_of_an_instance_is_told() {
+        let mut settings = ServiceSettings::new("web");
+        settings.ejection.on_prediction = Mode::Enforce;
+        let instance =
+            |i: u16| Instance::new(&format!("web-{i}"), ([127, 0, 0, 1], 9000 + i).into()).unwrap();
+        let mut now = Nanos::from_secs(1);
+        let mut state = ServiceState::new(settings, (0..10).map(instance).collect(), 1, now).unwrap();
+        let predicted = |state: &ServiceState, now| -> Vec<Option<wire::Predicted>> {
+            let view = Arc::clone(state.view());
+            let reader = Reader {
+                shares: Shares::default(),
+                calendar: Calendar::new(SystemTime::now(), now),
+                now,
+                view,
+            };
+            let members = reader.view.members();
+            let told = |(slot, member, status): (Slot, &Arc<Member>, &Status)| {
+                reader.describe(slot, member, status).predicted
+            };
+            members.map(told).collect()
+        };
+        assert_eq!(predicted(&state, now), [None; 10]);
+        // The first fills up by a hundredth a second.
+        for second in 0..58 {
+            now = now + Nanos::from_secs(1);
+            for (slot, member, _) in state.view().members() {
+                let used = if slot.0 == 0 {
+                    0.4 + 0.01 * f64::from(second)
+                } else {
+                    0.4
+                };
+                let report = LoadReport::default().with_memory(used).unwrap();
+                assert!(member.stats().reported().observe(&report, now, now));
+            }
+            state.tick(now);
+        }
+        let all = predicted(&state, now);
+        let (first, second) = (all[0].unwrap(), all[1].unwrap());
+        assert!(first.probability.unwrap() > 0.85, "{first:?}");
+        assert!((0.3..0.4).contains(&first.share_left), "{first:?}");
+        assert!(
+            second.probability.unwrap() < 0.05 && second.share_left == 1.0,
+            "{second:?}"
+        );
     }
 }

@@ -18,8 +18,18 @@ pub(crate) fn write(services: &[(&Service, &View)], text: &mut MetricsText) {
         "evenkeel_resource_weight",
         "Weight of a resource in force, where the strategy learns it.",
         &|service, _, learned, text| {
-            if let Learned::ResourceWeight { resource, weight, .. } = learned {
-                text.sample(&[("service", service), ("resource", resource)], weight);
+            if let Learned::ResourceWeight {
+                resource,
+                weight,
+                place,
+                ..
+            } = learned
+            {
+                let labels = [("service", service), ("resource", resource)];
+                match place {
+                    Some(place) => text.sample(&[labels[0], labels[1], ("place", place)], weight),
+                    None => text.sample(&labels, weight),
+                }
             }
         },
     );
@@ -68,9 +78,17 @@ pub(crate) fn describe(view: &View) -> Option<wire::Learned> {
             resource,
             weight,
             trust,
+            place,
         } => {
-            found.resource_weights.insert(resource.to_owned(), weight);
-            found.resource_trust = Some(trust);
+            let (weights, trusted) = match place {
+                Some(place) => {
+                    let place = found.places.entry(place.to_owned()).or_default();
+                    (&mut place.resource_weights, &mut place.resource_trust)
+                }
+                None => (&mut found.resource_weights, &mut found.resource_trust),
+            };
+            weights.insert(resource.to_owned(), weight);
+            *trusted = Some(trust);
         }
         Learned::RegionTime {
             region,

@@ -13,6 +13,7 @@
 mod access;
 mod api;
 mod audit;
+mod auto;
 mod chunks;
 mod explain;
 mod host;

@@ -13,6 +13,7 @@ use evenkeel_core::{EventKind, View};
 use evenkeel_runtime::{MetricsSnapshot, Service};
 
 use crate::App;
+use crate::auto;
 use crate::chunks::{self, CHUNK_BYTES, ChunkWriter, Gone};
 use crate::learned;
 use crate::problem::Problem;
@@ -20,7 +21,6 @@ use crate::text::{self, MetricKind, MetricValue, MetricsText};
 use MetricKind::{Counter, Gauge, Histogram};
 use instance::Sight;
 
-mod auto;
 mod instance;
 mod prediction;
 mod shadow;
@@ -195,7 +195,11 @@ fn write_services(services: &[Seen], text: &mut MetricsText) {
             );
         }
     }
-    auto::write(services, text);
+    let views: Vec<(&str, &View)> = services
+        .iter()
+        .map(|seen| (&**seen.service.name(), &*seen.view))
+        .collect();
+    auto::write(&views, text);
     shadow::write(services, text);
     prediction::write(services, text);
     text.family(
@@ -226,6 +230,19 @@ fn write_services(services: &[Seen], text: &mut MetricsText) {
     );
     for seen in services {
         for (reason, count) in seen.counters.retries {
+            text.sample(
+                &[("service", seen.service.name()), ("reason", reason.as_str())],
+                count,
+            );
+        }
+    }
+    text.family(
+        "evenkeel_retries_refused_total",
+        Counter,
+        "Requests that were not sent again, though another instance could have had them, by reason.",
+    );
+    for seen in services {
+        for (reason, count) in seen.counters.refused_retries {
             text.sample(
                 &[("service", seen.service.name()), ("reason", reason.as_str())],
                 count,

@@ -95,7 +95,7 @@ impl RecentPicks {
 }
 
 /// Picks of the instances of one service, read once so that shares add up to one.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Shares {
     total: u64,
     recent: u64,

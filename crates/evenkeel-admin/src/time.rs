@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use evenkeel_core::Nanos;
+use evenkeel_core::calendar::date_of;
 
 /// Translates the balancer's clock to the calendar, by one reading of both.
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +37,7 @@ impl Calendar {
 pub(crate) fn rfc3339(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let seconds = since.as_secs();
-    let (year, month, day) = civil_from_days(seconds / 86_400);
+    let (year, month, day) = date_of(seconds / 86_400);
     let of_day = seconds % 86_400;
     format!(
         "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
@@ -51,28 +52,6 @@ pub(crate) fn rfc3339(time: SystemTime) -> String {
 pub(crate) fn unix_seconds(time: SystemTime) -> f64 {
     let millis = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     millis as f64 / 1e3
-}
-
-/// The Gregorian date of a day counted from 1970-01-01.
-///
-/// Years are taken to begin on 1 March, so that the leap day is the last of its year; an era is 400
-/// such years of 146,097 days, and 719,468 days lie between 0000-03-01 and 1970-01-01 (Howard
-/// Hinnant, "chrono-Compatible Low-Level Date Algorithms").
-const fn civil_from_days(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let era = days / 146_097;
-    let day_of_era = days % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
-    let year = era * 400 + year_of_era + (month <= 2) as u64;
-    (year, month, day)
 }
 
 #[cfg(test)]

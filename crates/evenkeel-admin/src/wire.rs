@@ -14,7 +14,7 @@ mod prediction;
 mod thresholds;
 
 pub use explain::{ExplainedInstance, Explanation, Finding, Picked, Picks, RecordedPick, Reported};
-pub use prediction::{Prediction, Reliability};
+pub use prediction::{Predicted, Prediction, Reliability};
 pub use thresholds::Thresholds;
 
 /// `GET /api/v1/services`.
@@ -75,9 +75,15 @@ pub struct Auto {
     pub pinned: bool,
     /// Whether it is taking over from another now.
     pub changes_over: bool,
+    /// What the fleet is like: `even`, `uneven` when response times are spread by more than a fifth, `failing` when more than a
+    /// hundredth of the requests fail; `null` in the first second.
+    pub regime: Option<String>,
+    /// Why nothing may change now: `unsettled` while many instances come or change state, `full` while the fleet has no room;
+    /// `null` otherwise.
+    pub veto: Option<String>,
     /// All candidates.
     pub candidates: Vec<AutoCandidate>,
-    /// The last eight changes, newest first.
+    /// The last eight changes, newest first: its own, and those by a pin or other candidates.
     pub switches: Vec<AutoSwitch>,
 }
 
@@ -89,22 +95,26 @@ pub struct AutoCandidate {
     /// Picks that it was asked about while another was in force.
     pub picks: u64,
     /// By how much less its expected times were in the last window, as a part of the actual ones; `null` while it is in force,
-    /// and before the first window.
+    /// and before the first window since a change or a veto.
     pub gain: Option<f64>,
     /// The lower end of the 95 % interval of that.
     pub least_gain: Option<f64>,
+    /// How long ago that window ended.
+    pub judged_seconds_ago: Option<f64>,
     /// For how many windows in a row it has been worth a change; three make one.
     pub windows_in_a_row: u64,
+    /// Why it is not made for that regime, and does not come into force in it; `null` when it is.
+    pub unsuitable: Option<String>,
 }
 
-/// A change that `auto` made.
+/// A change from one candidate of `auto` to another, by comparisons or by hand.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AutoSwitch {
     /// When.
     pub time: String,
     /// How long ago.
     pub seconds_ago: f64,
-    /// From which strategy.
+    /// From which strategy; the same as `to` where a pin came or went that changes nothing else.
     pub from: String,
     /// To which.
     pub to: String,
@@ -117,6 +127,8 @@ pub struct AutoSwitch {
 pub struct Shadow {
     /// Which.
     pub strategy: String,
+    /// Why it is asked nothing: it does not suit the service as that is now; `null` while it is asked.
+    pub idle: Option<String>,
     /// Picks that it was asked about.
     pub picks: u64,
     /// Those in which it would have chosen another instance.
@@ -138,8 +150,19 @@ pub struct Learned {
     pub resource_weights: BTreeMap<String, f64>,
     /// How far these follow the evidence: from 0, as configured, to 1.
     pub resource_trust: Option<f64>,
+    /// The same of requests that stay in a place, by its name: with `geographical`, whose regions learn by their own.
+    pub places: BTreeMap<String, LearnedWeights>,
     /// What is expected of the regions, in the order in which they take over, with `geographical`.
     pub regions: Vec<RegionTime>,
+}
+
+/// Weights of resources in a place.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct LearnedWeights {
+    /// Weights in force of `cpu`, `memory` and `connections`.
+    pub resource_weights: BTreeMap<String, f64>,
+    /// How far these follow the evidence: from 0, as configured, to 1.
+    pub resource_trust: Option<f64>,
 }
 
 /// How far away a region is.
@@ -222,6 +245,9 @@ pub struct Instance {
     pub zone: Option<String>,
     /// Free labels.
     pub metadata: BTreeMap<String, String>,
+    /// What is foreseen of it; `null` while nothing is known of what is to come, while it is out, on probation after an
+    /// ejection, or draining, and while `health.on_prediction` is `off`.
+    pub predicted: Option<Predicted>,
     /// Requests in flight.
     pub in_flight: u32,
     /// What it last reported of its load; `null` when it reported nothing, or too long ago.

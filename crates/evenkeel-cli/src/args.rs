@@ -94,12 +94,8 @@ pub(crate) struct SimRun {
     pub(crate) scenario: Vec<String>,
     /// Strategies, and rules that only the simulator has: envoy_least_request, yarp,
     /// p2c_least_loaded, p2c_peak_ewma, p4c_peak_ewma, turns, c3, prequal, shortest.
-    #[arg(
-        long,
-        value_name = "NAME",
-        value_delimiter = ',',
-        default_value = "adaptive,least_connections,round_robin"
-    )]
+    /// Unless given, that of the scenario, then adaptive, least_connections and round_robin.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub(crate) strategy: Vec<String>,
     /// Recorded requests instead of those of the scenario: an access log of `evenkeel serve`, or a file with the columns
     /// `time` (seconds), `work_ms` and `key`, the last two if known.

@@ -11,6 +11,7 @@ use crate::path::{Path, at};
 use crate::preset::with_preset;
 use crate::routes;
 use crate::settings::{CircuitBreaker, CircuitBreakerFile, LimitsFile, overlay};
+use crate::shadow::ShadowText;
 use crate::strategy::StrategyText;
 
 /// Something wrong, by its path in the file.
@@ -152,7 +153,7 @@ fn services(file: &ConfigFile, found: &mut Vec<Finding>) {
     let defaults = file.defaults.as_ref().unwrap_or(&none);
     strategies(
         defaults.strategy.as_ref(),
-        defaults.shadow.as_ref(),
+        defaults.shadow.as_ref().and_then(ShadowText::strategy),
         &at!["defaults"],
         found,
     );
@@ -170,7 +171,8 @@ fn services(file: &ConfigFile, found: &mut Vec<Finding>) {
             );
             found.push(Finding::new(name, text).with("the first is", first));
         }
-        strategies(service.strategy.as_ref(), service.shadow.as_ref(), &at, found);
+        let shadow = service.shadow.as_ref().and_then(ShadowText::strategy);
+        strategies(service.strategy.as_ref(), shadow, &at, found);
         suits(service, defaults, &at, found);
         instances(service, &at, found);
         health_check(service, defaults, &at, found);
@@ -202,12 +204,11 @@ fn strategies(
 /// Whether the strategy and its shadow can choose among the instances.
 fn suits(service: &ServiceFile, defaults: &DefaultsFile, at: &Path, found: &mut Vec<Finding>) {
     let shared = at!["defaults"];
-    let or_shared = |own: &Option<StrategyText>, shared_one: &Option<StrategyText>| {
-        let own = own.clone().map(|own| (own, at.clone()));
-        own.or_else(|| shared_one.clone().map(|shared_one| (shared_one, shared.clone())))
-    };
-    let strategy = or_shared(&service.strategy, &defaults.strategy);
-    let shadow = or_shared(&service.shadow, &defaults.shadow);
+    let own = service.strategy.clone().map(|own| (own, at.clone()));
+    let strategy = own.or_else(|| Some((defaults.strategy.clone()?, shared.clone())));
+    let own = service.shadow.clone().map(|own| (own, at.clone()));
+    let shadow = own.or_else(|| Some((defaults.shadow.clone()?, shared.clone())));
+    let shadow = shadow.and_then(|(shadow, at)| Some((shadow.into_strategy()?, at)));
     let weights = service.instances.iter().map(|instance| {
         let weight: u16 = instance.weight.map_or(1, Into::into);
         u64::from(weight)

@@ -14,6 +14,7 @@ use crate::settings::{
     Admin, CircuitBreaker, Health, Limits, ListenerTimeouts, Locality, Orca, Pool, RecordPicks, Retry,
     SlowStart, Timeouts,
 };
+use crate::shadow::ShadowText;
 use crate::sticky::Sticky;
 use crate::strategy::{StrategyFile, StrategyText};
 
@@ -255,7 +256,10 @@ impl From<ServiceFile> for Service {
         Self {
             name: file.name,
             strategy: file.strategy.unwrap_or_default().0.resolved(),
-            shadow: file.shadow.map(|shadow| shadow.0.resolved()),
+            shadow: file
+                .shadow
+                .and_then(ShadowText::into_strategy)
+                .map(|shadow| shadow.0.resolved()),
             health_check: file.health_check.map(Into::into),
             health: health.into(),
             locality: file.locality.unwrap_or_default().into(),
@@ -278,7 +282,7 @@ impl From<&Service> for ServiceFile {
         Self {
             name: service.name.clone(),
             strategy: Some(StrategyText(service.strategy.clone())),
-            shadow: service.shadow.clone().map(StrategyText),
+            shadow: service.shadow.clone().map(|shadow| StrategyText(shadow).into()),
             health_check: service.health_check.as_ref().map(Into::into),
             health: Some((&service.health).into()),
             locality: Some((&service.locality).into()),

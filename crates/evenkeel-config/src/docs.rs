@@ -118,8 +118,14 @@ fn kind(property: &Value, defs: &Map<String, Value>) -> String {
         } else {
             ""
         };
+        let off = match property["oneOf"][2]["const"].as_str() {
+            Some(word) => format!(" or `{word}`"),
+            None => String::new(),
+        };
         return match defs.get(&name) {
-            Some(def) if def["type"] == "object" => format!("{list}[{name}](#{})", name.to_ascii_lowercase()),
+            Some(def) if def["type"] == "object" => {
+                format!("{list}[{name}](#{}){off}", name.to_ascii_lowercase())
+            }
             Some(def) => {
                 let words = def["oneOf"]
                     .as_array()

@@ -13,6 +13,7 @@ use crate::settings::{
     AdminFile, CircuitBreakerFile, HealthFile, LimitsFile, ListenerTimeoutsFile, LocalityFile, OrcaFile,
     PoolFile, RecordPicksFile, RetryFile, SlowStartFile, TimeoutsFile, overlay,
 };
+use crate::shadow::ShadowText;
 use crate::sticky::StickyFile;
 use crate::strategy::StrategyText;
 use crate::text::DurationText;
@@ -237,8 +238,9 @@ service_settings! {
     #[schemars(extend("default" = StrategyText::default()))]
     strategy: StrategyText,
     /// A strategy that is asked beside it for one pick in 64, and that nobody is routed by: how often it would have chosen
-    /// otherwise, and what that would have cost, is in the metrics and the API. Written as `strategy` is.
-    shadow: StrategyText,
+    /// otherwise, and what that would have cost, is in the metrics and the API. Written as `strategy` is; `off` where `defaults`
+    /// has one that this service is not to have.
+    shadow: ShadowText,
     /// Active checks of the instances. Off unless given here or in `defaults`.
     #[garde(dive)]
     health_check: HealthCheckFile,

@@ -30,6 +30,7 @@ mod rules;
 mod scenario;
 mod schema;
 mod settings;
+mod shadow;
 mod sticky;
 mod strategy;
 mod syntax;
@@ -48,6 +49,7 @@ pub use file::{ConfigFile, DefaultsFile, InstanceFile, ListenerFile, Protocol, R
 pub use hashing::RegionsText;
 pub use health_check::{HealthCheckFile, HttpCheckFile, TcpCheckFile};
 pub use keys::{Key, LoadFactorText, Parameter, TableSizeText, Token};
+pub use names::nearest;
 pub use policy::{PanicText, RegionList};
 pub use preset::{ModeText, Preset, RecoveryText};
 pub use read::read_text;
@@ -68,6 +70,7 @@ pub use settings::{
     ListenerTimeouts, ListenerTimeoutsFile, Locality, LocalityFile, Orca, OrcaFile, Pool, PoolFile,
     RecordPicks, RecordPicksFile, Retry, RetryFile, SlowStart, SlowStartFile, Timeouts, TimeoutsFile,
 };
+pub use shadow::ShadowText;
 pub use sticky::{SameSite, Sticky, StickyFile};
 pub use strategy::{Compatibility, NameText, StrategyFile, StrategyText};
 pub use text::{Count, CountLimit, DurationText, OrNone, Ratio, SizeLimit, SizeText};

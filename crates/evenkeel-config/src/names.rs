@@ -26,7 +26,8 @@ pub(crate) fn did_you_mean(written: &str, known: &[&str]) -> String {
 }
 
 /// The known name nearest to what was written, when it is near enough to be what was meant.
-pub(crate) fn nearest<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
+#[must_use]
+pub fn nearest<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
     let plain = |name: &str| name.to_ascii_lowercase().replace('-', "_");
     let written = plain(written);
     known

@@ -104,15 +104,16 @@ impl Config {
 
 /// A valid configuration, or what is wrong.
 fn read(text: &str) -> Result<Config, Vec<Problem>> {
-    let found = |file: Option<&ConfigFile>, complete| match file {
-        Some(file) => findings(file, complete),
-        None => findings(&ConfigFile::default(), complete),
+    let found = |file: Option<&ConfigFile>, _| match file {
+        Some(file) => findings(file),
+        None => findings(&ConfigFile::default()),
     };
     Ok(document(text, found)?.unwrap_or_default().into())
 }
 
 /// Parses once, reads the model from the tree, and checks what could be read by `findings`, which is told whether
-/// nothing lacks: otherwise what is absent may just have been wrong. `None` for an empty document.
+/// nothing lacks: otherwise what is absent may just have been wrong, and what is found about absent things is left out.
+/// `None` for an empty document.
 pub(crate) fn document<T: DeserializeOwned>(
     text: &str,
     findings: impl FnOnce(Option<&T>, bool) -> Vec<Finding>,
@@ -141,7 +142,9 @@ pub(crate) fn document<T: DeserializeOwned>(
     let mut finder = Finder::new(&root, &sink.failed);
     let mut place = |path: &Path| finder.find(path).map(Place::from);
     let complete = problems.is_empty();
-    let found = findings(file.as_ref(), complete).into_iter();
+    let found = findings(file.as_ref(), complete)
+        .into_iter()
+        .filter(|finding| complete || !finding.absence);
     problems.extend(found.map(|finding| {
         let mut problem = Problem::new(finding.message, place(&finding.path));
         problem.related = finding
@@ -183,13 +186,9 @@ pub(crate) fn parse(text: &str, problems: &mut Vec<Problem>) -> Option<Node> {
 }
 
 /// What the rules and the checks across fields find in a document that may lack what could not be read.
-fn findings(file: &ConfigFile, complete: bool) -> Vec<Finding> {
+fn findings(file: &ConfigFile) -> Vec<Finding> {
     let mut found = by_rules(file);
-    found.extend(
-        check(file)
-            .into_iter()
-            .filter(|finding| complete || !finding.absence),
-    );
+    found.extend(check(file));
     found
 }
 

@@ -22,6 +22,7 @@ use crate::address::Address;
 use crate::error::Problem;
 use crate::read::parse;
 use crate::reader::{Reader, Sink};
+use crate::shadow::ShadowText;
 use crate::strategy::{StrategyFile, StrategyText};
 use crate::text::{DurationText, Ratio};
 use crate::tolerated;
@@ -280,13 +281,13 @@ pub struct ServicePatch {
     /// A name, or a mapping of a name and settings, as in the file.
     #[serde(default)]
     strategy: Option<StrategyText>,
-    /// The same for the strategy that is asked beside it; `null` for none.
+    /// The same for the strategy that is asked beside it; `null` or `off` for none.
     #[serde(default, deserialize_with = "given")]
-    shadow: Option<Option<StrategyText>>,
+    shadow: Option<Option<ShadowText>>,
 }
 
 /// Tells `null` from nothing.
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<StrategyText>>, D::Error> {
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<ShadowText>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
 
@@ -301,11 +302,11 @@ impl ServicePatch {
                 Some(name) => Operation::SetStrategyByName(name),
                 None => Operation::SetStrategy(settings(strategy, "strategy", service)?),
             },
-            (None, Some(Some(shadow))) => match bare(shadow) {
+            (None, Some(Some(ShadowText::On(shadow)))) => match bare(shadow) {
                 Some(name) => Operation::SetShadowByName(name),
                 None => Operation::SetShadow(Some(settings(shadow, "shadow", service)?)),
             },
-            (None, Some(None)) => Operation::SetShadow(None),
+            (None, Some(None | Some(ShadowText::Off))) => Operation::SetShadow(None),
             (None, None) => return Err(whole("there is nothing to change\ngive `strategy`, or `shadow`")),
             (Some(_), Some(_)) => {
                 return Err(whole(

@@ -213,7 +213,8 @@ settings! {
         /// Further tries after the first, each on another instance; 0 switches retries off.
         attempts: Whole<0, 7> => u32 = Whole::clamped(2),
         /// Retries allowed as a share of requests. Beside the share there is a small reserve of 20 a second, so that the
-        /// rare retry of a quiet service is not refused. With 0 there are no retries at all, and no reserve.
+        /// rare retry of a quiet service is not refused. With 0 there are no retries at all, and no reserve. Hardly any are
+        /// made while not a quarter of them succeeds: they would only keep the fleet busy.
         budget: Ratio => f64 = Ratio(0.2),
         /// What is tried again: `connect` (no connection), `no_response` (the connection ended, or the time was over,
         /// before a byte of the response), statuses such as `503`, or a class, `5xx`. Responses are tried again for

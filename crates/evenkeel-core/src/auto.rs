@@ -5,32 +5,46 @@
 //!
 //! # What speaks for a candidate
 //!
-//! For one pick in 64 each candidate that is not in force says whom it would have chosen, and both choices get their expected
-//! times ([`crate::shadow`]). A **window** takes [`Auto::window`](crate::strategy::Auto::window) at least, as many looks as ten
-//! at least, and [`REQUESTS`] requests; one that has not got them within [`LONGEST`] says nothing. Of each candidate it has the
-//! **gain**: by how much of the actual expected times its own would have been less, and the lower end of the 95 % interval of
-//! that, from the differences of single looks (a ratio estimate; picks of the same second resemble each other, seconds less so).
+//! For one pick in 64 (one in n/4 of more than 256 instances) each candidate that is not in force says whom it would have chosen,
+//! and both choices get their expected times ([`crate::shadow`]). Comparisons are taken together in **cells** of [`CELL`] at
+//! least, one a second where there are so many. A **window** of a candidate takes [`Auto::window`](crate::strategy::Auto::window) at
+//! least, and [`CELLS`] cells; one that has not got them within [`LONGEST`] begins anew, and says nothing for the candidate nor
+//! against it. From it comes the **gain**: by how much of the actual expected times its own would have been less, and the lower end
+//! of the 95 % interval of that, from the differences of single cells (a ratio estimate; picks of the same second resemble each other,
+//! seconds less so).
 //!
 //! A candidate is **worth it** in a window when that lower end is above [`LEAST_GAIN`], and it suits the **regime**, which is
-//! told from the instances: `failing` when a hundredth of the requests fail, `uneven` when response times are spread by more than
-//! a fifth, else `even`. Strategies that look at neither times nor failures suit `even` alone.
+//! told from the candidates among the instances: `failing` when a hundredth of the requests fail, `uneven` when response times are
+//! spread by more than a fifth beyond chance, else `even`. Strategies that look at neither times nor failures suit `even` alone.
 //!
 //! # What has to be true for a change
 //!
 //! The same candidate was worth it in [`IN_A_ROW`] windows running, the one in force has been so for
-//! [`Auto::dwell`](crate::strategy::Auto::dwell), the last change is a minute ago or as long as the **pause**, and no **veto**
+//! [`Auto::dwell`](crate::strategy::Auto::dwell), the last change is a minute ago or as long as the **pause**, and no [`Veto`]
 //! holds: a fifth of the instances changed state or came within the last 30 s, or the fleet is full (reported processors above
-//! 90 % in the mean, or response times four times the least that they were). A veto ends the window, and windows begin anew after
-//! it: what is measured in such a time says nothing about another.
+//! 90 % in the mean, or the response times of the quicker quarter of the instances four times the least of the last ten minutes,
+//! which is as long as a fleet that has become slower for good counts as full). Who goes out or comes back, and did the same within the ten
+//! minutes before, has not changed, unless more than half of the instances did: slow ones that are ejected over and over are what the
+//! fleet is like, and what a better strategy may end. Of response times it is those of the quicker quarter, as instances that are slow
+//! alone are no lack of room, but what a better strategy would avoid. A veto ends all windows, and they begin anew after it: what is
+//! measured in such a time says nothing about another. Where that costs a candidate what it had, it is told.
 //!
 //! # Looking back
 //!
-//! The comparison is of choices, in the fleet that the former strategy has made. So after a change the mean response time per
-//! success is compared with that before, over as many windows: when it has become more than [`LEAST_GAIN`] worse, with requests
-//! per second within a quarter of what they were, the former returns. A change back, for whatever reason, is a **reversal** and
-//! doubles the pause, up to [`LONGEST_PAUSE`]; a pause without one halves it.
+//! The comparison is of choices, in the fleet that the former strategy has made. So a minute after a change the mean response time
+//! per success is compared with that before, over as many stretches: when it has become more than [`LEAST_GAIN`] worse, with requests
+//! per second within a quarter of what they were, the former returns, also to a fleet that is full since. When there are not so many
+//! stretches within [`Switcher::comparable`], nothing is compared: too much else may have changed. A change to one that was left
+//! within the last hour, for whatever reason, is a **reversal** and doubles the pause, up to [`LONGEST_PAUSE`]; a pause without one
+//! halves it.
 //!
-//! At low traffic, below 17 requests per second with the defaults, no window is ever complete, and nothing changes.
+//! Three windows are 120 comparisons at least, thus 7700 requests: a minute and a half at a hundred requests per second, 13 minutes
+//! at ten. Below three per second no window is ever complete, and nothing changes.
+//!
+//! # Other settings
+//!
+//! Whoever is in force stays so when it still is a candidate and no other is pinned; what was found stays where candidates are the
+//! same, and the trail in any case. A pin, and its end, are part of the trail, and change over like any change.
 
 use std::sync::Arc;
 
@@ -41,13 +55,17 @@ use crate::view::{Candidates, Slot};
 use crate::{Nanos, Rng, StrategyName};
 
 mod evidence;
+mod past;
 mod regime;
+mod switcher;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use regime::{Look, look};
+pub use regime::Regime;
+pub(crate) use regime::{Look, Seen, look};
+pub(crate) use switcher::{Switcher, Verdict};
 
-use evidence::{Gain, Window};
+use evidence::Gain;
 
 /// How often the writer looks.
 pub(crate) const EVERY: Nanos = Nanos::from_secs(1);
@@ -55,12 +73,12 @@ pub(crate) const EVERY: Nanos = Nanos::from_secs(1);
 pub(crate) const STEP: Nanos = Nanos::from_millis(250);
 /// How long a change over takes.
 pub(crate) const BLEND: Nanos = Nanos::from_secs(8);
-/// The fewest requests of a window.
-pub(crate) const REQUESTS: u64 = 1000;
-/// The longest window.
-const LONGEST: Nanos = Nanos::from_secs(60);
-/// The fewest looks of a window: the interval is Student's, with one degree of freedom less.
-const LOOKS: usize = 10;
+/// The fewest comparisons of a cell.
+const CELL: u64 = 4;
+/// The fewest cells of a window: the interval is Student's, with one degree of freedom less.
+const CELLS: usize = 10;
+/// The longest window, or twice the one that is set.
+const LONGEST: Nanos = Nanos::from_secs(900);
 /// The least gain that is worth a change.
 const LEAST_GAIN: f64 = 0.05;
 /// Windows in a row.
@@ -80,34 +98,63 @@ pub struct Course {
     former: AtomicU32,
     /// The part of picks that go by the former, in 2^-32.
     share: AtomicU32,
-    yardstick: Yardstick,
-    rivals: Box<[Rival]>,
+    /// Of [`Veto`], plus one; 0 for none.
+    veto: AtomicU32,
+    /// Of [`Regime`], plus one; 0 before the first look.
+    regime: AtomicU32,
+    yardstick: Arc<Yardstick>,
+    rivals: Box<[Arc<Rival>]>,
 }
 
-/// A candidate as it is shown.
+/// A candidate as it is shown. It outlives settings that leave it as it is.
 #[derive(Debug)]
 struct Rival {
     tally: Tally,
     /// Of the last window; NaN before.
     gain: AtomicF64,
     least: AtomicF64,
+    /// When that ended, in ns.
+    judged: AtomicU64,
     in_a_row: AtomicU64,
+}
+
+impl Default for Rival {
+    fn default() -> Self {
+        Self {
+            tally: Tally::default(),
+            gain: AtomicF64::new(f64::NAN),
+            least: AtomicF64::new(f64::NAN),
+            judged: AtomicU64::new(0),
+            in_a_row: AtomicU64::new(0),
+        }
+    }
 }
 
 impl Course {
     pub(crate) fn new(candidates: usize, current: usize) -> Self {
-        let unknown = || Rival {
-            tally: Tally::default(),
-            gain: AtomicF64::new(f64::NAN),
-            least: AtomicF64::new(f64::NAN),
-            in_a_row: AtomicU64::new(0),
-        };
         Self {
             current: AtomicU32::new(current as u32),
             former: AtomicU32::new(current as u32),
             share: AtomicU32::new(0),
-            yardstick: Yardstick::default(),
-            rivals: (0..candidates).map(|_| unknown()).collect(),
+            veto: AtomicU32::new(0),
+            regime: AtomicU32::new(0),
+            yardstick: Arc::default(),
+            rivals: (0..candidates).map(|_| Arc::default()).collect(),
+        }
+    }
+
+    /// The course of other settings. `same` says of each candidate which one of this course it is, if any: that keeps its
+    /// tally.
+    pub(crate) fn heir(&self, same: &[Option<usize>], current: usize) -> Self {
+        let rival = |place: &Option<usize>| place.and_then(|place| self.rivals.get(place)).cloned();
+        Self {
+            yardstick: Arc::clone(&self.yardstick),
+            regime: AtomicU32::new(self.regime.load(Relaxed)),
+            rivals: same
+                .iter()
+                .map(|place| rival(place).unwrap_or_default())
+                .collect(),
+            ..Self::new(0, current)
         }
     }
 
@@ -157,12 +204,39 @@ impl Course {
             .store((share.clamp(0.0, 1.0) * f64::from(u32::MAX)) as u32, Relaxed);
     }
 
+    /// Shows what the last window of the candidate at `place` came to; nothing where there is none that still counts.
     fn show(&self, place: usize, gain: Option<Gain>, in_a_row: u32) {
         if let Some(rival) = self.rivals.get(place) {
             rival.gain.set(gain.map_or(f64::NAN, |gain| gain.mean));
             rival.least.set(gain.map_or(f64::NAN, |gain| gain.least));
+            rival.judged.store(gain.map_or(0, |gain| gain.at.0), Relaxed);
             rival.in_a_row.store(in_a_row.into(), Relaxed);
         }
+    }
+
+    /// Shows nothing of any window.
+    fn forget(&self) {
+        (0..self.rivals.len()).for_each(|place| self.show(place, None, 0));
+    }
+
+    fn forbid(&self, veto: Option<Veto>) {
+        self.veto.store(veto.map_or(0, |veto| 1 + veto as u32), Relaxed);
+    }
+
+    fn tell(&self, regime: Regime) {
+        self.regime.store(1 + regime as u32, Relaxed);
+    }
+
+    /// What the fleet is like.
+    pub(crate) fn regime(&self) -> Option<Regime> {
+        let place = self.regime.load(Relaxed).checked_sub(1)?;
+        Regime::ALL.get(place as usize).copied()
+    }
+
+    /// Why nothing changes now.
+    pub(crate) fn veto(&self) -> Option<Veto> {
+        let place = self.veto.load(Relaxed).checked_sub(1)?;
+        Veto::ALL.get(place as usize).copied()
     }
 
     /// The candidate at `place` as it is shown.
@@ -174,7 +248,9 @@ impl Course {
             counts: rival.tally.counts(),
             gain: known(&rival.gain),
             least_gain: known(&rival.least),
+            judged: known(&rival.gain).map(|_| Nanos(rival.judged.load(Relaxed))),
             windows_in_a_row: rival.in_a_row.load(Relaxed),
+            unsuitable: self.regime().and_then(|regime| regime.speaks_against(strategy)),
         })
     }
 }
@@ -185,24 +261,51 @@ impl Course {
 pub struct RivalSnapshot {
     /// Which.
     pub strategy: StrategyName,
-    /// What came of asking it, since the service has these settings; nothing while it is in force.
+    /// What came of asking it, since the service has it with these settings; nothing while it is in force.
     pub counts: ShadowCounts,
-    /// By how much less its expected times were in the last window, as a part of the actual ones; `None` while it is in force
-    /// and before the first window.
+    /// By how much less its expected times were in the last window, as a part of the actual ones; `None` while it is in force,
+    /// and before the first window since a change or a veto.
     pub gain: Option<f64>,
     /// The lower end of the 95 % interval of that.
     pub least_gain: Option<f64>,
+    /// When that window ended.
+    pub judged: Option<Nanos>,
     /// For how many windows in a row it has been worth a change.
     pub windows_in_a_row: u64,
+    /// Why it is not made for the fleet as it is, and does not come into force; `None` when it is.
+    pub unsuitable: Option<&'static str>,
 }
 
-/// A change that was made.
+/// Why no other candidate may come into force now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Veto {
+    /// Many instances came or changed state.
+    Unsettled,
+    /// The fleet is full.
+    Full,
+}
+
+impl Veto {
+    const ALL: [Self; 2] = [Self::Unsettled, Self::Full];
+
+    /// A word for tables and the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unsettled => "unsettled",
+            Self::Full => "full",
+        }
+    }
+}
+
+/// A change that was made, by comparisons or by hand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Switch {
     /// When.
     pub at: Nanos,
-    /// From which strategy.
+    /// From which strategy; the same as `to` where a pin came or went that changes nothing else.
     pub from: StrategyName,
     /// To which.
     pub to: StrategyName,
@@ -222,235 +325,12 @@ pub struct AutoSnapshot {
     pub pinned: bool,
     /// Whether it is taking over from another now.
     pub changes_over: bool,
+    /// What the fleet is like; `None` in the first second.
+    pub regime: Option<Regime>,
+    /// Why nothing may change now.
+    pub veto: Option<Veto>,
     /// All candidates.
     pub candidates: Vec<RivalSnapshot>,
     /// The last changes, newest first.
     pub switches: Arc<[Switch]>,
-}
-
-/// Decides.
-#[derive(Debug)]
-pub(crate) struct Switcher {
-    names: Vec<StrategyName>,
-    pin: Option<usize>,
-    window: Nanos,
-    dwell: Nanos,
-    current: usize,
-    former: usize,
-    since: Nanos,
-    pause: Nanos,
-    /// When the pause was last changed.
-    paused: Nanos,
-    open: Option<Window>,
-    in_a_row: Vec<u32>,
-    /// What the last windows came to: response time per success in ns, and requests per second; newest last.
-    past: Vec<(f64, f64)>,
-    /// The same before the last change, until it was compared.
-    before: Option<(f64, f64)>,
-    /// The least response time of a window.
-    least: f64,
-    switched: bool,
-}
-
-/// What to do.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Change {
-    pub(crate) from: StrategyName,
-    pub(crate) to: StrategyName,
-    pub(crate) reason: String,
-}
-
-impl Switcher {
-    pub(crate) fn new(
-        names: Vec<StrategyName>,
-        pin: Option<usize>,
-        window: Nanos,
-        dwell: Nanos,
-        now: Nanos,
-    ) -> Self {
-        let current = pin.unwrap_or(0);
-        Self {
-            in_a_row: vec![0; names.len()],
-            names,
-            pin,
-            window,
-            dwell,
-            current,
-            former: current,
-            since: now,
-            pause: PAUSE,
-            paused: now,
-            open: None,
-            past: Vec::new(),
-            before: None,
-            least: f64::INFINITY,
-            switched: false,
-        }
-    }
-
-    /// The candidate in force, and since when.
-    pub(crate) fn current(&self) -> (usize, Nanos) {
-        (self.current, self.since)
-    }
-
-    /// Moves what is remembered when the clock stepped back.
-    pub(crate) fn shift(&mut self, back: Nanos) {
-        self.since = self.since.since(back);
-        self.paused = self.paused.since(back);
-        self.open = None;
-    }
-
-    /// When to look next.
-    pub(crate) fn next(&self, now: Nanos) -> Nanos {
-        now + if self.blends(now) { STEP } else { EVERY }
-    }
-
-    pub(crate) fn blends(&self, now: Nanos) -> bool {
-        self.switched && now.since(self.since) < BLEND
-    }
-
-    /// Takes in a look, steers `course`, and says what changes.
-    pub(crate) fn look(&mut self, look: &Look, course: &Course) -> Option<Change> {
-        let now = look.now;
-        if self.blends(now) {
-            let gone = now.since(self.since).as_secs_f64() / BLEND.as_secs_f64();
-            course.steer(self.current, self.former, 1.0 - gone);
-            self.open = None;
-            return None;
-        }
-        course.steer(self.current, self.former, 0.0);
-        if self.veto(look).is_some() {
-            self.open = None;
-            self.in_a_row.fill(0);
-            self.past.clear();
-            return None;
-        }
-        let counts = course.counts();
-        let Some(window) = &mut self.open else {
-            self.open = Some(Window::new(look, counts));
-            return None;
-        };
-        window.take(look, counts);
-        let length = now.since(window.began);
-        if length < self.window || window.looks() < LOOKS || window.requests() < REQUESTS {
-            if length > LONGEST.max(twice(self.window)) {
-                self.open = None;
-                self.in_a_row.fill(0);
-            }
-            return None;
-        }
-        let window = std::mem::replace(window, Window::new(look, window.last().to_vec()));
-        self.judge(look, &window, course)
-    }
-
-    /// Why nothing may change now.
-    fn veto(&mut self, look: &Look) -> Option<&'static str> {
-        if look.changed > 0.2 {
-            return Some("instances change state");
-        }
-        let slow = look.response_time > 4.0 * self.least;
-        (look.utilization.is_some_and(|used| used > 0.9) || slow).then_some("the fleet is full")
-    }
-
-    /// A window is complete.
-    fn judge(&mut self, look: &Look, window: &Window, course: &Course) -> Option<Change> {
-        let now = look.now;
-        let seconds = now.since(window.began).as_secs_f64();
-        let rate = window.requests() as f64 / seconds;
-        self.past.push((window.response_time(), rate));
-        if self.past.len() > IN_A_ROW as usize {
-            self.past.remove(0);
-        }
-        // What was fast once may never be again: it is forgotten by a tenth each window.
-        self.least = (self.least * 1.1).min(window.response_time());
-        if now.since(self.paused) > twice(self.pause) && self.pause > PAUSE {
-            (self.pause, self.paused) = (Nanos(self.pause.0 / 2).max(PAUSE), now);
-        }
-        let mut best: Option<(usize, Gain)> = None;
-        for place in 0..self.names.len() {
-            let gain = (place != self.current).then(|| window.gain(place)).flatten();
-            let worth =
-                gain.is_some_and(|gain| gain.least > LEAST_GAIN) && look.regime.suits(self.names[place]);
-            self.in_a_row[place] = if worth { self.in_a_row[place] + 1 } else { 0 };
-            course.show(place, gain, self.in_a_row[place]);
-            if let Some(gain) = gain
-                && self.in_a_row[place] >= IN_A_ROW
-                && best.is_none_or(|(_, other)| gain.mean > other.mean)
-            {
-                best = Some((place, gain));
-            }
-        }
-        if self.pin.is_some() {
-            return None;
-        }
-        if let Some(change) = self.look_back(now) {
-            return Some(change);
-        }
-        let (place, gain) = best?;
-        let rests = self.switched && now.since(self.since) < self.pause;
-        if rests || now.since(self.since) < self.dwell {
-            return None;
-        }
-        let reason = format!(
-            "expected times {:.1} % less, at least {:.1} %, in {} windows in a row; {} requests in {seconds:.0} s, {}",
-            100.0 * gain.mean,
-            100.0 * gain.least,
-            self.in_a_row[place],
-            window.requests(),
-            look.regime.as_str()
-        );
-        self.before = self.mean_of_past();
-        Some(self.change_to(place, reason, now))
-    }
-
-    /// Compares what was with what is, once there are as many windows after a change as before.
-    fn look_back(&mut self, now: Nanos) -> Option<Change> {
-        if self.past.len() < IN_A_ROW as usize || now.since(self.since) < self.pause {
-            return None;
-        }
-        let (time, rate) = self.before.take()?;
-        let (time_now, rate_now) = self.mean_of_past()?;
-        let same_load = (rate_now / rate - 1.0).abs() <= SAME_LOAD;
-        let worse = time_now / time - 1.0;
-        if !same_load || worse <= LEAST_GAIN {
-            return None;
-        }
-        let reason = format!(
-            "response times are {:.1} % longer than before, {:.1} instead of {:.1} ms, at {rate_now:.0} requests per second",
-            100.0 * worse,
-            time_now / 1e6,
-            time / 1e6
-        );
-        Some(self.change_to(self.former, reason, now))
-    }
-
-    fn mean_of_past(&self) -> Option<(f64, f64)> {
-        let n = self.past.len() as f64;
-        let (time, rate) = self
-            .past
-            .iter()
-            .fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-        (n > 0.0).then(|| (time / n, rate / n))
-    }
-
-    fn change_to(&mut self, place: usize, reason: String, now: Nanos) -> Change {
-        let change = Change {
-            from: self.names[self.current],
-            to: self.names[place],
-            reason,
-        };
-        if self.switched && place == self.former {
-            self.pause = twice(self.pause).min(LONGEST_PAUSE);
-            self.paused = now;
-        }
-        (self.former, self.current, self.since, self.switched) = (self.current, place, now, true);
-        self.in_a_row.fill(0);
-        self.past.clear();
-        self.open = None;
-        change
-    }
-}
-
-fn twice(time: Nanos) -> Nanos {
-    time + time
 }

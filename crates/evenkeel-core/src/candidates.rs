@@ -26,6 +26,7 @@
 
 use std::sync::Arc;
 
+use crate::levels::Part;
 use crate::{HealthParts, Nanos, ServiceSettings, Share, Slot};
 
 mod breaker;
@@ -123,6 +124,8 @@ pub(crate) struct Staged {
     pub(crate) weights: Arc<[u32]>,
     /// Their shares.
     pub(crate) shares: Vec<Share>,
+    /// Where several priorities get requests, what each gets.
+    pub(crate) levels: Vec<Part>,
     /// Of all instances, in slot order, why they are no candidates.
     pub(crate) excluded: Vec<(Slot, Exclusion)>,
     /// The numbers behind all that.
@@ -146,6 +149,7 @@ pub(crate) fn stage(mut all: Vec<Prospect<'_>>, settings: &ServiceSettings, now:
         slots: gather(&all, ramp.shares.len(), |prospect| prospect.slot),
         weights: gather(&all, ramp.shares.len(), |prospect| prospect.weight),
         shares: ramp.shares,
+        levels: ramp.levels,
         excluded: excluded.collect(),
         findings: Findings {
             minimum,

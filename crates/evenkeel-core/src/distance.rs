@@ -17,10 +17,13 @@ const SHORTER: f32 = 1.0 / 2.0;
 const DEVIATION: f32 = 1.0 / 4.0;
 /// Deviations that a sample counts at most.
 const MOST: f32 = 4.0;
-/// The smoothed mean is worth as many samples as this.
-const WORTH: f32 = 15.0;
-/// Standard deviations in a mean deviation, of a normal distribution.
-const STANDARD: f32 = 1.25;
+/// Samples that are counted.
+const COUNTED: f32 = 15.0;
+/// Mean deviations that the estimate may be off. It does not settle, however many samples there are, as each moves it; and
+/// it is below the middle of what is observed, as shorter ones move it more. Both together are within this in 19 cases of
+/// 20 whatever the shape of the noise (evenly, normally, one-sided or with losses; the tests), but for times that spread
+/// by half and more, of which it takes about five.
+const WRONG: f32 = 2.0;
 
 /// The distance of one instance.
 #[derive(Debug)]
@@ -56,7 +59,7 @@ impl Distance {
             let part = if off > 0.0 { LONGER } else { SHORTER };
             self.time.set(time + part * off);
         }
-        self.samples.set((samples + 1.0).min(WORTH));
+        self.samples.set((samples + 1.0).min(COUNTED));
     }
 
     /// Connections so far, up to fifteen.
@@ -65,12 +68,12 @@ impl Distance {
         self.samples.get() as u32
     }
 
-    /// The time in ns, and by how much it may be wrong either way at two standard deviations; `None` when nobody connected.
+    /// The time in ns, and by how much what connections usually take may be off it either way (95 %); `None` when nobody
+    /// connected.
     #[must_use]
     pub fn get(&self) -> Option<(f32, f32)> {
-        let (time, samples) = (self.time.get(), self.samples.get());
-        let error = 2.0 * STANDARD * self.deviation.get() / samples.max(1.0).sqrt();
-        (time > 0.0).then_some((time, error))
+        let time = self.time.get();
+        (time > 0.0).then(|| (time, WRONG * self.deviation.get()))
     }
 }
 
@@ -94,13 +97,57 @@ mod tests {
             }
             let (time, error) = distance.get().unwrap();
             assert!((15e6..25e6).contains(&time), "{time}");
-            assert!(error < 8e6, "{error}");
+            assert!(error < 40e6, "{error}");
             held += u32::from((time - 20e6).abs() <= error);
         }
-        assert!(held > 120, "{held}");
+        assert!(held > 185, "{held}");
         let near = Distance::default();
         (0..40).for_each(|_| near.observe(Nanos::from_millis(20)));
         let (time, error) = near.get().unwrap();
         assert!((time - 20e6).abs() < 1e3 && error < 1e3, "{time} {error}");
+    }
+
+    /// Of a thousand estimates each, the error bar holds the median of what is observed in 940 at least: 950, less what chance
+    /// takes at two standard deviations.
+    #[test]
+    fn the_error_bar_covers_what_it_says_whatever_the_noise() {
+        type Noise = fn(&mut Rng) -> f64;
+        fn normal(rng: &mut Rng) -> f64 {
+            (0..12).map(|_| rng.unit()).sum::<f64>() - 6.0
+        }
+        fn exponential(rng: &mut Rng) -> f64 {
+            -(1.0 - rng.unit()).ln()
+        }
+        let noises: [(&str, f64, Noise); 7] = [
+            ("even", 20.0, |rng| 16.0 + 8.0 * rng.unit()),
+            ("normal, 5 %", 20.0, |rng| 20.0 + normal(rng)),
+            ("one-sided, a tenth", 20.0 + 2.0 * std::f64::consts::LN_2, |rng| {
+                20.0 + 2.0 * exponential(rng)
+            }),
+            ("one-sided, half", 20.0 + 10.0 * std::f64::consts::LN_2, |rng| {
+                20.0 + 10.0 * exponential(rng)
+            }),
+            ("lognormal, 0.3", 20.0, |rng| 20.0 * (0.3 * normal(rng)).exp()),
+            ("of two ways", 21.0, |rng| 20.0 + 2.0 * f64::from(rng.below(2))),
+            ("losses", 20.0, |rng| {
+                let lost = if rng.below(10) == 0 { 1000.0 } else { 0.0 };
+                18.0 + 4.0 * rng.unit() + lost
+            }),
+        ];
+        let mut rng = Rng::new(9);
+        for (name, truth, noise) in noises {
+            for samples in [1, 3, 8, 15, 60] {
+                let held = (0..1000).filter(|_| {
+                    let distance = Distance::default();
+                    for _ in 0..samples {
+                        distance.observe(Nanos((noise(&mut rng).max(1.0) * 1e6) as u64));
+                    }
+                    let (time, error) = distance.get().unwrap();
+                    (f64::from(time) / 1e6 - truth).abs() <= f64::from(error) / 1e6
+                });
+                let held = held.count();
+                assert!(held >= 940, "{name}, {samples}: {held}");
+            }
+        }
     }
 }

@@ -38,8 +38,12 @@ pub enum EventKind {
     StrategyChanged,
     /// Another strategy is asked beside the one that picks, or none any more.
     ShadowChanged,
+    /// The strategy that is asked beside the one that picks does not suit the service as it is, and is asked nothing.
+    ShadowIdle,
     /// The strategy `auto` picks by another of its candidates.
     Switched,
+    /// Something spoke for a change of the strategy `auto`, and then the state of the fleet did not allow one.
+    SwitchVetoed,
     /// Active checks failed often enough.
     CheckedDown,
     /// Active checks succeeded often enough.
@@ -84,7 +88,9 @@ impl EventKind {
         Self::Undrained,
         Self::StrategyChanged,
         Self::ShadowChanged,
+        Self::ShadowIdle,
         Self::Switched,
+        Self::SwitchVetoed,
         Self::CheckedDown,
         Self::CheckedUp,
         Self::Ejected,
@@ -114,7 +120,9 @@ impl EventKind {
             Self::Undrained => "undrained",
             Self::StrategyChanged => "strategy_changed",
             Self::ShadowChanged => "shadow_changed",
+            Self::ShadowIdle => "shadow_idle",
             Self::Switched => "switched",
+            Self::SwitchVetoed => "switch_vetoed",
             Self::CheckedDown => "down",
             Self::CheckedUp => "up",
             Self::Ejected => "ejected",

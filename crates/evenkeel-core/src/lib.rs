@@ -7,6 +7,7 @@
 
 mod auto;
 mod budget;
+pub mod calendar;
 mod candidates;
 mod distance;
 mod draw;
@@ -16,6 +17,7 @@ mod hash;
 mod health;
 mod instance;
 mod keyed;
+mod levels;
 mod load;
 pub mod math;
 mod operation;
@@ -35,10 +37,11 @@ mod sync;
 #[doc(hidden)]
 pub mod testing;
 mod time;
+mod trust;
 mod view;
 
-pub use auto::{AutoSnapshot, Course, RivalSnapshot, Switch};
-pub use budget::RetryBudget;
+pub use auto::{AutoSnapshot, Course, Regime, RivalSnapshot, Switch, Veto};
+pub use budget::{NoRetry, Retry, RetryBudget};
 pub use candidates::{Exclusion, Panic, Regions, SlowStart};
 pub use distance::Distance;
 pub use event::{Event, EventKind};
@@ -46,7 +49,7 @@ pub use explain::{ExplainedInstance, Explanation, Finding, Question};
 pub use hash::{HashKeys, HashSecret, HashedKey, KeyHash, KeySource, RequestKey, Rotation};
 pub use health::{
     BreakerState, Calibration, CalibrationBin, CheckFailure, CheckOutcome, CheckThresholds, EjectionSettings,
-    HealthPart, HealthParts, InstanceState, Mode, PREDICTION_HORIZON, Recovery, Thresholds,
+    HealthPart, HealthParts, InstanceState, Mode, Outlook, PREDICTION_HORIZON, Recovery, Thresholds,
 };
 pub use instance::{Instance, InstanceError, InstanceId, Weight};
 pub use keyed::{HashSettings, KeyRegions, LoadFactor};

@@ -23,6 +23,7 @@ mod auto;
 mod detect;
 mod dry;
 mod entry;
+mod fallen;
 mod headroom;
 mod journal;
 mod operate;
@@ -210,10 +211,11 @@ impl ServiceState {
             &journal,
             &mut rng,
             &mut shadowing,
+            shadow::idle(&settings, &slots),
             None,
             now,
         );
-        view.auto = piloting.shown();
+        piloting.board(&mut view, now);
         let mut state = Self {
             next_refresh: next_refresh(&settings, now),
             declared: settings.strategy.clone(),
@@ -245,6 +247,8 @@ impl ServiceState {
         };
         state.slots.checked = state.settings.checks.is_some();
         state.arm();
+        let idle = shadow::idle(&state.settings, &state.slots);
+        state.tell_shadow(idle.as_deref(), true);
         state.publish();
         Ok(state)
     }
@@ -273,7 +277,8 @@ impl ServiceState {
             .slots
             .replace(instances, now)
             .inspect_err(|_| self.slots.checked = before)?;
-        self.dirty |= !replaced.is_empty() || settings.sessions != self.settings.sessions;
+        // Readers go by the settings of the view.
+        self.dirty |= !replaced.is_empty() || settings != self.settings;
         self.journal.rename(&settings.name);
         self.switch_to(&settings.strategy);
         self.shadow_by(settings.shadow.as_ref());
@@ -286,7 +291,8 @@ impl ServiceState {
         }
         self.restage = true;
         if settings.strategy != self.settings.strategy {
-            self.piloting = Piloting::new(&settings, now);
+            self.piloting
+                .renew(&settings, self.view.picker.course().map(|course| &**course), now);
         }
         self.declared = settings.strategy.clone();
         self.declared_shadow = settings.shadow.clone();
@@ -490,7 +496,15 @@ impl ServiceState {
 
     fn look(&mut self) {
         self.scores.alarm(&mut self.slots, &self.settings, self.now);
+        passive::forgive(&mut self.slots, &self.settings, &mut self.scores, self.now);
         self.end_weakness();
+        let peers = self.view.candidates().len();
+        for (slot, entry) in self.slots.iter_mut() {
+            let stats = entry.member.stats();
+            stats.trust().set_peers(peers);
+            let fails = stats.consecutive_failures() > 0;
+            entry.spared_by_strategy = fails && self.view.picker.leaves_alone(slot);
+        }
         self.dirty |= passive::look(
             &mut self.slots,
             &self.settings,

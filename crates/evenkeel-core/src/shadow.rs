@@ -16,6 +16,9 @@
 //! otherwise would have met other queues. It says whether the shadow makes worse choices; it cannot promise that all would
 //! be better if it made them.
 //!
+//! A shadow that does not suit the service as it is (too many instances for its table, a key that is not the one of the strategy)
+//! is idle until it does: nobody is refused for the sake of a strategy that nobody is routed by.
+//!
 //! Which picks are asked about is drawn by the worker from a generator of its own, after which the shadow draws from that
 //! too ([`Beside`]): what is picked does not depend on whether there is a shadow.
 
@@ -167,6 +170,21 @@ impl std::ops::Add for ShadowCounts {
     }
 }
 
+impl std::ops::Sub for ShadowCounts {
+    type Output = Self;
+
+    /// What came since `before`.
+    fn sub(self, before: Self) -> Self {
+        Self {
+            asked: self.asked.saturating_sub(before.asked),
+            differed: self.differed.saturating_sub(before.differed),
+            compared: self.compared.saturating_sub(before.compared),
+            actual: self.actual.since(before.actual),
+            shadow: self.shadow.since(before.shadow),
+        }
+    }
+}
+
 impl ShadowCounts {
     /// The part of its choices that were others, 0 to 1; `None` before the first.
     #[must_use]
@@ -233,8 +251,16 @@ fn load(candidates: &Candidates, slot: Slot) -> Option<f64> {
 #[derive(Debug, Clone)]
 pub(crate) struct Shadow {
     pub(crate) strategy: StrategyName,
-    picker: Arc<dyn Picker>,
+    asked: Asked,
     record: Arc<Record>,
+}
+
+/// Whether it is asked.
+#[derive(Debug, Clone)]
+pub(crate) enum Asked {
+    By(Arc<dyn Picker>),
+    /// It does not suit the service as that is, for this reason.
+    Idle(Arc<str>),
 }
 
 /// What outlives the views that have the same shadow.
@@ -245,16 +271,28 @@ pub(crate) struct Record {
 }
 
 impl Shadow {
-    pub(crate) fn new(strategy: StrategyName, picker: Arc<dyn Picker>, record: Arc<Record>) -> Self {
+    pub(crate) fn new(strategy: StrategyName, asked: Asked, record: Arc<Record>) -> Self {
         Self {
             strategy,
-            picker,
+            asked,
             record,
         }
     }
 
-    pub(crate) fn picker(&self) -> &dyn Picker {
-        &*self.picker
+    /// `None` while it is idle.
+    pub(crate) fn picker(&self) -> Option<&dyn Picker> {
+        match &self.asked {
+            Asked::By(picker) => Some(&**picker),
+            Asked::Idle(_) => None,
+        }
+    }
+
+    /// Why it is asked nothing.
+    pub(crate) fn idle(&self) -> Option<&Arc<str>> {
+        match &self.asked {
+            Asked::By(_) => None,
+            Asked::Idle(why) => Some(why),
+        }
     }
 
     pub(crate) fn counts(&self) -> ShadowCounts {
@@ -270,7 +308,7 @@ impl Shadow {
         request: &PickRequest<'_>,
         cx: &mut PickContext,
     ) {
-        let Some(other) = cx.ask(&*self.picker, request) else {
+        let Some(other) = self.picker().and_then(|picker| cx.ask(picker, request)) else {
             return;
         };
         let Record { tally, yardstick } = &*self.record;

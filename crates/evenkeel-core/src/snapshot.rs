@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::view::{Member, Slot, Status, View};
 use crate::{
-    BreakerState, Exclusion, HealthParts, Instance, InstanceState, LoadReport, Nanos, Source, Stats,
+    BreakerState, Exclusion, HealthParts, Instance, InstanceState, LoadReport, Nanos, Outlook, Source, Stats,
 };
 
 /// One instance at one time: as it was registered, its health, and what its requests came to. Times are ages.
@@ -38,6 +38,8 @@ pub struct InstanceSnapshot {
     pub success_share: f32,
     /// The part of its weight that it gets at present, 0 to 1; 0 for who is no candidate.
     pub share: f64,
+    /// What is foreseen of it; `None` while nothing is known, and without predictions.
+    pub predicted: Option<Outlook>,
     /// Requests in flight.
     pub in_flight: u32,
     /// Smoothed time to the head of a response; failures can raise it, but neither lower it nor be its first. `None`
@@ -126,6 +128,7 @@ impl InstanceSnapshot {
             parts: stats.health_parts(),
             success_share: stats.success_share(),
             share: candidate.map_or(0.0, |index| view.candidates().share(index).as_f64()),
+            predicted: stats.outlook(),
             in_flight: member.load().get(),
             response_time: stats.response_time().map(|(time, _)| time.as_duration()),
             quantiles: quantile(0.5)

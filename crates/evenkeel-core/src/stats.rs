@@ -1,10 +1,11 @@
 //! What is known of an instance from its requests. Lives beside the instance, survives every rebuild
 //! of the view, shared by all workers.
 
-use crate::health::{HealthParts, Suspicion, THROTTLED, Unanswered};
+use crate::health::{HealthParts, Outlook, OutlookCell, Suspicion, THROTTLED, Unanswered};
 use crate::math::{AtomicF32, AtomicF64, Histogram, real};
 use crate::pace::Pace;
 use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use crate::trust::Trust;
 use crate::{Distance, Nanos, Outcome, ReportedLoad, Verdict};
 
 /// Weight of one sample in the smoothed success share: the memory is about the last 16 requests.
@@ -42,6 +43,7 @@ pub struct Stats {
     alarm_at: AtomicU32,
     /// Smoothed share of successes.
     success_share: AtomicF32,
+    trust: Trust,
     /// The score of its health.
     health: AtomicF32,
     /// The parts of that score, packed.
@@ -54,6 +56,7 @@ pub struct Stats {
     response_times: Histogram,
     reported: ReportedLoad,
     distance: Distance,
+    outlook: OutlookCell,
 }
 
 impl Default for Stats {
@@ -72,6 +75,7 @@ impl Default for Stats {
             consecutive_failures: AtomicU32::new(0),
             alarm_at: AtomicU32::new(0),
             success_share: AtomicF32::new(1.0),
+            trust: Trust::default(),
             health: AtomicF32::new(1.0),
             parts: AtomicU64::new(HealthParts::default().bits()),
             suspicion: Suspicion::default(),
@@ -81,6 +85,7 @@ impl Default for Stats {
             response_times: Histogram::default(),
             reported: ReportedLoad::default(),
             distance: Distance::default(),
+            outlook: OutlookCell::default(),
         }
     }
 }
@@ -128,6 +133,7 @@ impl Stats {
                 }
                 let suspicious = self.suspicion.on_failure();
                 let run = self.consecutive_failures.fetch_add(1, Relaxed).saturating_add(1);
+                self.trust.on_failure(run, self.successes());
                 run == self.alarm_at.load(Relaxed) || suspicious
             }
             Verdict::Throttled => {
@@ -135,6 +141,7 @@ impl Stats {
                 // suspicious. But an answer that costs nothing must not make it look fast.
                 self.throttled.fetch_add(1, Relaxed);
                 self.fold_success(THROTTLED);
+                self.trust.on_throttled(THROTTLED);
                 self.pace.on_failure(outcome.response_time, now);
                 false
             }
@@ -150,6 +157,7 @@ impl Stats {
         }
         self.suspicion.on_success();
         self.fold_success(1.0);
+        self.trust.on_success();
         if let Some([smoothed, usual]) = times {
             self.fold_response_time(smoothed, now);
             self.pace.on_success(usual, now);
@@ -321,6 +329,12 @@ impl Stats {
         self.success_share.get()
     }
 
+    /// What part of its next requests is believed to succeed.
+    #[inline]
+    pub(crate) fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
     /// The score of its health, `0.0..=1.0`, as its service's writer last judged it; 1 before.
     #[inline]
     #[must_use]
@@ -345,6 +359,17 @@ impl Stats {
     pub(crate) fn set_health_parts(&self, parts: HealthParts) {
         self.parts.store(parts.bits(), Relaxed);
         self.set_health(parts.score());
+    }
+
+    /// What is foreseen of it, as its service's writer last found; `None` while nothing is known, and without predictions.
+    #[must_use]
+    pub fn outlook(&self) -> Option<Outlook> {
+        self.outlook.get()
+    }
+
+    /// Sets what is foreseen of it. For the writer.
+    pub(crate) fn foresee(&self, outlook: Option<Outlook>) {
+        self.outlook.set(outlook);
     }
 
     /// How suspicious its failures of late are.

@@ -96,6 +96,12 @@ pub trait Picker: Any + fmt::Debug + Send + Sync {
         let _ = now;
     }
 
+    /// As [`Picker::refresh`], but by what is known already: takes in nothing that a picker before this one, or after it, knows
+    /// too. For a picker that is asked and then forgotten.
+    fn settle(&self, now: Nanos) {
+        self.refresh(now);
+    }
+
     /// Names to `each` the candidates that get few requests for now and may get many at any moment, those that are
     /// next first, with how many connections to keep open to each until then. Not for the hot path.
     fn standby(&self, each: &mut dyn FnMut(Slot, u32)) {
@@ -126,6 +132,13 @@ pub trait Picker: Any + fmt::Debug + Send + Sync {
         None
     }
 
+    /// Whether it picks the instance in `slot` no more than to see whether it is back, because of how its last requests
+    /// ended. Not for the hot path.
+    fn leaves_alone(&self, slot: Slot) -> bool {
+        let _ = slot;
+        false
+    }
+
     /// Names to `each` what was found out that picks depend on, for who audits them. Not for the hot path.
     fn learned(&self, each: &mut dyn FnMut(Learned<'_>)) {
         let _ = each;
@@ -151,6 +164,8 @@ pub enum Learned<'a> {
         weight: f64,
         /// How far it follows the evidence: from 0, as configured, to 1.
         trust: f64,
+        /// For requests that stay in this place alone, a region or what follows it, `eu/a`; each learns by its own.
+        place: Option<&'a str>,
     },
     /// What an instance is expected to use in a moment.
     ResourceForecast {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::candidates::Findings;
 use crate::hash::RequestKey;
 use crate::health::{BreakerState, InstanceState};
+use crate::levels::{self, Level, Part};
 use crate::load::{LoadSlot, Loads};
 use crate::service::{Piloted, ServiceCounters};
 use crate::session::{SessionKey, SessionTag, Sessions};
@@ -89,6 +90,8 @@ pub struct Candidates {
     weights: Arc<[u32]>,
     /// In the order of `slots`; `None` when all are full.
     shares: Option<Arc<[Share]>>,
+    /// Where several priorities get requests; else empty.
+    levels: Arc<[Level]>,
     loads: Loads,
 }
 
@@ -118,6 +121,7 @@ impl Candidates {
             slots,
             weights,
             shares: None,
+            levels: Arc::default(),
             loads,
         }
     }
@@ -131,6 +135,24 @@ impl Candidates {
             .any(|share| *share != Share::FULL)
             .then(|| shares.into());
         self
+    }
+
+    /// The same, of which each priority gets its part.
+    pub(crate) fn with_levels(mut self, parts: Vec<Part>) -> Self {
+        let levels = parts.into_iter().map(|part| Level::new(part, &self));
+        self.levels = levels.collect();
+        self
+    }
+
+    /// The priorities that get requests where these are several; else none.
+    pub(crate) fn levels(&self) -> &[Level] {
+        &self.levels
+    }
+
+    /// The priority of the candidate at `slot`, and its share there; `None` where one gets everything.
+    pub(crate) fn level(&self, slot: Slot) -> Option<(u8, Share)> {
+        let mut levels = self.levels.iter();
+        levels.find_map(|level| Some((level.part.priority, level.share(slot)?)))
     }
 
     /// The slots to choose from, ascending.
@@ -295,6 +317,8 @@ impl View {
             since: piloted.since,
             pinned: auto.pinned().is_some(),
             changes_over: course.settled().is_none(),
+            regime: course.regime(),
+            veto: course.veto(),
             candidates: candidates
                 .filter_map(|(place, one)| course.rival(place, one.name()))
                 .collect(),
@@ -318,6 +342,12 @@ impl View {
     pub fn shadow(&self) -> Option<(StrategyName, ShadowCounts)> {
         let shadow = self.shadow.as_ref()?;
         Some((shadow.strategy, shadow.counts()))
+    }
+
+    /// Why the shadow strategy is asked nothing, where there is one that does not suit the service as it is.
+    #[must_use]
+    pub fn shadow_idle(&self) -> Option<&str> {
+        self.shadow.as_ref()?.idle().map(|why| &**why)
     }
 
     /// What the candidate at `slot` costs by the strategy, if that goes by costs.
@@ -345,11 +375,15 @@ impl View {
         self.avoid_tried(picker, slot, request, cx)
     }
 
-    /// A picker like this view's, whose picks change nothing here. As dear as building a view.
+    /// A picker like this view's, whose picks change nothing here, and that learns nothing. As dear as building a view.
     pub(crate) fn twin(&self, seed: u64, now: Nanos) -> Box<dyn Picker> {
-        let strategy = self.settings.strategy.strategy();
-        let twin = strategy.rebuild(&*self.picker, &self.candidates, seed);
-        twin.refresh(now);
+        let twin = levels::picker(
+            &self.settings.strategy,
+            Some(&*self.picker),
+            &self.candidates,
+            seed,
+        );
+        twin.settle(now);
         twin
     }
 

@@ -15,7 +15,7 @@ mod writer;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 pub(crate) use entry::Entry;
@@ -46,24 +46,53 @@ pub struct AccessLogError {
     pub source: io::Error,
 }
 
+/// What is wrong, and what mends it.
 fn explain(error: &io::Error, file: &Path) -> String {
-    let directory = match file.parent() {
+    let parent = match file.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
-    let directory = directory.display();
+    let directory = parent.display();
     match error.kind() {
+        io::ErrorKind::NotFound if parent.is_dir() => {
+            "it is a symbolic link to a place that is not there; make that, or remove the link".to_owned()
+        }
         io::ErrorKind::NotFound => {
             format!("there is no directory {directory}; make it with `mkdir -p {directory}`")
         }
+        io::ErrorKind::PermissionDenied if file.exists() => {
+            format!(
+                "permission denied; let the user that runs evenkeel write it (`ls -l {}` tells whose it is)",
+                file.display()
+            )
+        }
         io::ErrorKind::PermissionDenied => {
             format!("permission denied; let the user that runs evenkeel write in {directory}")
+        }
+        io::ErrorKind::NotADirectory => {
+            format!("{directory} is not a directory, or lies in what is none; name one that is")
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            format!("{directory} can only be read; name a file where evenkeel may write")
         }
         io::ErrorKind::IsADirectory => "it is a directory; name a file in it".to_owned(),
         io::ErrorKind::InvalidInput => {
             "it is a pipe or a socket; name a file, or `-` for standard output".to_owned()
         }
         _ => error.to_string(),
+    }
+}
+
+/// Has the file of an [`AccessLog`] opened anew, and keeps nothing open itself.
+#[derive(Debug, Clone)]
+pub struct Reopen(Weak<Writer>);
+
+impl Reopen {
+    /// As [`AccessLog::reopen`], while somebody writes.
+    pub fn reopen(&self) {
+        if let Some(writer) = self.0.upgrade() {
+            writer.reopen();
+        }
     }
 }
 
@@ -115,6 +144,12 @@ impl AccessLog {
     /// Has the file opened anew, because somebody moved it away. When that fails, lines go to the old one.
     pub fn reopen(&self) {
         self.writer.reopen();
+    }
+
+    /// For who may have the file opened anew until the last line is written, as logs are rotated during a drain, too.
+    #[must_use]
+    pub fn reopener(&self) -> Reopen {
+        Reopen(Arc::downgrade(&self.writer))
     }
 
     /// One that writes to what is open already.

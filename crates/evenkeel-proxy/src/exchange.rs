@@ -92,6 +92,7 @@ impl Client {
             if let Some(entry) = &mut self.entry {
                 entry.tries += 1;
                 entry.instance = Some(lease.member().instance().id.clone());
+                entry.at_instance = None;
             }
             let miss = match connection {
                 Ok(connection) => {
@@ -130,8 +131,11 @@ impl Client {
         }
     }
 
-    fn missed_connection(&self, upstream: &Upstream, lease: Lease, error: &io::Error) -> Miss {
+    fn missed_connection(&mut self, upstream: &Upstream, lease: Lease, error: &io::Error) -> Miss {
         let now = self.worker.read_clock();
+        if let Some(entry) = &mut self.entry {
+            entry.at_instance = Some(now.since(lease.started()));
+        }
         let (failure, outcome) = if is_shortage(error) {
             (Failure::Shortage, Outcome::CANCELLED)
         } else {
@@ -253,6 +257,10 @@ impl Client {
             } else {
                 Outcome::CANCELLED
             };
+            // Once more on a new connection, it is the same retry.
+            if !stale {
+                tries.ended(outcome.verdict);
+            }
             service.finish(lease, &outcome, now);
             let unsent = end.sent == 0 && request.replayable;
             let repeatable = unsent || (request.method.is_idempotent() && request.replayable);

@@ -31,7 +31,7 @@ mod sticky;
 mod timers;
 mod worker;
 
-pub use access::{AccessLog, AccessLogError, AccessLogSettings};
+pub use access::{AccessLog, AccessLogError, AccessLogSettings, Reopen};
 pub use bind::BindError;
 pub use counters::Counters;
 pub use proxy::{Proxy, Sockets};

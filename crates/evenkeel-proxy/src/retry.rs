@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use evenkeel_core::{Nanos, Slot};
+use evenkeel_core::{Nanos, Retry, Slot, Verdict};
 use evenkeel_runtime::RetryReason;
 
 use crate::worker::Upstream;
@@ -84,6 +84,8 @@ pub(crate) struct Tries {
     len: usize,
     /// How many of them were retries.
     retries: u32,
+    /// The last of these, until it has ended.
+    retry: Option<Retry>,
 }
 
 impl Tries {
@@ -91,6 +93,7 @@ impl Tries {
         slots: [Slot(0); MAX_TRIED],
         len: 0,
         retries: 0,
+        retry: None,
     };
 
     /// The slots it was offered to.
@@ -112,17 +115,38 @@ impl Tries {
     pub(crate) fn grant(&mut self, upstream: &Upstream, slot: Slot, reason: RetryReason, now: Nanos) -> bool {
         let settings = &upstream.settings;
         self.add(slot);
-        let granted = settings.retry_on.allows(reason)
+        self.ended(Verdict::Failure);
+        let may = settings.retry_on.allows(reason)
             && self.retries < settings.retry_attempts
-            && self.has_others(upstream)
-            && upstream
-                .budget
-                .withdraw(now, settings.retry_budget, || requests(upstream));
-        if granted {
-            self.retries += 1;
-            settings.service.metrics().record_retry(reason);
+            && self.has_others(upstream);
+        if !may {
+            return false;
         }
-        granted
+        let granted = upstream
+            .budget
+            .withdraw(now, settings.retry_budget, || requests(upstream));
+        match granted {
+            Ok(retry) => {
+                self.retry = Some(retry);
+                self.retries += 1;
+                settings.service.metrics().record_retry(reason);
+                true
+            }
+            Err(why) => {
+                settings.service.metrics().record_refused_retry(why);
+                false
+            }
+        }
+    }
+
+    /// Tells the budget what came of the last try, if that was a retry.
+    pub(crate) fn ended(&mut self, verdict: Verdict) {
+        let Some(retry) = self.retry.take() else { return };
+        match verdict {
+            Verdict::Success | Verdict::Declined => retry.end(true),
+            Verdict::Failure | Verdict::Throttled => retry.end(false),
+            Verdict::Cancelled => {}
+        }
     }
 
     /// Whether an instance is left that was not tried, and that has a connection left: the same one again

@@ -134,6 +134,7 @@ fn is_loss(kind: EventKind) -> bool {
             | EventKind::Weakened
             | EventKind::Predicted
             | EventKind::FallbackBegan
+            | EventKind::ShadowIdle
             | EventKind::ShutOut
     )
 }

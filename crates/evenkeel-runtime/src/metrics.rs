@@ -10,7 +10,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use crossbeam_utils::CachePadded;
-use evenkeel_core::{Nanos, View};
+use evenkeel_core::{Nanos, NoRetry, View};
 
 use crate::shard::{SHARDS, shard_of_thread};
 
@@ -100,6 +100,7 @@ pub struct ServiceMetrics {
 #[derive(Debug, Default)]
 struct Rare {
     retries: [AtomicU64; RetryReason::ALL.len()],
+    refused_retries: [AtomicU64; NoRetry::ALL.len()],
     local_errors: [AtomicU64; LOCAL_ERRORS.len()],
     no_picks: AtomicU64,
     absent_keys: AtomicU64,
@@ -158,6 +159,13 @@ impl ServiceMetrics {
     pub fn record_retry(&self, reason: RetryReason) {
         if let Some(rare) = self.rare() {
             rare.retries[reason as usize].fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Counts a request that is not sent again, though another instance could have it.
+    pub fn record_refused_retry(&self, why: NoRetry) {
+        if let (Some(rare), Some(place)) = (self.rare(), NoRetry::ALL.iter().position(|one| *one == why)) {
+            rare.refused_retries[place].fetch_add(1, Relaxed);
         }
     }
 
@@ -253,6 +261,9 @@ impl ServiceMetrics {
                 sum_seconds: Nanos(sum(&|shard| &shard.nanos)).as_secs_f64(),
             },
             retries: std::array::from_fn(|i| (RetryReason::ALL[i], self.rare.retries[i].load(Relaxed))),
+            refused_retries: std::array::from_fn(|i| {
+                (NoRetry::ALL[i], self.rare.refused_retries[i].load(Relaxed))
+            }),
             local_errors: std::array::from_fn(|i| (LOCAL_ERRORS[i], self.rare.local_errors[i].load(Relaxed))),
             no_picks: self.rare.no_picks.load(Relaxed),
             absent_keys: self.rare.absent_keys.load(Relaxed),
@@ -274,6 +285,8 @@ pub struct MetricsSnapshot {
     pub durations: DurationSnapshot,
     /// Requests sent again, by reason.
     pub retries: [(RetryReason, u64); RetryReason::ALL.len()],
+    /// Requests not sent again, though another instance could have had them, by reason.
+    pub refused_retries: [(NoRetry, u64); NoRetry::ALL.len()],
     /// Error responses made here, by status; 0 stands for any other.
     pub local_errors: [(u16, u64); LOCAL_ERRORS.len()],
     /// Requests that found no instance.
@@ -393,11 +406,16 @@ mod tests {
         for reason in RetryReason::ALL {
             metrics.record_retry(reason);
         }
+        metrics.record_refused_retry(NoRetry::InVain);
         metrics.record_local_error(502);
         metrics.record_local_error(418);
         metrics.record_no_pick();
         let snapshot = metrics.snapshot();
         assert_eq!(snapshot.retries, RetryReason::ALL.map(|r| (r, 1)));
+        assert_eq!(
+            snapshot.refused_retries,
+            [(NoRetry::Budget, 0), (NoRetry::InVain, 1)]
+        );
         let errors: Vec<_> = snapshot.local_errors.iter().filter(|e| e.1 > 0).collect();
         assert_eq!(errors, [&(502, 1), &(0, 1)]);
         assert_eq!(snapshot.no_picks, 1);

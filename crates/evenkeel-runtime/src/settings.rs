@@ -77,8 +77,8 @@ pub fn check_strategy(strategy: &StrategySettings) -> Result<(), SettingsError> 
     }
 }
 
-/// Whether the strategy of `spec`, and its shadow, can choose among its instances, and those that were registered in `present`, which
-/// stay beside them.
+/// Whether the strategy of `spec` can choose among its instances, and those that were registered in `present`, which stay beside
+/// them; and whether its shadow goes with it. A shadow that could not choose among so many is idle, and no reason to refuse.
 pub(crate) fn check_suits(spec: &ServiceSpec, present: Option<&View>) -> Result<(), ApplyError> {
     let declared: HashSet<_> = spec.instances.iter().map(|instance| &instance.id).collect();
     let members = present.into_iter().flat_map(View::members);
@@ -102,14 +102,13 @@ pub(crate) fn check_suits(spec: &ServiceSpec, present: Option<&View>) -> Result<
     let Some(shadow) = &spec.settings.shadow else {
         return Ok(());
     };
-    let verdict = shadow.strategy().suits(instances, weight);
-    let verdict = verdict.and_then(|()| shadow.shadows(strategy));
-    verdict.map_err(|why| ApplyError::UnsuitableShadow {
-        service: service(),
-        shadow: shadow.name(),
-        registered,
-        why,
-    })
+    shadow
+        .shadows(strategy)
+        .map_err(|why| ApplyError::UnsuitableShadow {
+            service: service(),
+            shadow: shadow.name(),
+            why,
+        })
 }
 
 fn ejection(ejection: &EjectionSettings) -> Result<(), SettingsError> {

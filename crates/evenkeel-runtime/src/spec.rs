@@ -149,15 +149,13 @@ pub enum ApplyError {
         /// Why not, and what to do.
         why: String,
     },
-    /// The shadow strategy could not choose among the instances, or does not go with the strategy.
-    #[error("service {service}: shadow: {shadow} does not suit it: {why}{}", beside(*.registered))]
+    /// The shadow strategy does not go with the strategy.
+    #[error("service {service}: shadow: {shadow} does not suit it: {why}")]
     UnsuitableShadow {
         /// Of which service.
         service: Arc<str>,
         /// Which strategy.
         shadow: StrategyName,
-        /// How many of the instances were registered and stay.
-        registered: usize,
         /// Why not, and what to do.
         why: String,
     },

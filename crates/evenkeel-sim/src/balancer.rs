@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use evenkeel_config::{NameText, ServersFile, Service, StrategyFile};
+use evenkeel_config::{NameText, ServersFile, Service, StrategyFile, nearest};
 use evenkeel_core::{
     Calibration, Evidence, Instance, InstanceError, InstanceId, Lease, LoadReport, Nanos, Operation, Outcome,
     PickContext, PickRequest, RetryBudget, Rng, ServiceState, ShadowCounts, Slot, StrategyName, Weight,
@@ -23,13 +23,17 @@ pub enum Policy {
 
 /// There is no such strategy or rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no strategy `{name}`\nthese are: {known}", name = .0, known = known())]
+#[error("there is no strategy `{name}`{near}\n = these are: {known}", name = .0, near = near(.0), known = known().join(", "))]
 pub struct UnknownPolicy(String);
 
-fn known() -> String {
+fn known() -> Vec<&'static str> {
     let strategies = StrategyName::ALL.iter().map(|name| name.as_str());
     let rules = RuleName::ALL.iter().map(|name| name.as_str());
-    strategies.chain(rules).collect::<Vec<_>>().join(", ")
+    strategies.chain(rules).collect()
+}
+
+fn near(name: &str) -> String {
+    nearest(name, &known()).map_or_else(String::new, |near| format!(": did you mean `{near}`?"))
 }
 
 impl Policy {
@@ -67,7 +71,7 @@ pub(crate) enum Sent {
 #[derive(Debug)]
 pub(crate) struct Balancer {
     kind: Kind,
-    pub(crate) budget: RetryBudget,
+    pub(crate) budget: Arc<RetryBudget>,
     /// Requests so far.
     pub(crate) requests: u64,
     pub(crate) region: Option<Arc<str>>,
@@ -149,7 +153,7 @@ impl Balancer {
         };
         Ok(Self {
             kind,
-            budget: RetryBudget::default(),
+            budget: Arc::default(),
             requests: 0,
             region: region.map(Into::into),
             due: Nanos::MAX,
@@ -161,12 +165,14 @@ impl Balancer {
         match &mut self.kind {
             Kind::Real(real) => {
                 real.cx.now = asked.now;
+                let view = real.state.view();
                 let request = PickRequest {
                     tried: asked.tried,
-                    key: asked.key.map(Into::into),
+                    // As in the proxy: nobody reads one that the strategy does not ask for.
+                    key: asked.key.filter(|_| view.request_key().is_some()).map(Into::into),
                     region: self.region.as_deref(),
                 };
-                let lease = real.state.view().pick(&request, &mut real.cx).ok()?;
+                let lease = view.pick(&request, &mut real.cx).ok()?;
                 let server = server_at(lease.member().instance().address);
                 Some((Sent::Leased(lease), server))
             }

@@ -22,10 +22,10 @@ mod world;
 
 pub use balancer::{Policy, UnknownPolicy};
 pub use builtin::{BUILT_IN, built_in, built_in_text};
-pub use record::{Latencies, Point, Run, Told};
+pub use record::{Account, Latencies, Point, Run, Told};
 pub use report::{Comparison, html, json, table};
 pub use rules::RuleName;
-pub use scenario::Scenario;
+pub use scenario::{Scenario, Source};
 pub use summary::{Figure, Summary};
 pub use trace::{Recorded, TraceError, TraceReader, read_trace};
 

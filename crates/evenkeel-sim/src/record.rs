@@ -6,13 +6,20 @@ use hdrhistogram::Histogram;
 use crate::scenario::Scenario;
 
 mod after;
+mod ledger;
 
 pub(crate) use after::{AVOIDED, BACK};
+pub use ledger::Account;
+use ledger::Ledger;
 
 /// Shares of servers are looked at in pieces of this length.
-const PIECE: Nanos = Nanos::from_millis(250);
-/// Time lines have so many points.
+pub(crate) const PIECE: Nanos = Nanos::from_millis(250);
+/// Time lines have so many points…
 const POINTS: u64 = 240;
+/// …unless they were closer together than that.
+const CLOSEST: Nanos = Nanos::from_millis(50);
+/// Significant digits of the latencies of a step, and of a point.
+const DIGITS: [u8; 2] = [3, 2];
 /// The longest time told apart.
 const LONGEST: u64 = 3_600_000_000;
 
@@ -30,6 +37,11 @@ impl Latencies {
                 .expect("the bounds are valid constants"),
             errors: 0,
         }
+    }
+
+    /// What it has on the heap.
+    fn bytes(&self) -> u64 {
+        (self.histogram.distinct_values() * size_of::<u64>()) as u64
     }
 
     fn record(&mut self, latency: Nanos, failed: bool) {
@@ -117,6 +129,8 @@ pub struct Run {
     pub points: Vec<Point>,
     /// The time between two points.
     pub interval: Nanos,
+    /// How evenly, for what, how far away and for which keys servers worked.
+    pub account: Account,
     /// Attempts for each request.
     pub attempts: f64,
     /// Attempts at the busiest server, as a multiple of the mean.
@@ -141,6 +155,8 @@ pub struct Run {
     pub calibration: Calibration,
     /// What the writers told, the first of them.
     pub told: Vec<Told>,
+    /// Each time that `auto` handed over to another strategy.
+    pub switches: Vec<Told>,
     /// Requests in all, those of the warm-up included.
     pub requests: u64,
     /// What the simulator did for them: arrivals, ways over the network, ends, ticks, checks, samples.
@@ -149,6 +165,28 @@ pub struct Run {
     pub shadow: Option<(StrategyName, ShadowCounts)>,
     /// A hash of all requests, in order, with their times and servers: the same for the same run.
     pub trace: u64,
+}
+
+fn interval(scenario: &Scenario) -> Nanos {
+    Nanos(scenario.duration.0 / POINTS).max(CLOSEST)
+}
+
+impl Scenario {
+    /// About how many bytes what is kept of a run takes, its time line apart.
+    #[must_use]
+    pub fn kept(&self) -> u64 {
+        // All, and those during faults.
+        let latencies = (self.steps() as u64 + 2) * Latencies::new(DIGITS[0]).bytes();
+        latencies + (TOLD * 256 + size_of::<Run>()) as u64
+    }
+
+    /// And its time line.
+    #[must_use]
+    pub fn time_line(&self) -> u64 {
+        let points = self.duration.0 / interval(self).0 + 1;
+        let point = Latencies::new(DIGITS[1]).bytes() + size_of::<Point>() as u64;
+        points * (point + self.servers.len() as u64 * 12)
+    }
 }
 
 /// Most transitions kept for a report.
@@ -173,11 +211,13 @@ pub(crate) struct Record {
     false_ejections: u64,
     true_ejections: u64,
     told: Vec<Told>,
+    switches: Vec<Told>,
     trace: u64,
     warm_up: Nanos,
     /// Uses of caches, and hits, before the warm-up ended.
     cache_before: (u64, u64),
     step: StepOf,
+    pub(crate) ledger: Ledger,
 }
 
 /// Which step a time is in.
@@ -191,11 +231,11 @@ struct StepOf {
 impl Record {
     pub(crate) fn new(scenario: &Scenario) -> Self {
         Self {
-            steps: vec![Latencies::new(3); scenario.steps()],
-            during: Latencies::new(3),
+            steps: vec![Latencies::new(DIGITS[0]); scenario.steps()],
+            during: Latencies::new(DIGITS[0]),
             fault_times: scenario.fault_times(),
             points: Vec::new(),
-            interval: Nanos((scenario.duration.0 / POINTS).max(50_000_000)),
+            interval: interval(scenario),
             pieces: Vec::new(),
             servers: scenario.servers.len(),
             ended: 0,
@@ -205,6 +245,7 @@ impl Record {
             false_ejections: 0,
             true_ejections: 0,
             told: Vec::new(),
+            switches: Vec::new(),
             trace: 0xCBF2_9CE4_8422_2325,
             warm_up: scenario.warm_up,
             cache_before: (0, 0),
@@ -213,6 +254,7 @@ impl Record {
                 length: scenario.duration.since(scenario.warm_up).0.max(1),
                 steps: scenario.steps(),
             },
+            ledger: Ledger::new(scenario),
         }
     }
 
@@ -220,7 +262,7 @@ impl Record {
         let place = (at.0 / self.interval.0) as usize;
         while self.points.len() <= place {
             self.points.push(Point {
-                latencies: Latencies::new(2),
+                latencies: Latencies::new(DIGITS[1]),
                 picks: vec![0; self.servers],
                 scores: vec![f32::NAN; self.servers],
                 in_flight: vec![0.0; self.servers],
@@ -232,6 +274,7 @@ impl Record {
 
     pub(crate) fn picked(&mut self, server: u32, now: Nanos) {
         let server = server as usize;
+        self.ledger.picked(server, now);
         self.point(now).picks[server] += 1;
         let piece = (now.0 / PIECE.0) as usize;
         while self.pieces.len() <= piece {
@@ -304,12 +347,18 @@ impl Record {
                 self.false_ejections += 1;
             }
         }
-        if self.told.len() < TOLD {
-            self.told.push(Told {
-                at: event.at,
-                balancer,
-                text: event.to_string(),
-            });
+        let told = || Told {
+            at: event.at,
+            balancer,
+            text: event.to_string(),
+        };
+        let switches = event.kind == EventKind::Switched;
+        if switches {
+            self.switches.push(told());
+        }
+        // Switches are few and say what the others came from.
+        if self.told.len() < TOLD || switches {
+            self.told.push(told());
         }
     }
 
@@ -319,7 +368,7 @@ impl Record {
             // Nothing over nothing is not known.
             point.in_flight.iter_mut().for_each(|sum| *sum /= looks);
         }
-        let mut all = Latencies::new(3);
+        let mut all = Latencies::new(DIGITS[0]);
         self.steps.iter().for_each(|step| all.add(step));
         let mut by_server = vec![0u64; self.servers];
         let first = (self.warm_up.0 / PIECE.0) as usize;
@@ -337,6 +386,7 @@ impl Record {
             all,
             during: self.during.clone(),
             interval: self.interval,
+            account: self.ledger.account(),
             attempts: self.attempts as f64 / self.requests.max(1) as f64,
             max_over_mean: if total == 0 { 0.0 } else { max / mean },
             in_flight_p99: self.in_flight.value_at_quantile(0.99).saturating_sub(1) as u32,
@@ -354,10 +404,59 @@ impl Record {
             points: self.points,
             calibration: Calibration::default(),
             told: self.told,
+            switches: self.switches,
             requests: self.ended,
             events,
             shadow: None,
             trace: self.trace,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_run_takes_is_known_before() {
+        for (duration, steps) in [(3, 1), (30, 1), (600, 40)] {
+            let text = format!(
+                "about: x\nduration: {duration}s\narrivals: {{ steps: {:?} }}\nservers: [{{ count: 30 }}]\n",
+                vec![0.001; steps]
+            );
+            let scenario = Scenario::from_str("x", &text).unwrap();
+            let policy = "random".parse().unwrap();
+            let run = crate::run(&scenario, &policy, 1, &mut |_| true).unwrap().unwrap();
+            let all = [&run.all, &run.during];
+            let latencies: u64 = run.steps.iter().chain(all).map(Latencies::bytes).sum();
+            let of_point = |point: &Point| point.latencies.bytes() + 4 * 3 * point.picks.len() as u64;
+            let points: u64 = run.points.iter().map(of_point).sum();
+            for (known, found) in [(scenario.kept(), latencies), (scenario.time_line(), points)] {
+                let ratio = known as f64 / found as f64;
+                assert!((1.0..1.2).contains(&ratio), "{duration} s: {known} and {found}");
+            }
+            assert!(scenario.memory() > latencies + points);
+        }
+    }
+
+    #[test]
+    fn switches_are_kept_whatever_else_was_told() {
+        let text = "about: x\nduration: 2s\narrivals: { rate: 5 }\nservers: [{ count: 1 }]\n";
+        let scenario = Scenario::from_str("x", text).unwrap();
+        let mut record = Record::new(&scenario);
+        let kinds = std::iter::repeat_n(EventKind::Weakened, 2 * TOLD).chain([EventKind::Switched]);
+        for kind in kinds {
+            let event = Event {
+                at: Nanos(1),
+                service: "sim".into(),
+                instance: None,
+                kind,
+                reason: "why".into(),
+            };
+            record.event(3, &event, |_| false);
+        }
+        let run = record.finish(&scenario, 0, (0, 0));
+        assert_eq!((run.told.len(), run.switches.len()), (TOLD + 1, 1));
+        assert_eq!(run.told.last(), run.switches.first());
     }
 }

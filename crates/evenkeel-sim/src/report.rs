@@ -12,6 +12,18 @@ pub use table::table;
 
 use crate::{Scenario, Summary};
 
+/// Whose requests they are, when they were recorded.
+fn recorded(scenario: &Scenario) -> Option<String> {
+    let source = scenario.source()?;
+    let service = source.service.as_deref();
+    let of = service.map_or_else(String::new, |service| format!(" of the service {service}"));
+    Some(format!(
+        "{} requests{of} from {}",
+        scenario.requests(),
+        source.file
+    ))
+}
+
 /// The runs of a scenario.
 #[derive(Debug, Clone)]
 pub struct Comparison {

@@ -6,11 +6,13 @@ use evenkeel_config::{
     ArrivalsFile, BudgetText, ClientsFile, ConfigError, KeysFile, NetworkFile, ScenarioFile, ServersFile,
     Service, Span, WorkFile,
 };
-use evenkeel_core::Nanos;
+use evenkeel_core::{Nanos, StrategyName};
 
 use crate::draw;
 use crate::server::Fault;
 use crate::trace::Recorded;
+
+mod memory;
 
 /// What a request costs unless the file says: the exponential 8 ms of `cargo xtask bench fleet`.
 const WORK: WorkFile = WorkFile::Exponential(Span(Nanos::from_millis(8)));
@@ -23,6 +25,8 @@ const JITTER: f64 = 0.2;
 pub struct Scenario {
     name: String,
     about: String,
+    /// Whose requests it has, when they were recorded.
+    source: Option<Source>,
     pub(crate) duration: Nanos,
     pub(crate) warm_up: Nanos,
     pub(crate) arrivals: Arrivals,
@@ -41,6 +45,15 @@ pub struct Scenario {
     /// Of each server.
     pub(crate) faults: Vec<Vec<Fault>>,
     pub(crate) service: Service,
+}
+
+/// Where recorded requests come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The record.
+    pub file: String,
+    /// The service that was chosen among those in it.
+    pub service: Option<String>,
 }
 
 /// When requests come.
@@ -121,6 +134,7 @@ impl Scenario {
         Self {
             name: name.to_owned(),
             about: file.about,
+            source: None,
             duration: file.duration.0,
             warm_up: file.warm_up.map_or(Nanos::ZERO, |span| span.0),
             arrivals: arrivals(&file.arrivals, &servers, &work),
@@ -153,10 +167,29 @@ impl Scenario {
         self
     }
 
+    /// Has reports say whose requests they are.
+    #[must_use]
+    pub fn recorded_in(mut self, source: Source) -> Self {
+        self.source = Some(source);
+        self
+    }
+
+    /// Where its requests come from, when they were recorded and it is known.
+    #[must_use]
+    pub fn source(&self) -> Option<&Source> {
+        self.source.as_ref()
+    }
+
     /// What it is called.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What its clients balance by, unless told otherwise.
+    #[must_use]
+    pub fn strategy(&self) -> StrategyName {
+        self.service.strategy.name.0
     }
 
     /// What happens in it.
@@ -188,21 +221,6 @@ impl Scenario {
         }
     }
 
-    /// The work that comes, as a part of what all servers can do. Work that is not known counts as the scenario draws it.
-    #[must_use]
-    pub fn offered(&self) -> f64 {
-        let mean = draw::mean_work(&self.work);
-        let rate = match &self.arrivals {
-            Arrivals::Open(rates) => rates.iter().sum::<f64>() / rates.len() as f64 * mean,
-            Arrivals::Closed(_) => return 1.0,
-            Arrivals::Recorded(trace) => {
-                let work: f64 = trace.iter().map(|request| request.work.unwrap_or(mean)).sum();
-                work / self.duration.as_secs_f64().max(1e-9)
-            }
-        };
-        rate / 1e9 / cores(&self.servers)
-    }
-
     /// When arrivals end.
     #[must_use]
     pub fn duration(&self) -> Nanos {
@@ -222,17 +240,13 @@ impl Scenario {
         }
     }
 
-    /// About how many bytes a run takes.
-    #[must_use]
-    pub fn memory(&self) -> u64 {
-        // A balancer's instance with its counters and its place in view and picker, measured at 2 KiB; a server with
-        // its times by load; requests that wait, at most those of a deadline.
-        let servers = self.servers.len() as u64;
-        let balancers = self.clients as u64 * (servers * 3072 + 65_536);
-        let rate = self.requests() as f64 / self.duration.as_secs_f64().max(1e-9);
-        let waiting = (rate * self.deadline.as_secs_f64() * 512.0) as u64;
-        let series = 240 * servers * 72;
-        balancers + servers * 8192 + waiting + series
+    /// Whether requests ask for what others ask for too.
+    pub(crate) fn has_keys(&self) -> bool {
+        let recorded = match &self.arrivals {
+            Arrivals::Recorded(trace) => trace.iter().any(|request| request.key.is_some()),
+            Arrivals::Open(_) | Arrivals::Closed(_) => false,
+        };
+        recorded || self.keys.is_some()
     }
 
     /// The rates of the steps of the load.
@@ -274,6 +288,14 @@ impl Scenario {
         } else {
             Vec::new()
         }
+    }
+
+    /// How many faults begin only when the run is over: with a trace that is shorter than the scenario.
+    #[must_use]
+    pub fn late_faults(&self) -> usize {
+        let all = self.faults.iter().flatten();
+        all.filter(|fault| fault.from >= self.duration && fault.from > Nanos::ZERO)
+            .count()
     }
 
     /// Whether what goes wrong has a beginning or an end within the run.

@@ -35,6 +35,8 @@ pub(crate) struct Job {
     pub(crate) arrived: Nanos,
     /// Requests that it met here.
     pub(crate) met: u32,
+    /// Nanoseconds that it kept a core, once it left.
+    pub(crate) took: f64,
 }
 
 /// What becomes of a request that arrives.
@@ -49,6 +51,8 @@ pub(crate) enum Reception {
 struct Running {
     ends_at: f64,
     order: u64,
+    /// What `kept` was when it began.
+    since: f64,
     job: Job,
 }
 
@@ -85,6 +89,8 @@ pub(crate) struct Server {
     waiting: VecDeque<Job>,
     /// Work that each running request has attained since the beginning of time.
     attained: f64,
+    /// Nanoseconds that each running request kept a core since the beginning of time.
+    kept: f64,
     /// Of it, per nanosecond.
     rate: f64,
     at: Nanos,
@@ -116,6 +122,7 @@ impl Server {
             active: 0,
             waiting: VecDeque::new(),
             attained: 0.0,
+            kept: 0.0,
             rate: 0.0,
             at: Nanos::ZERO,
             order: 0,
@@ -132,6 +139,12 @@ impl Server {
     /// Whether any fault is on.
     pub(crate) fn is_faulty(&self, now: Nanos) -> bool {
         self.faults.iter().any(|fault| fault.strength(now) > 0.0)
+    }
+
+    /// Whether it takes requests and works on them.
+    pub(crate) fn is_up(&self) -> bool {
+        let condition = &self.condition;
+        !condition.refuses && !condition.restarts && condition.slow.is_finite()
     }
 
     /// Requests here.
@@ -159,6 +172,7 @@ impl Server {
         self.attained += self.rate * passed;
         let used = (self.active as f64).min(self.available);
         self.reporter.used(used * passed, now);
+        self.kept += used / self.active.max(1) as f64 * passed;
     }
 
     /// A request arrives that asks for `key`.
@@ -185,6 +199,7 @@ impl Server {
         self.running.push(Running {
             ends_at: self.attained + job.work,
             order: self.order,
+            since: self.kept,
             job,
         });
     }
@@ -202,7 +217,7 @@ impl Server {
             self.active -= 1;
             self.fill(&alive);
         }
-        counts.then_some(first.job)
+        counts.then(|| first.left(self.kept))
     }
 
     /// Workers that are free take who waits.
@@ -216,17 +231,31 @@ impl Server {
         }
     }
 
-    /// A client gave up on `job`, and it does not work on; `alive` tells which still count.
-    pub(crate) fn abandon(&mut self, request: u32, attempt: u32, now: Nanos, alive: impl Fn(&Job) -> bool) {
+    /// A client gave up on a request that it does not work on then; `alive` tells which still count.
+    pub(crate) fn abandon(
+        &mut self,
+        request: u32,
+        attempt: u32,
+        now: Nanos,
+        alive: impl Fn(&Job) -> bool,
+    ) -> Option<Job> {
         self.advance(now);
         let is = |job: &Job| job.request == request && job.attempt == attempt;
         if let Some(place) = self.waiting.iter().position(is) {
-            self.waiting.remove(place);
-        } else {
-            // It stays in the heap until its turn, and counts no more.
-            self.active = self.active.saturating_sub(1);
-            self.fill(&alive);
+            return self.waiting.remove(place);
         }
+        // It stays in the heap until its turn, and counts no more.
+        self.active = self.active.saturating_sub(1);
+        self.fill(&alive);
+        let left = self.running.iter().find(|running| is(&running.job));
+        left.map(|running| running.left(self.kept))
+    }
+
+    /// What it has not finished.
+    pub(crate) fn unfinished(&mut self, now: Nanos) -> impl Iterator<Item = Job> {
+        self.advance(now);
+        let kept = self.kept;
+        self.running.iter().map(move |running| running.left(kept))
     }
 
     /// When the first ends, and the version of this plan. Call after every change.
@@ -274,7 +303,8 @@ impl Server {
         }
         let mut changed = Changed::default();
         if self.condition.crashed && !before.crashed {
-            changed.lost = self.running.drain().map(|running| running.job).collect();
+            let kept = self.kept;
+            changed.lost = self.running.drain().map(|running| running.left(kept)).collect();
             changed
                 .lost
                 .sort_unstable_by_key(|job| (job.request, job.attempt));
@@ -342,6 +372,16 @@ impl Server {
     /// The usual time of requests that met as many as there are here now.
     pub(crate) fn usual_time(&self) -> Option<Nanos> {
         self.reporter.usual_time(self.in_flight())
+    }
+}
+
+impl Running {
+    /// Its job as it leaves, when all have kept a core for so long.
+    fn left(&self, kept: f64) -> Job {
+        Job {
+            took: kept - self.since,
+            ..self.job
+        }
     }
 }
 

@@ -73,6 +73,11 @@ impl TraceReader {
     /// When the line cannot be read, or its time is too far back.
     pub fn line(&mut self, line: &str, whole: bool) -> Result<(), TraceError> {
         self.line += 1;
+        let line = match self.line {
+            // A mark of the encoding, as spreadsheets write it.
+            1 => line.strip_prefix('\u{feff}').unwrap_or(line),
+            _ => line,
+        };
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             return Ok(());

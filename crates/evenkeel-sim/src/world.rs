@@ -6,7 +6,9 @@
 
 use std::collections::VecDeque;
 
-use evenkeel_core::{Calibration, Evidence, InstanceError, Nanos, Rng, ShadowCounts, Slot, StrategyName};
+use evenkeel_core::{
+    Calibration, Evidence, InstanceError, Nanos, Retry, Rng, ShadowCounts, Slot, StrategyName,
+};
 
 use crate::balancer::{Balancer, Policy, Sent};
 use crate::draw::Zipf;
@@ -74,9 +76,13 @@ struct Request {
     server: u32,
     /// Whether the server has it.
     arrived_there: bool,
+    /// Core-nanoseconds that the server's answer took, as far as they count.
+    worked: f64,
     tried: Vec<Slot>,
     tried_servers: Vec<u32>,
     report: Option<Report>,
+    /// What its last try was, if not the first.
+    retry: Option<Retry>,
 }
 
 /// See the module's text.
@@ -226,6 +232,7 @@ impl<'a> World<'a> {
             }
         }
         let cache = self.cache_uses();
+        self.leave_unfinished();
         let shadow = self.shadow();
         let all = self.balancers.iter().filter_map(Balancer::calibration);
         let calibration = all.fold(Calibration::default(), |all, one| all.with(&one));

@@ -1,8 +1,10 @@
 //! How good predictions of health were.
 
-use evenkeel_core::{CalibrationBin, Mode, PREDICTION_HORIZON, View};
+use evenkeel_core::{CalibrationBin, Mode, Outlook, PREDICTION_HORIZON, View};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::api::told_score;
 
 /// What predictions of health do, and how good they were since the start of the process.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -27,6 +29,15 @@ pub struct Prediction {
     pub reliability: Vec<Reliability>,
 }
 
+/// What is foreseen of one instance.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Predicted {
+    /// The probability that it is bad within the horizon; `null` while it is where it was foreseen to be.
+    pub probability: Option<f64>,
+    /// What is left of its share for that, `0..=1`: 1 in a dry run.
+    pub share_left: f64,
+}
+
 /// One row of the reliability table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Reliability {
@@ -40,6 +51,15 @@ pub struct Reliability {
     pub said: Option<f64>,
     /// What part of them came true.
     pub came_true: Option<f64>,
+}
+
+impl Predicted {
+    pub(crate) fn of(outlook: Outlook) -> Self {
+        Self {
+            probability: outlook.probability.map(told_score),
+            share_left: told_score(outlook.share_left),
+        }
+    }
 }
 
 impl Prediction {

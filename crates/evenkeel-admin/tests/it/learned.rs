@@ -25,6 +25,7 @@ fn weights_expectations_and_regions_are_told() {
     regions.settings.strategy = StrategySettings::geographical(Geographical {
         from: vec!["eu".into()],
         probe: false,
+        within: Box::new(StrategySettings::resource_aware(ResourceAware::default())),
         ..Geographical::default()
     });
     let plain = service("plain", vec![instance("b", 9004)]);
@@ -49,8 +50,12 @@ fn weights_expectations_and_regions_are_told() {
                 serde_json::from_str(&get(address, "/api/v1/services/regions").body).unwrap();
             let page = get(address, "/metrics").body;
             if let Some(learned) = regions.learned
+                && learned.regions.len() == 2
                 && page.contains("evenkeel_resource_expected_ratio{")
             {
+                assert_eq!(learned.resource_weights["cpu"], 0.4);
+                assert_eq!(learned.places["us"].resource_weights["memory"], 0.3);
+                assert_eq!(learned.places["us"].resource_trust, Some(0.0));
                 break (learned.regions, page);
             }
         }
@@ -76,6 +81,8 @@ fn weights_expectations_and_regions_are_told() {
         &[("service", "resources"), ("resource", "memory")],
     );
     assert_eq!(weight, 0.3);
+    let labels = [("service", "regions"), ("resource", "cpu"), ("place", "us")];
+    assert_eq!(of("evenkeel_resource_weight", &labels), 0.4);
     let labels = [("service", "resources"), ("instance", "a"), ("resource", "cpu")];
     assert_eq!(of("evenkeel_resource_expected_ratio", &labels), 0.25);
     let far = [("service", "regions"), ("region", "us")];

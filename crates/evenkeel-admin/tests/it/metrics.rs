@@ -1,7 +1,9 @@
 //! `/metrics`.
 
 use evenkeel_admin::{MetricKind, MetricsSource, MetricsText};
-use evenkeel_core::{Instance, InstanceState, Nanos, Outcome, PickContext, PickRequest, StrategyName};
+use evenkeel_core::{
+    Instance, InstanceState, Nanos, NoRetry, Outcome, PickContext, PickRequest, StrategyName,
+};
 use evenkeel_runtime::{Observe, RetryReason, ServiceSpec};
 use serde_json::json;
 
@@ -40,6 +42,7 @@ fn requests_picks_and_states_are_told() {
     });
     let web = fleet.balancer.service("web").unwrap();
     web.metrics().record_retry(RetryReason::Connect);
+    web.metrics().record_refused_retry(NoRetry::InVain);
     web.metrics().record_local_error(502);
     web.metrics().record_local_error(404);
     fleet.process.record_reload(false);
@@ -104,6 +107,10 @@ fn requests_picks_and_states_are_told() {
         ),
         1.0
     );
+    for (reason, count) in [("in_vain", 1.0), ("budget", 0.0)] {
+        let labels = [("service", "web"), ("reason", reason)];
+        assert_eq!(value("evenkeel_retries_refused_total", &labels), count);
+    }
     assert_eq!(
         value(
             "evenkeel_local_errors_total",

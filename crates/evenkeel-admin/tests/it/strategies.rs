@@ -22,10 +22,23 @@ fn a_shadow_is_set_and_taken_away() {
     assert_eq!(shadow(set), (json!("changed"), json!("maglev")));
     let again = patch(r#"{"shadow":{"name":"maglev","key":"path"}}"#);
     assert_eq!(shadow(again), (json!("unchanged"), json!("maglev")));
-    // The strategy is as it was, and one that hashes something else does not go with it.
-    let refused = problem(&patch(r#"{"strategy":"rendezvous"}"#), 409);
-    let detail = refused["detail"].as_str().unwrap();
-    assert!(detail.contains("give both the same `key`"), "{detail}");
+    // A strategy that it does not go with is set all the same: then it is idle, and says why.
+    let other = patch(r#"{"strategy":"rendezvous"}"#).json();
+    let idle = &other["service"]["shadow"]["idle"];
+    assert!(
+        idle.as_str().unwrap().contains("give both the same `key`"),
+        "{other}"
+    );
+    let back = patch(r#"{"strategy":"random"}"#).json();
+    assert_eq!(back["service"]["shadow"]["idle"], json!(null));
+    let refused = problem(&patch(r#"{"shadow":"auto"}"#), 409);
+    assert!(
+        refused["detail"]
+            .as_str()
+            .unwrap()
+            .contains("auto is several strategies"),
+        "{refused}"
+    );
     let none = patch(r#"{"shadow":null}"#);
     assert_eq!(shadow(none), (json!("changed"), json!(null)));
     let wrong = problem(&patch(r#"{"strategy":"random","shadow":"random"}"#), 400);
@@ -52,6 +65,7 @@ fn auto_is_chosen_pinned_and_shown() {
         (&auto["changes_over"], &auto["switches"]),
         (&json!(false), &json!([]))
     );
+    assert_eq!(auto["veto"], json!(null));
     let candidates = auto["candidates"].as_array().unwrap();
     let names: Vec<_> = candidates
         .iter()
@@ -62,8 +76,12 @@ fn auto_is_chosen_pinned_and_shown() {
         ["adaptive", "least_connections", "peak_ewma", "round_robin"]
     );
     assert_eq!(
-        (&candidates[1]["gain"], &candidates[1]["picks"]),
-        (&json!(null), &json!(0))
+        (
+            &candidates[1]["gain"],
+            &candidates[1]["judged_seconds_ago"],
+            &candidates[1]["picks"]
+        ),
+        (&json!(null), &json!(null), &json!(0))
     );
     let auto = patch(r#"{"strategy":{"name":"auto","pin":"round_robin"}}"#);
     assert_eq!(
@@ -75,6 +93,7 @@ fn auto_is_chosen_pinned_and_shown() {
     has("evenkeel_auto_choice{service=\"web\",strategy=\"round_robin\"} 1\n");
     has("evenkeel_auto_choice{service=\"web\",strategy=\"adaptive\"} 0\n");
     has("evenkeel_auto_switches_total{service=\"web\"} 0\n");
+    has("evenkeel_auto_vetoed_total{service=\"web\"} 0\n");
     let body = r#"{"strategy":{"name":"auto","pin":"random"}}"#;
     let wrong = problem(&served(&fleet, "PATCH", "/api/v1/services/web", body), 400);
     assert_eq!(wrong["errors"][0]["field"], "strategy.pin", "{wrong}");

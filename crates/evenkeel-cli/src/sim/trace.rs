@@ -47,12 +47,21 @@ pub(super) fn read(path: &Path, service: Option<&str>) -> Result<Vec<Recorded>, 
 
 /// Says what was found, and how it fits the servers: what they cannot do at all shows nothing but that.
 pub(super) fn tell(path: &Path, scenario: &Scenario) {
+    let load = scenario.offered().map_or_else(String::new, |load| {
+        format!(", {load:.3} of what the servers of {} can do", scenario.name())
+    });
     eprintln!(
-        "{}: {} requests in {:.1} s, {:.3} of what the servers of {} can do",
+        "{}: {} requests in {:.1} s{load}",
         path.display(),
         scenario.requests(),
         scenario.duration().as_secs_f64(),
-        scenario.offered(),
-        scenario.name(),
     );
+    let late = scenario.late_faults();
+    if late > 0 {
+        eprintln!(
+            "warning: servers of {} have faults that begin only after the last of these requests: {late}\n = let them begin before {}",
+            scenario.name(),
+            scenario.duration(),
+        );
+    }
 }

@@ -7,12 +7,15 @@ pub(crate) mod process;
 pub(crate) mod raw;
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
+use tokio::net::TcpSocket;
+
 /// Long enough for anything that happens at all, on a machine that has other work.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Asks again until there is an answer; `what` is for the message when none comes.
 pub(crate) async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
@@ -27,6 +30,24 @@ pub(crate) async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut ask:
     };
     let answer = tokio::time::timeout(DEADLINE, asking).await;
     answer.unwrap_or_else(|_| panic!("not within {DEADLINE:?}: {what}"))
+}
+
+/// A port of loopback that refuses connections until somebody listens there by name: bound, so that nobody gets it by
+/// chance, be it as a listener or as a client.
+pub(crate) struct Port(TcpSocket);
+
+impl Port {
+    pub(crate) fn reserve() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        // Whoever is to listen asks for this as well, and then both may be bound.
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        Self(socket)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.0.local_addr().unwrap()
+    }
 }
 
 /// A folder of its own for a test, gone with it.

@@ -171,8 +171,10 @@ fn strategies_are_read_as_in_the_file() {
         Operation::SetShadow(Some(settings)) => assert_eq!(settings.name(), StrategyName::maglev),
         other => panic!("{other:?}"),
     }
-    let none = strategy(r#"{"shadow":null}"#).unwrap();
-    assert!(matches!(none, Operation::SetShadow(None)));
+    for none in [r#"{"shadow":null}"#, r#"{"shadow":"off"}"#] {
+        let none = strategy(none).unwrap();
+        assert!(matches!(none, Operation::SetShadow(None)));
+    }
     for (body, words) in [
         ("{}", "there is nothing to change"),
         (

@@ -3,6 +3,8 @@
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use evenkeel_core::calendar::day_of;
+
 /// `2026-11-21T09:14:03.120Z`, or with an offset such as `+01:00`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeText(pub SystemTime);
@@ -49,7 +51,7 @@ fn read(text: &str) -> Option<SystemTime> {
         None => (0, rest),
         Some(rest) => fraction(rest)?,
     };
-    let local = days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second.min(59);
+    let local = day_of(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second.min(59);
     let seconds = local.checked_add_signed(-offset(rest)?)?;
     UNIX_EPOCH.checked_add(Duration::new(seconds, nanos))
 }
@@ -94,17 +96,6 @@ fn offset(text: &str) -> Option<i64> {
     });
     let (hours, minutes) = (hours?, minutes?);
     (hours < 24 && minutes < 60).then_some(sign * (hours * 3600 + minutes * 60))
-}
-
-/// Days from 1970-01-01 to a Gregorian date not before it (Howard Hinnant, "chrono-Compatible Low-Level Date
-/// Algorithms"): years are taken to begin on 1 March, so that the leap day is the last of its year.
-const fn days_from_civil(year: u64, month: u64, day: u64) -> u64 {
-    let year = year - (month <= 2) as u64;
-    let era = year / 400;
-    let year_of_era = year % 400;
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
 }
 
 #[cfg(test)]

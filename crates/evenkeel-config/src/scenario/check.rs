@@ -1,9 +1,12 @@
 //! What only together is wrong in a scenario.
 
+use std::collections::BTreeSet;
+
 use evenkeel_core::Nanos;
 
 use super::{FaultFile, FaultKindFile, ScenarioFile, ServersFile, Span, WorkFile};
 use crate::check::Finding;
+use crate::names::nearest;
 use crate::path::{Path, at};
 use crate::read::by_rules;
 
@@ -28,6 +31,7 @@ pub(super) fn check(file: Option<&ScenarioFile>, complete: bool) -> Vec<Finding>
     work(file, &mut found);
     if complete {
         servers(file, &mut found);
+        network(file, &mut found);
     }
     found
 }
@@ -56,11 +60,22 @@ fn arrivals(file: &ScenarioFile, found: &mut Vec<Finding>) {
         arrivals.steps.is_some(),
         arrivals.concurrency.is_some(),
     ];
-    if given.iter().filter(|given| **given).count() != 1 {
-        found.push(Finding::new(
+    let ways = "write one of `rate: 1000`, `load: 0.7`, `steps: [0.5, 0.9]` and `concurrency: 50`";
+    match given.iter().filter(|given| **given).count() {
+        0 => found.push(Finding::absent(
             at!["arrivals"],
-            "how many requests come?\nwrite one of `rate: 1000`, `load: 0.7`, `steps: [0.5, 0.9]` and `concurrency: 50`",
-        ));
+            format!("how many requests come?\n{ways}"),
+        )),
+        1 => {}
+        several => found.push(Finding::new(
+            at!["arrivals"],
+            format!("how many requests come? There are {several} answers\n{ways}"),
+        )),
+    }
+    if arrivals.steps.as_ref().is_some_and(Vec::is_empty) {
+        let text =
+            "a load without steps brings no request\nwrite one step at least, such as `steps: [0.5, 0.9]`";
+        found.push(Finding::new(at!["arrivals", "steps"], text));
     }
     let Some(clients) = &file.clients else { return };
     if let Some(regions) = &clients.regions {
@@ -169,7 +184,49 @@ fn servers(file: &ScenarioFile, found: &mut Vec<Finding>) {
         ));
     }
     for (i, fault) in file.faults.iter().enumerate() {
-        check_fault(fault, n, &at!["faults", i], found);
+        let at = at!["faults", i];
+        check_fault(fault, n, &at, found);
+        if let Some(from) = fault.from.filter(|from| *from >= file.duration) {
+            let text = format!(
+                "the fault begins at {}, and the run ends at {}\nlet it begin before, or make `duration` longer",
+                from.0, file.duration.0
+            );
+            found.push(Finding::new(at.then("from"), text).with("the duration is", at!["duration"]));
+        }
+    }
+}
+
+/// Between regions in which somebody is, each two once.
+fn network(file: &ScenarioFile, found: &mut Vec<Finding>) {
+    let servers = file.servers.iter().filter_map(|group| group.region.as_deref());
+    let clients = file.clients.iter().filter_map(|clients| clients.regions.as_ref());
+    let known: BTreeSet<&str> = servers
+        .chain(clients.flat_map(|parts| parts.keys().map(String::as_str)))
+        .collect();
+    let known: Vec<&str> = known.into_iter().collect();
+    let between = file.network.as_ref().map_or(&[][..], |network| &network.between);
+    for (i, pair) in between.iter().enumerate() {
+        let at = at!["network", "between", i, "regions"];
+        let (a, b) = (&pair.regions.0, &pair.regions.1);
+        for (j, region) in [a, b].into_iter().enumerate() {
+            if known.contains(&region.as_str()) {
+                continue;
+            }
+            let help = match nearest(region, &known) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None if known.is_empty() => "give servers a `region`, and clients `regions`".to_owned(),
+                None => format!("servers and clients are in {}", known.join(", ")),
+            };
+            let text = format!("nobody is in region `{region}`\n{help}");
+            found.push(Finding::new(at.then(j), text));
+        }
+        let same =
+            |other: &(String, String)| (&other.0, &other.1) == (a, b) || (&other.0, &other.1) == (b, a);
+        if let Some(first) = between[..i].iter().position(|before| same(&before.regions)) {
+            let text = format!("how far {a} and {b} are apart is said already\nleave one of the two out");
+            let before = at!["network", "between", first, "regions"];
+            found.push(Finding::new(at, text).with("the first is", before));
+        }
     }
 }
 

@@ -59,6 +59,9 @@ impl FromStr for Amount {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.parse::<f64>() {
             Ok(number) if number > 0.0 && number <= 1e7 => Ok(Self(number)),
+            Ok(number) if number > 1e7 => {
+                Err(format!("`{text}` is more than 10 million, the most there can be"))
+            }
             _ => Err(format!("`{text}` is not {}", Self::EXPECTED)),
         }
     }

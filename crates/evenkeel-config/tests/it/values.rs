@@ -100,10 +100,12 @@ fn defaults_fill_what_a_service_leaves_out() {
 listeners: [{ name: web, bind: '127.0.0.1:0', routes: [{ service: a }] }]
 defaults:
   strategy: random
+  shadow: peak_ewma
   health_check: { http: { path: /up }, interval: 9s }
   timeouts: { connect: 2s, response: 3s }
 services:
   - name: a
+    shadow: off
     timeouts: { connect: 4s }
     instances: [{ address: 'one.internal:80' }]
   - name: b
@@ -115,6 +117,8 @@ services:
     locality: { allow_regions: [eu, 7], deny_regions: [us] }
     slow_start: { window: 20s, min_share: 0.25 }
     instances: [{ id: x, address: '10.0.0.1:80', weight: 5, priority: 1, zone: z }]
+  - name: c
+    instances: [{ address: '10.0.0.2:80' }]
 ",
     )
     .unwrap();
@@ -140,6 +144,12 @@ services:
     };
     assert_eq!(shadow.hash.key, KeySource::Path);
     assert_eq!((a.shadow.as_ref(), a.settings(None).shadow), (None, None));
+    let c = config.service("c").unwrap().settings(None).shadow;
+    assert_eq!(
+        c.unwrap().name().as_str(),
+        "peak_ewma",
+        "of the defaults, which a has switched off"
+    );
     assert_eq!(settings.min_healthy, 3);
     assert_eq!(settings.panic, Panic::NextPriority);
     let permitted = ["eu", "7", "us", "ap"].map(|region| settings.regions.permit(Some(region)));

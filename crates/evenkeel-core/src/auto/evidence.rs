@@ -1,6 +1,6 @@
-//! What a window has seen.
+//! What a window has seen of one candidate.
 
-use super::{LOOKS, Look};
+use super::{CELL, CELLS};
 use crate::Nanos;
 use crate::shadow::ShadowCounts;
 
@@ -10,85 +10,89 @@ pub(super) struct Gain {
     pub(super) mean: f64,
     /// The lower end of the 95 % interval.
     pub(super) least: f64,
+    /// Comparisons.
+    pub(super) compared: u64,
+    /// When the window ended.
+    pub(super) at: Nanos,
+    /// How long it was.
+    pub(super) took: Nanos,
 }
 
-/// Student's quantile for two-sided 95 % at nine degrees of freedom, the fewest; more looks make the interval a little too
+/// Student's quantile for two-sided 95 % at nine degrees of freedom, the fewest; more cells make the interval a little too
 /// wide.
 const STUDENT: f64 = 2.262;
+
+/// Seconds gained, and actual seconds.
+type Cell = [f64; 2];
 
 /// See the module above.
 #[derive(Debug)]
 pub(super) struct Window {
-    pub(super) began: Nanos,
-    first_requests: u64,
-    last_requests: u64,
-    last: Vec<ShadowCounts>,
-    /// By candidate, and look: seconds gained, and actual seconds.
-    differences: Vec<Vec<[f64; 2]>>,
-    /// Response times, by look.
-    times: Vec<f64>,
+    began: Nanos,
+    /// At the last look.
+    last: ShadowCounts,
+    cells: Vec<Cell>,
+    open: Cell,
+    /// Comparisons in the open cell, and in the others.
+    compared: [u64; 2],
 }
 
 impl Window {
-    pub(super) fn new(look: &Look, counts: Vec<ShadowCounts>) -> Self {
+    pub(super) fn new(now: Nanos, counts: ShadowCounts) -> Self {
         Self {
-            began: look.now,
-            first_requests: look.requests,
-            last_requests: look.requests,
-            differences: vec![Vec::new(); counts.len()],
+            began: now,
             last: counts,
-            times: Vec::new(),
+            cells: Vec::new(),
+            open: [0.0; 2],
+            compared: [0; 2],
         }
     }
 
-    pub(super) fn take(&mut self, look: &Look, counts: Vec<ShadowCounts>) {
-        for ((differences, now), last) in self.differences.iter_mut().zip(&counts).zip(&self.last) {
-            let actual = now.actual.since(last.actual).as_secs_f64();
-            let shadow = now.shadow.since(last.shadow).as_secs_f64();
-            differences.push([actual - shadow, actual]);
-        }
+    /// The one that begins where this ends.
+    pub(super) fn next(&self, now: Nanos) -> Self {
+        Self::new(now, self.last)
+    }
+
+    pub(super) fn take(&mut self, counts: ShadowCounts) {
+        // Who counts less than before has begun anew.
+        let new = match counts.asked < self.last.asked {
+            true => counts,
+            false => counts - self.last,
+        };
         self.last = counts;
-        self.last_requests = look.requests;
-        if look.response_time > 0.0 {
-            self.times.push(look.response_time);
+        let (actual, own) = (new.actual.as_secs_f64(), new.shadow.as_secs_f64());
+        self.open = [self.open[0] + actual - own, self.open[1] + actual];
+        self.compared[0] += new.compared;
+        if self.compared[0] >= CELL {
+            self.cells.push(std::mem::take(&mut self.open));
+            self.compared[1] += std::mem::take(&mut self.compared[0]);
         }
     }
 
-    pub(super) fn last(&self) -> &[ShadowCounts] {
-        &self.last
+    /// How old it is.
+    pub(super) fn age(&self, now: Nanos) -> Nanos {
+        now.since(self.began)
     }
 
-    pub(super) fn looks(&self) -> usize {
-        self.differences.first().map_or(0, Vec::len)
+    pub(super) fn has_enough(&self) -> bool {
+        self.cells.len() >= CELLS
     }
 
-    pub(super) fn requests(&self) -> u64 {
-        self.last_requests.saturating_sub(self.first_requests)
-    }
-
-    /// The mean response time per success, in ns.
-    pub(super) fn response_time(&self) -> f64 {
-        self.times.iter().sum::<f64>() / self.times.len().max(1) as f64
-    }
-
-    /// A ratio estimate: `Σd / Σa` over looks, whose error is that of the residuals `d − gain × a`. `None` where too little was
-    /// compared.
-    pub(super) fn gain(&self, place: usize) -> Option<Gain> {
-        let looks = self.differences.get(place)?;
-        let n = looks.iter().filter(|[_, actual]| *actual > 0.0).count();
-        if n < LOOKS {
-            return None;
-        }
-        let sum = |of: usize| looks.iter().map(|look| look[of]).sum::<f64>();
+    /// A ratio estimate: `Σd / Σa` over cells, whose error is that of the residuals `d − gain × a`.
+    pub(super) fn gain(&self, now: Nanos) -> Gain {
+        let sum = |of: usize| self.cells.iter().map(|cell| cell[of]).sum::<f64>();
         let (gained, actual) = (sum(0), sum(1));
         let mean = gained / actual;
-        let residuals = looks.iter().map(|[gained, actual]| gained - mean * actual);
+        let residuals = self.cells.iter().map(|[gained, actual]| gained - mean * actual);
         let squares: f64 = residuals.map(|residual| residual * residual).sum();
-        let n = n as f64;
+        let n = self.cells.len() as f64;
         let error = (squares * n / (n - 1.0)).sqrt() / actual;
-        Some(Gain {
+        Gain {
             mean,
             least: mean - STUDENT * error,
-        })
+            compared: self.compared[1],
+            at: now,
+            took: self.age(now),
+        }
     }
 }

@@ -137,6 +137,8 @@ pub(super) struct Seen {
     pub(super) slot: Slot,
     id: String,
     in_flight: u32,
+    /// Where several priorities get requests, its own.
+    priority: Option<u8>,
     /// Weight times share.
     weight: f64,
     /// That the strategy goes by, in seconds; 0 where it knows none.
@@ -159,18 +161,21 @@ impl Seen {
         let member = candidates.member(slot)?;
         let (instance, stats) = (member.instance(), member.stats());
         let used = |(report, _): (LoadReport, f32)| report.utilization();
+        let level = candidates.level(slot);
+        let share = level.map_or_else(|| candidates.share(index), |(_, share)| share);
         let burden = Burden {
             in_flight: member.load().get(),
-            weight: f64::from(instance.weight.get()) * candidates.share(index).as_f64(),
+            weight: f64::from(instance.weight.get()) * share.as_f64(),
             now,
         };
         // Within a region a picker has typical values of its own.
-        let whole = view.strategy() != StrategyName::geographical;
+        let whole = view.deciding().name() != StrategyName::geographical;
         let appraisal = || rule.appraise(stats, burden).filter(|_| whole);
         Some(Self {
             slot,
             id: instance.id.to_string(),
             in_flight: burden.in_flight,
+            priority: level.map(|(priority, _)| priority),
             weight: burden.weight,
             time: rule.time(stats, now) / 1e9,
             unused: (stats.picks() > 0).then(|| now.since(stats.last_used()).as_secs_f64()),
@@ -249,6 +254,11 @@ pub(super) fn lost(basis: Basis, one: &Seen, chosen: &Seen, tried: bool) -> Stri
         return "it was tried for this request already".to_owned();
     }
     let id = &chosen.id;
+    if let (Some(own), Some(others)) = (one.priority, chosen.priority)
+        && own != others
+    {
+        return format!("the request was drawn for priority {others}, and its own is {own}");
+    }
     if basis.near
         && let Some(place) = one.elsewhere(chosen)
     {

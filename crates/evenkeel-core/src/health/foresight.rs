@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | errors | the part that failed of the requests of ten seconds, a hundred at least | where the sequential test begins to rise ([`super::burst`]): 4 % while the fleet fails nothing, more where it does |
 //! | latency | ln of the response time (less 10 ms) beside that of the peers or the own past, 0 at least; of a hundred requests too | ln of `slow_factor` |
-//! | utilization | what it reports above the median of the peers, 0 at least | 1.2 less that median, 0.1 at least |
+//! | utilization | what it reports above the median of the others, 0 at least | 1.2 less that median, 0.1 at least |
 //! | memory | what it reports | 1 |
 //!
 //! Latency and utilization are compared with the peers, so that a wave of requests that meets all is no trend of anybody.
@@ -14,26 +14,32 @@
 //! came back by itself is no danger ([`Memory`]).
 //!
 //! Whoever is beyond a limit already is no matter of prediction: detectors, scores and the rules on who may go judge it, and
-//! nothing here comes before those.
+//! nothing here comes before those. What it lost before it went there it does not get back while it is there: that what was
+//! foreseen came is no reason for more requests.
 //!
 //! The **hazard** is the greatest of the four probabilities. It is no sum: a worst one can be told in a sentence.
 //!
-//! Every prediction is looked at again ([`Pending`]): once a second one is made, and after twenty seconds, or as soon as
+//! Every prediction is looked at again ([`pending`]): once a second one is made, and after twenty seconds, or as soon as
 //! the instance is bad, it is known what became of it. Whoever is drained or leaves was right about nothing.
 //!
 //! Absent on purpose: any say on who is out. A hazard lowers a share ([`Foresight::part`]), and no more.
 
 use std::sync::Arc;
 
+use super::outlook::Outlook;
 use super::trend::Trend;
-use super::vitals::OVERLOADED;
 use crate::Nanos;
-use crate::math::{exp2_neg, minus_ln};
+use crate::math::exp2_neg;
+
+mod pending;
+mod samples;
+
+use pending::Pending;
+use samples::LEAST;
+pub(crate) use samples::{ENOUGH, Samples, Signal, Stand};
 
 /// How far ahead predictions of health look. Long enough to matter beside detectors that take seconds, short enough for a straight line.
 pub const HORIZON: Nanos = Nanos::from_secs(20);
-/// Predictions that are open at most: one a second.
-const OPEN: usize = 20;
 /// From this hazard on the share is lowered…
 pub(crate) const BEGIN: f32 = 0.5;
 /// …and for so many looks on end: what jumps is no trend…
@@ -48,71 +54,12 @@ const SURE: f32 = 0.9;
 const FLOOR: f32 = 0.3;
 /// The share comes back by this in a second at most.
 const RISE: f32 = 0.1;
-/// How much samples scatter at least: 0.3 % of requests, a tenth of a response time, 3 % and 1 % of what it has.
-const LEAST: [f32; 4] = [0.003, 0.1, 0.03, 0.01];
-/// With fewer requests in ten seconds neither the part that failed nor what they took is more than chance.
-pub(crate) const ENOUGH: u64 = 100;
 /// Steps of a share from nothing to all.
 const STEPS: f32 = 16.0;
 /// So far may its level be off.
 const LAG: f32 = 0.02;
 /// Falling by so much, it was swept.
 const SWEPT: f32 = 0.1;
-
-/// What is followed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Signal {
-    Errors,
-    Latency,
-    Utilization,
-    Memory,
-}
-
-impl Signal {
-    const ALL: [Self; 4] = [Self::Errors, Self::Latency, Self::Utilization, Self::Memory];
-}
-
-/// A sample of each signal of which there is one, the time it speaks of, and by how much it scatters at least.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Samples([Option<(f32, Nanos, f32)>; 4]);
-
-impl Samples {
-    /// That `bad` of `all` requests of the last ten seconds failed. They scatter as those of who fails half a request more
-    /// (Jeffreys), so that who fails nothing scatters, too.
-    pub(crate) fn failed(&mut self, (bad, all): (u64, u64), now: Nanos) {
-        if all < ENOUGH {
-            return;
-        }
-        let (bad, all) = (bad as f32, all as f32);
-        let part = (bad + 0.5) / (all + 1.0);
-        let scatter = (part * (1.0 - part) / all).sqrt().max(LEAST[0]);
-        self.0[Signal::Errors as usize] = Some((bad / all, now, scatter));
-    }
-
-    pub(crate) fn set(&mut self, signal: Signal, value: f32, at: Nanos) {
-        let i = signal as usize;
-        self.0[i] = Some((value, at, LEAST[i]));
-    }
-}
-
-/// Beside what an instance is measured.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Stand {
-    /// The part of failures from which on the sequential test rises.
-    pub(crate) failures: f32,
-    /// So many times slower is slow.
-    pub(crate) slow: f32,
-    /// The utilization of the peers.
-    pub(crate) usage: f32,
-}
-
-impl Stand {
-    /// Where an instance is as good as out, in the order of [`Signal`].
-    fn limits(self) -> [f32; 4] {
-        let slow = minus_ln(1.0 / f64::from(self.slow.max(1.1))) as f32;
-        [self.failures, slow, (OVERLOADED - self.usage).max(0.1), 1.0]
-    }
-}
 
 /// What is known of one instance.
 #[derive(Debug, Clone)]
@@ -122,6 +69,10 @@ pub(crate) struct Foresight {
     pending: Pending,
     /// Its hazard, and by which signal; `None` while nothing is known.
     hazard: Option<(f32, Signal)>,
+    /// What is beyond its limit.
+    beyond: Option<Signal>,
+    /// Beside what it was measured last.
+    stand: Stand,
     /// What that leaves of its share, before the bounds of the service.
     part: f32,
     /// Of its share, as it is in force.
@@ -142,6 +93,8 @@ impl Foresight {
             memory: Memory::default(),
             pending: Pending::default(),
             hazard: None,
+            beyond: None,
+            stand: Stand::default(),
             part: 1.0,
             left: 1.0,
             likely: 0,
@@ -161,12 +114,12 @@ impl Foresight {
         elapsed: Nanos,
         now: Nanos,
     ) -> Option<f32> {
-        for (trend, sample) in self.trends.iter_mut().zip(samples.0) {
-            if let Some((value, at, _)) = sample {
+        for (trend, signal) in self.trends.iter_mut().zip(Signal::ALL) {
+            if let Some((value, at, _)) = samples.of(signal) {
                 trend.observe(value, at);
             }
         }
-        if let Some((value, ..)) = samples.0[Signal::Memory as usize] {
+        if let Some((value, ..)) = samples.of(Signal::Memory) {
             self.memory.observe(value);
         }
         if bad {
@@ -174,7 +127,8 @@ impl Foresight {
             self.trends = Default::default();
             self.trends[Signal::Memory as usize] = memory;
         }
-        self.hazard = self.worst(samples, stand.limits(), now);
+        self.stand = stand;
+        (self.hazard, self.beyond) = self.worst(samples, stand.limits(), now);
         let hazard = self.hazard();
         self.likely = if hazard >= BEGIN {
             self.likely.saturating_add(1)
@@ -190,7 +144,10 @@ impl Foresight {
             }
             _ => 1.0,
         };
-        let rise = RISE * elapsed.as_secs_f64() as f32;
+        let rise = match bad || self.beyond.is_some() {
+            true => 0.0,
+            false => RISE * elapsed.as_secs_f64() as f32,
+        };
         self.part = target.min(self.part + rise);
         if hazard < END && self.part >= 1.0 {
             self.since = None;
@@ -201,27 +158,33 @@ impl Foresight {
         self.pending.push(self.hazard.map(|(hazard, _)| hazard))
     }
 
-    fn worst(&self, samples: &Samples, limits: [f32; 4], now: Nanos) -> Option<(f32, Signal)> {
-        let mut worst: Option<(f32, Signal)> = None;
+    /// The greatest hazard, of what is not beyond its limit; and what is.
+    fn worst(
+        &self,
+        samples: &Samples,
+        limits: [f32; 4],
+        now: Nanos,
+    ) -> (Option<(f32, Signal)>, Option<Signal>) {
+        let (mut worst, mut over): (Option<(f32, Signal)>, _) = (None, None);
         for signal in Signal::ALL {
             let (trend, i) = (&self.trends[signal as usize], signal as usize);
-            let scatter = samples.0[i].map_or(LEAST[i], |(.., scatter)| scatter);
+            let scatter = samples.of(signal).map_or(LEAST[i], |(.., scatter)| scatter);
             let Some(hazard) = trend.beyond(limits[i], scatter, HORIZON, now) else {
                 continue;
             };
-            if trend.figures().0 >= limits[i] {
+            let level = trend.figures().0;
+            let survived = signal == Signal::Memory && level <= self.memory.survived + LAG;
+            if level >= limits[i] {
                 // That is no prediction any more, and others judge it.
+                over = over.or(Some(signal).filter(|_| !survived));
                 continue;
             }
-            let hazard = match signal {
-                Signal::Memory if trend.figures().0 <= self.memory.survived + LAG => 0.0,
-                _ => hazard,
-            };
+            let hazard = if survived { 0.0 } else { hazard };
             if worst.is_none_or(|(worst, _)| hazard > worst) {
                 worst = Some((hazard, signal));
             }
         }
-        worst
+        (worst, over)
     }
 
     /// It is bad: what was predicted of it came true.
@@ -255,6 +218,12 @@ impl Foresight {
         left != std::mem::replace(&mut self.left, left)
     }
 
+    /// For whoever looks at it; `None` while there is nothing to tell.
+    pub(crate) fn outlook(&self) -> Option<Outlook> {
+        let probability = self.hazard.map(|(hazard, _)| hazard);
+        (probability.is_some() || self.left < 1.0).then(|| Outlook::new(probability, self.left))
+    }
+
     /// What was told of it, if anything is in force.
     pub(crate) fn told(&self) -> Option<&Arc<str>> {
         self.told.as_ref()
@@ -265,13 +234,25 @@ impl Foresight {
         self.told = told;
     }
 
-    /// Its hazard, and why, in words and numbers.
-    pub(crate) fn explain(&self, stand: Stand) -> String {
-        let Some((hazard, signal)) = self.hazard else {
-            return "nothing is known of what is to come".to_owned();
-        };
+    /// Its hazard, or what is beyond its limit, and why, in words and numbers.
+    pub(crate) fn explain(&self) -> String {
+        if let Some(signal) = self.beyond {
+            return format!("it is where it was foreseen to be: {}", self.figures(signal));
+        }
+        match self.hazard {
+            Some((hazard, signal)) => format!(
+                "with {:.0} % it is bad within {:.0} s: {}",
+                100.0 * hazard,
+                HORIZON.as_secs_f64(),
+                self.figures(signal)
+            ),
+            None => "nothing is known of what is to come".to_owned(),
+        }
+    }
+
+    fn figures(&self, signal: Signal) -> String {
         let (level, slope) = self.trends[signal as usize].figures();
-        let why = match signal {
+        match signal {
             Signal::Errors => format!(
                 "{:.1} % of its requests fail, {:+.2} % a second",
                 100.0 * level,
@@ -284,20 +265,15 @@ impl Foresight {
             ),
             Signal::Utilization => format!(
                 "it reports a utilization of {:.2} where its peers have {:.2}, {slope:+.3} a second",
-                level + stand.usage,
-                stand.usage,
+                level + self.stand.usage,
+                self.stand.usage,
             ),
             Signal::Memory => format!(
                 "it uses {:.0} % of its memory, {:+.2} % a second",
                 100.0 * level,
                 100.0 * slope
             ),
-        };
-        format!(
-            "with {:.0} % it is bad within {:.0} s: {why}",
-            100.0 * hazard,
-            HORIZON.as_secs_f64()
-        )
+        }
     }
 
     /// Follows a clock that stepped `back`.
@@ -322,41 +298,6 @@ impl Memory {
         }
         self.peak = self.peak.max(used);
     }
-}
-
-/// A second in which nothing was known.
-const NOTHING: u8 = u8::MAX;
-/// The steps of a prediction, as it is remembered.
-const FINE: f32 = 250.0;
-
-/// Predictions of which it is not known yet what became of them, the oldest first.
-#[derive(Debug, Clone, Copy, Default)]
-struct Pending {
-    all: [u8; OPEN],
-    len: u8,
-}
-
-impl Pending {
-    /// One more; returns the oldest when its time is over.
-    fn push(&mut self, hazard: Option<f32>) -> Option<f32> {
-        let mut over = None;
-        if usize::from(self.len) == OPEN {
-            over = hazard_of(self.all[0]);
-            self.all.copy_within(1.., 0);
-            self.len -= 1;
-        }
-        self.all[usize::from(self.len)] = hazard.map_or(NOTHING, |hazard| (hazard * FINE).round() as u8);
-        self.len += 1;
-        over
-    }
-
-    fn all(self) -> impl Iterator<Item = f32> {
-        self.all.into_iter().take(self.len.into()).filter_map(hazard_of)
-    }
-}
-
-fn hazard_of(remembered: u8) -> Option<f32> {
-    (remembered != NOTHING).then(|| f32::from(remembered) / FINE)
 }
 
 #[cfg(test)]
@@ -418,11 +359,7 @@ mod tests {
                 "{signal:?}: {}",
                 foresight.part()
             );
-            assert!(
-                foresight.explain(STAND).contains(words),
-                "{}",
-                foresight.explain(STAND)
-            );
+            assert!(foresight.explain().contains(words), "{}", foresight.explain());
         }
     }
 
@@ -470,7 +407,7 @@ mod tests {
         );
         let (left, hazard) = (foresight.part(), foresight.hazard());
         let true_: Vec<f32> = foresight.resolve().collect();
-        assert!((true_[19] - hazard).abs() < 1.0 / FINE && left == FLOOR);
+        assert!((true_[19] - hazard).abs() < 1.0 / pending::FINE && left == FLOOR);
     }
 
     #[test]
@@ -491,5 +428,88 @@ mod tests {
             last = part;
         }
         assert_eq!((last, foresight.since()), (1.0, None));
+    }
+
+    #[test]
+    fn who_passes_its_limit_does_not_get_back_what_it_lost() {
+        for (signal, from, step) in [
+            (Signal::Errors, 0.0, 0.001),
+            (Signal::Latency, 0.0, 0.05),
+            (Signal::Utilization, 0.1, 0.02),
+            (Signal::Memory, 0.4, 0.01),
+        ] {
+            let mut foresight = Foresight::new();
+            run(&mut foresight, signal, 0, [from; 20]);
+            let limit = STAND.limits()[signal as usize];
+            let steps = ((limit - from) / step) as u16;
+            let rising = (0..steps + 20).map(|n| from + step * f32::from(n));
+            run(&mut foresight, signal, 20, rising);
+            let before = foresight.part();
+            assert!(before < FLOOR + 0.05, "{signal:?}: {before}");
+            let second = 40 + u64::from(steps);
+            run(&mut foresight, signal, second, [limit + 20.0 * step; 60]);
+            assert_eq!(foresight.part(), before, "{signal:?}");
+            assert!(foresight.since().is_some(), "{signal:?}");
+            assert!(
+                foresight.explain().starts_with("it is where it was foreseen"),
+                "{signal:?}: {}",
+                foresight.explain()
+            );
+            assert_eq!(foresight.outlook(), None, "{signal:?}");
+            foresight.leave(0.5);
+            assert_eq!(foresight.outlook(), Some(Outlook::new(None, 0.5)), "{signal:?}");
+            // Nobody is stuck.
+            run(&mut foresight, signal, second + 60, [from; 60]);
+            assert_eq!((foresight.part(), foresight.since()), (1.0, None), "{signal:?}");
+        }
+    }
+
+    #[test]
+    fn who_is_bad_does_not_get_back_what_it_lost_until_it_is_not() {
+        let mut foresight = Foresight::new();
+        run(
+            &mut foresight,
+            Signal::Latency,
+            0,
+            (0..50).map(|n| 0.03 * n as f32),
+        );
+        let before = foresight.part();
+        assert!(before < 0.5, "{before}");
+        let mut look = |second, bad| {
+            foresight.observe(&Samples::default(), STAND, bad, SECOND, Nanos::from_secs(second));
+            foresight.part()
+        };
+        let held = (50..80).map(|second| look(second, true)).last();
+        assert_eq!(held, Some(before));
+        assert!(look(80, false) > before);
+        assert_eq!((81..100).map(|second| look(second, false)).last(), Some(1.0));
+    }
+
+    #[test]
+    fn what_jumps_for_two_looks_is_no_trend() {
+        let (mut foresight, mut great) = (Foresight::new(), 0);
+        for second in 0..80u16 {
+            let value = if great < 2 {
+                0.5 + 0.01 * f32::from(second)
+            } else {
+                0.2
+            };
+            run(&mut foresight, Signal::Memory, second.into(), [value]);
+            great += u32::from(foresight.hazard() >= BEGIN);
+            assert_eq!((foresight.since(), foresight.part()), (None, 1.0), "{second}");
+        }
+        assert_eq!(great, 2);
+    }
+
+    #[test]
+    fn memory_that_was_used_up_and_given_back_once_holds_nobody() {
+        let mut foresight = Foresight::new();
+        let fills = || (0..70).map(|n| 0.4 + 0.01 * n as f32).chain([1.1; 60]);
+        let level = |foresight: &Foresight| foresight.trends[Signal::Memory as usize].figures().0;
+        run(&mut foresight, Signal::Memory, 0, fills());
+        assert!(level(&foresight) > 1.0 && foresight.beyond == Some(Signal::Memory));
+        run(&mut foresight, Signal::Memory, 130, [0.4; 60]);
+        run(&mut foresight, Signal::Memory, 190, fills());
+        assert!(level(&foresight) > 1.0 && foresight.beyond.is_none());
     }
 }

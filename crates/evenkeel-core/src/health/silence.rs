@@ -149,9 +149,10 @@ pub(crate) struct Silence {
     cancelled: u64,
     /// What the whole fleet had answered then.
     fleet: u64,
-    /// Its picks some time ago: what began before then has waited for as long as it takes.
-    before: (Nanos, u64),
-    latest: (Nanos, u64),
+    /// Its picks some time ago, and of how many clients sent the rest then: what else began before then has waited for as
+    /// long as it takes.
+    before: (Nanos, u64, u32),
+    latest: (Nanos, u64, u32),
     /// How many requests waited in vain, when that is too many.
     found: Option<u64>,
 }
@@ -166,8 +167,8 @@ impl Silence {
             picks: 0,
             cancelled: 0,
             fleet: 0,
-            before: (now, 0),
-            latest: (now, 0),
+            before: (now, 0, 0),
+            latest: (now, 0, 0),
             found: None,
         }
     }
@@ -202,7 +203,7 @@ impl Silence {
         let [waiting, left] = self.patience;
         if now.since(self.latest.0) >= waiting {
             self.before = self.latest;
-            self.latest = (now, picks);
+            self.latest = (now, picks, stats.silence().sending());
         }
         stats.silence().count(self.since, left);
     }
@@ -213,7 +214,7 @@ impl Silence {
         self.picks = stats.picks();
         self.cancelled = stats.cancelled();
         self.fleet = fleet;
-        self.before = (now, self.picks);
+        self.before = (now, self.picks, stats.silence().sending());
         self.latest = self.before;
         self.found = None;
         stats.silence().clear();
@@ -229,9 +230,9 @@ impl Silence {
     /// Requests that waited too long since its last answer: at least so many.
     pub(crate) fn waited(&self, stats: &Stats) -> u64 {
         // Which of those that are open began when, nobody knows: all that left may have been of these, and all that
-        // wait for their clients may be.
+        // wait for their clients may be, or waited for them then.
         let left = stats.cancelled().saturating_sub(self.cancelled);
-        let excused = left + u64::from(stats.silence().sending());
+        let excused = left + u64::from(stats.silence().sending().max(self.before.2));
         let open = self.before.1.saturating_sub(self.picks).saturating_sub(excused);
         stats.silence().gave_up() + open
     }
@@ -346,11 +347,14 @@ mod tests {
             stats.on_start(at(0));
             stats.silence().on_sending();
         }
-        (1..10).for_each(|second| silence.observe(&stats, second, at(second)));
-        assert_eq!(silence.waited(&stats), 0);
-        // Once they are there, it does.
+        let mut look = |second| {
+            silence.observe(&stats, second, at(second));
+            silence.waited(&stats)
+        };
+        assert!((1..10).all(|second| look(second) == 0));
+        // Once they are there it does, though not for the time that they took.
         (0..5).for_each(|_| stats.silence().on_sent());
-        assert_eq!(silence.waited(&stats), 5);
+        assert_eq!([10, 11, 12].map(look), [0, 5, 5]);
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub(crate) const OVERLOADED: f32 = 1.2;
 
 /// Requests that are remembered whatever their age, to compare with the others of the fleet.
 const MEMORY: f32 = 200.0;
+/// For so long the rate of requests is remembered.
+const RATE_MEMORY: Nanos = Nanos::from_secs(30);
 /// Weight of one answer in what answers take that are no refusals.
 const FLOOR_GAIN: f32 = 1.0 / 64.0;
 
@@ -42,6 +44,9 @@ pub(crate) struct Vitals {
     judged: Nanos,
     /// When there was no run of failures last.
     sound_at: Nanos,
+    /// Requests and seconds, of late, in which there was no such run.
+    sound: [f64; 2],
+    looked_at: Nanos,
     /// Since when and why its score is below the threshold.
     below: Option<Mark>,
 }
@@ -60,6 +65,8 @@ impl Vitals {
             silence: Silence::new(now),
             judged: now,
             sound_at: now,
+            sound: [0.0; 2],
+            looked_at: now,
             below: None,
         }
     }
@@ -82,8 +89,12 @@ impl Vitals {
         self.memory = self.memory.map(|count| count * kept);
         self.latency.fold(stats.usual_time(), good, now);
         self.find_floors(stats, good);
+        let elapsed = now.since(std::mem::replace(&mut self.looked_at, now));
         if stats.consecutive_failures() == 0 {
             self.sound_at = now;
+            let kept = RATE_MEMORY.as_secs_f64() / (RATE_MEMORY + elapsed).as_secs_f64();
+            self.sound[0] = self.sound[0] * kept + (good + bad + throttled) as f64;
+            self.sound[1] = self.sound[1] * kept + elapsed.as_secs_f64();
         }
         bad > 0
     }
@@ -132,6 +143,12 @@ impl Vitals {
     /// When the last look found no failure since the last success.
     pub(crate) fn sound_at(&self) -> Nanos {
         self.sound_at
+    }
+
+    /// The time between two requests, of late, while there was no run of failures; `None` where there were hardly any.
+    pub(crate) fn gap(&self) -> Option<Nanos> {
+        let [requests, seconds] = self.sound;
+        (requests >= 1.0).then(|| Nanos((seconds / requests * 1e9) as u64))
     }
 
     /// What its answers take that are no refusals: smoothed and usual, in ns.
@@ -262,6 +279,7 @@ impl Vitals {
         self.silence.shift(back);
         self.judged = self.judged.since(back);
         self.sound_at = self.sound_at.since(back);
+        self.looked_at = self.looked_at.since(back);
         if let Some(mark) = &mut self.below {
             mark.shift(back);
         }

@@ -2,8 +2,8 @@
 
 use std::f64::consts::{LN_2, SQRT_2};
 
-/// −ln(u) for u in (0, 1], to a relative error below 10^-8, by operations that IEEE 754 fixes to the last bit. `u` is
-/// [`f64::MIN_POSITIVE`] at least.
+/// −ln(u), to a relative error below 10^-8, by operations that IEEE 754 fixes to the last bit. `u` is [`f64::MIN_POSITIVE`] at
+/// least.
 #[inline]
 pub(crate) fn minus_ln(u: f64) -> f64 {
     // u = m × 2^e with m in [√½, √2).
@@ -32,6 +32,10 @@ mod tests {
             let u = (rng.unit() + f64::EPSILON) / (1u64 << rng.below(63)) as f64;
             let exact = -u.min(1.0).ln();
             assert!((minus_ln(u.min(1.0)) - exact).abs() <= exact * 1e-8, "{u}");
+            assert!(
+                (minus_ln(1.0 / u.min(1.0)) + exact).abs() <= exact * 1e-8,
+                "1/{u}"
+            );
         }
         assert_eq!(minus_ln(1.0), 0.0);
         assert!((minus_ln(f64::MIN_POSITIVE) - 708.396_418_5).abs() < 1e-6);

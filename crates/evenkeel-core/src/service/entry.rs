@@ -12,9 +12,12 @@ use crate::health::foresight::Foresight;
 use crate::health::vitals::Vitals;
 use crate::health::{InstanceState, Mark};
 use crate::{
-    CheckThresholds, EjectionSettings, HealthPart, HealthParts, Instance, Member, Mode, Nanos, Score, Share,
-    Source, Status,
+    BreakerState, CheckThresholds, EjectionSettings, HealthPart, HealthParts, Instance, Member, Mode, Nanos,
+    Score, ServiceSettings, Share, Source, Status,
 };
+
+/// Whoever has so many times fewer requests since it fails is left alone by the strategy.
+const LEFT_ALONE: f64 = 8.0;
 
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -44,6 +47,12 @@ pub(super) struct Entry {
     pub(super) withheld: bool,
     /// …when, as far as it is not over.
     pub(super) withheld_told: Option<Nanos>,
+    /// The strategy asks it no more than to see whether it is back…
+    pub(super) spared_by_strategy: bool,
+    /// …which was said then…
+    pub(super) fall_told: Option<Nanos>,
+    /// …it fails, and that was said.
+    pub(super) on_trial: bool,
 }
 
 impl Entry {
@@ -67,6 +76,9 @@ impl Entry {
             healthy,
             withheld: false,
             withheld_told: None,
+            spared_by_strategy: false,
+            fall_told: None,
+            on_trial: false,
         }
     }
 
@@ -149,6 +161,7 @@ impl Entry {
         self.vitals.come_back(stats, settings, now);
         self.withheld = false;
         self.spared = false;
+        self.on_trial = false;
         self.arm(settings);
     }
 
@@ -167,7 +180,10 @@ impl Entry {
             since: mark.since,
             reason,
             ejected_until: self.ejection.until(),
-            breaker: self.ejection.breaker(self.member.stats().successes()),
+            breaker: match self.ejection.breaker(self.member.stats().successes()) {
+                BreakerState::Closed if self.on_trial => BreakerState::HalfOpen,
+                state => state,
+            },
             source: self.source,
             answers: down.is_none() && out.is_none(),
             excluded: None,
@@ -212,6 +228,15 @@ impl Entry {
         self.spared = false;
     }
 
+    /// The same, but whether it is below the threshold is for its score to say, in which words about it count too.
+    pub(super) fn forgive_requests(&mut self, settings: &ServiceSettings, now: Nanos) {
+        let below = self.vitals.below().cloned();
+        self.forgive();
+        self.vitals.set_below(below);
+        let parts = self.parts(settings.checks, &settings.ejection, now);
+        self.member.stats().set_health_parts(parts);
+    }
+
     /// How long it is out at least: who is asked seldom, for as long as it takes, at the rate of the present run of
     /// failures, until one ejects.
     pub(super) fn least_out(&self, finding: Finding, settings: &EjectionSettings, now: Nanos) -> Nanos {
@@ -225,6 +250,19 @@ impl Entry {
             return Nanos::ZERO;
         }
         Nanos(each.saturating_mul(self.ejection.limit(settings).into()))
+    }
+
+    /// How far apart its requests come since it fails, when the strategy asks it so seldom that an ejection would spare it
+    /// hardly any.
+    pub(super) fn left_alone(&self, settings: &EjectionSettings, now: Nanos) -> Option<Nanos> {
+        let run = self.member.stats().consecutive_failures();
+        let gap = self.vitals.gap()?;
+        // The first few came as fast as ever.
+        let each = Nanos(now.since(self.vitals.sound_at()).0 / u64::from(run.saturating_sub(2).max(1)));
+        // At its full share; with a reduced one fewer come whatever the strategy.
+        let usual = gap.0 as f64 / self.recovery_share(now).as_f64();
+        let is_seldom = each.0 >= settings.base.0 / 2 && each.0 as f64 >= usual * LEFT_ALONE;
+        (self.spared_by_strategy && run > 0 && is_seldom).then_some(each)
     }
 
     /// How many requests without an answer speak against it, and how sure one has to be, as a logarithm.
@@ -261,6 +299,7 @@ impl Entry {
         self.registered = self.registered.since(back);
         self.dry.shift(back);
         self.withheld_told = self.withheld_told.map(|told| told.since(back));
+        self.fall_told = self.fall_told.map(|told| told.since(back));
         if let Some(began) = &mut self.began {
             *began = began.since(back);
         }

@@ -54,8 +54,7 @@ impl ServiceState {
     /// # Errors
     /// Says why not, and what to do.
     pub fn suits(&self) -> Result<(), OperationError> {
-        self.would_suit(&self.settings.strategy, 0, 0)?;
-        self.shadow_suits(&self.settings.strategy, self.settings.shadow.as_ref())
+        self.would_suit(&self.settings.strategy, 0, 0)
     }
 
     fn operate_unpublished(&mut self, operation: Operation) -> Outcome {
@@ -199,10 +198,10 @@ impl ServiceState {
             return Ok(Effect::Unchanged);
         }
         self.would_suit(&strategy, 0, 0)?;
-        self.shadow_suits(&strategy, self.settings.shadow.as_ref())?;
         self.switch_to(&strategy);
         self.settings.strategy = strategy;
-        self.piloting = super::Piloting::new(&self.settings, self.now);
+        let course = self.view.picker.course().map(|course| &**course);
+        self.piloting.renew(&self.settings, course, self.now);
         self.next_refresh = super::next_refresh(&self.settings, self.now);
         Ok(Effect::Changed)
     }

@@ -29,6 +29,10 @@
 //!
 //! 4. the rest has **room** for its work, when it does most of it ([`super::headroom`]).
 //!
+//! 5. requests still come to it. A strategy may leave it alone at once, and only ask now and then whether it is back
+//!    ([`crate::trust`]): where that is eight times less often than before, and less than two requests in the time of a first ejection,
+//!    an ejection would spare nobody anything, and only keep it from being found well. Its breaker is half-open then.
+//!
 //! What speaks against an instance comes from several detectors ([`super::detect`]); none of them is above these
 //! rules, nor is a score that falls below its threshold by requests alone: that one has to fail more than what the
 //! fleet commonly fails, too. Who leaves by its score counts as out. A dry run tells of what these rules would let
@@ -41,9 +45,12 @@
 //!
 //! The longest run of failures goes first.
 
+use std::sync::Arc;
+
 use super::detect::{Finding, findings};
 use super::dry;
 use super::entry::Entry;
+use super::fallen;
 use super::headroom::Cramped;
 use super::scores::Scores;
 use super::slots::Slots;
@@ -75,7 +82,7 @@ const CHANCE: f64 = 1e-5;
 const LATELY: f64 = 31.0;
 
 /// Who has to stay and fails now and then is not told of again before.
-const QUIET: Nanos = Nanos::from_secs(60);
+pub(super) const QUIET: Nanos = Nanos::from_secs(60);
 
 /// The part of its last requests that failed.
 fn lately(entry: &Entry) -> f32 {
@@ -213,6 +220,9 @@ impl<'s> Room<'s> {
             Some(Finding::Run(run)) => Some(run),
             _ => None,
         };
+        if let Some(each) = entry.left_alone(&settings.ejection, now) {
+            return Some(Refusal::LeftAlone(each));
+        }
         let itself = usize::from(entry.works(&settings.ejection, now));
         let working = self.working - itself.min(self.working);
         if working < self.wanted {
@@ -321,6 +331,10 @@ impl<'s> Room<'s> {
             Refusal::Common => "hardly anybody else does better".to_owned(),
             Refusal::Waits => "most others had a failure of late, too, and a longer run will tell".to_owned(),
             Refusal::Cramped(cramped) => cramped.tell(),
+            Refusal::LeftAlone(each) => format!(
+                "it is asked only every {:.1} s as it is, to see whether it is back",
+                each.as_secs_f64()
+            ),
             Refusal::TooManyAreOut => format!(
                 "{} of {} are out already, at most {} may be",
                 self.out, self.present, self.most_out
@@ -337,6 +351,7 @@ pub(super) enum Refusal {
     Waits,
     TooManyAreOut,
     Cramped(Cramped),
+    LeftAlone(Nanos),
 }
 
 /// Whether its requests failed as often in a row as ejects.
@@ -350,6 +365,26 @@ fn long(entry: &Entry, settings: &EjectionSettings) -> u32 {
     entry.ejection.limit(settings).saturating_mul(2)
 }
 
+/// Forgives what was failed while everybody failed everything, once one works again. O(n).
+pub(super) fn forgive(slots: &mut Slots, settings: &ServiceSettings, scores: &mut Scores, now: Nanos) {
+    if !scores.all_fail && !slots.iter().any(|(_, entry)| fails(entry, &settings.ejection)) {
+        return;
+    }
+    let room = Room::of(slots, settings, scores, false, now);
+    // One alone is no fleet, and the others were not asked.
+    if room.asked > 1 && room.failing == room.asked && !room.fallback {
+        scores.all_fail = true;
+    } else if room.working > 0 && std::mem::take(&mut scores.all_fail) {
+        for (_, entry) in slots.iter_mut() {
+            let fails = fails(entry, &settings.ejection);
+            if entry.ejection.until().is_none() && (fails || !entry.is_below_threshold()) {
+                entry.forgive_requests(settings, now);
+                entry.arm(&settings.ejection);
+            }
+        }
+    }
+}
+
 /// Looks at what speaks against every instance that takes traffic and ejects what the rules allow. True when a
 /// state changed. O(n), and O(n log n) when something speaks against one.
 pub(super) fn look(
@@ -361,18 +396,6 @@ pub(super) fn look(
     now: Nanos,
 ) -> bool {
     let mut room = Room::of(slots, settings, scores, false, now);
-    if room.asked > 0 && room.failing == room.asked && !room.fallback {
-        scores.all_fail = true;
-    } else if room.working > 0 && std::mem::take(&mut scores.all_fail) {
-        for (_, entry) in slots.iter_mut() {
-            let fails = fails(entry, &settings.ejection);
-            if entry.ejection.until().is_none() && (fails || !entry.is_below_threshold()) {
-                entry.forgive();
-                entry.arm(&settings.ejection);
-            }
-        }
-        room = Room::of(slots, settings, scores, false, now);
-    }
     let dry = settings.ejection.has_dry_run();
     let mut dry = dry.then(|| Room::of(slots, settings, scores, true, now));
     let mut changed = false;
@@ -380,10 +403,21 @@ pub(super) fn look(
         if let Some(room) = &mut dry {
             dry::look(slots, room, scores, settings, journal, rng, now);
         }
+        for (_, entry) in slots.iter_mut() {
+            if entry.on_trial && !entry.member.stats().trust().has_fallen() {
+                entry.on_trial = false;
+                entry.healthy = Mark::new(now, "it answers again".into());
+                changed = true;
+            }
+            if entry.spared_by_strategy && room.judges(entry) {
+                fallen::tell(entry, &settings.ejection, journal, now);
+            }
+        }
         for (finding, slot) in accused(slots, settings, scores, &room) {
             let Some(entry) = slots.get_mut(slot) else {
                 continue;
             };
+            let was_on_trial = entry.on_trial;
             let cramped = scores.headroom.refuses(entry, finding, &settings.ejection, now);
             if cramped == Some(Cramped::Pause) {
                 // What was found stays found, and is looked at again.
@@ -396,6 +430,7 @@ pub(super) fn look(
                     .lose(slot, entry, finding, &settings.ejection, now);
                 changed = true;
             }
+            changed |= entry.on_trial != was_on_trial;
         }
     }
     if changed {
@@ -477,18 +512,31 @@ fn judge(
         } else {
             entry.spared = true;
         }
-        if finding == Finding::Burst {
-            entry.member.stats().suspicion().halve();
+        let suspicion = entry.member.stats().suspicion();
+        match why {
+            // What it failed while it was hardly asked must not count when it answers.
+            Refusal::LeftAlone(_) => suspicion.set(0.0),
+            _ if finding == Finding::Burst => suspicion.halve(),
+            _ => {}
         }
         if news {
             entry.withheld_told = Some(now);
-            let reason = format!("{told}, but it stays: {}", room.tell(why));
-            let id = &entry.member.instance().id;
-            journal.instance(now, id, EventKind::EjectionWithheld, reason.into());
+            let reason: Arc<str> = format!("{told}, but it stays: {}", room.tell(why)).into();
+            let mut known = false;
+            if let Refusal::LeftAlone(_) = why {
+                entry.on_trial = true;
+                entry.healthy = Mark::new(now, Arc::clone(&reason));
+                known = fallen::is_told(entry, now);
+            }
+            if !known {
+                let id = &entry.member.instance().id;
+                journal.instance(now, id, EventKind::EjectionWithheld, reason);
+            }
         }
         return false;
     }
     room.lose(entry, settings, now);
+    entry.on_trial = false;
     entry.withheld = false;
     entry.withheld_told = None;
     entry.spared = false;
@@ -514,11 +562,9 @@ fn weigh(
     let Some(reason) = too_weak(entry, room, settings, now) else {
         return false;
     };
-    let reason: std::sync::Arc<str> = reason.into();
+    let reason: Arc<str> = reason.into();
     room.lose(entry, settings, now);
-    entry
-        .vitals
-        .set_below(Some(Mark::new(now, std::sync::Arc::clone(&reason))));
+    entry.vitals.set_below(Some(Mark::new(now, Arc::clone(&reason))));
     journal.instance(now, &entry.member.instance().id, EventKind::Weakened, reason);
     true
 }

@@ -60,7 +60,10 @@ impl Predictor {
     ) {
         if settings.on_prediction == Mode::Off {
             if std::mem::take(self).on {
-                slots.iter_mut().for_each(|(_, entry)| entry.foresight = None);
+                for (_, entry) in slots.iter_mut() {
+                    entry.foresight = None;
+                    entry.member.stats().foresee(None);
+                }
                 journal.counters().predictions.set_lowered(0);
             }
             return;
@@ -72,32 +75,32 @@ impl Predictor {
         self.next = (self.next + PAUSE).max(now + Nanos(PAUSE.0 / 2));
         let elapsed = now.since(std::mem::replace(&mut self.looked, now)).min(PAUSE);
         self.on = true;
-        let stand = Stand {
-            failures: level.down / (level.up + level.down),
-            slow: settings.slow_factor,
-            usage: usual_usage(slots, now).unwrap_or_default(),
-        };
+        let usages = Usages::of(slots, now);
         for (_, entry) in slots.iter_mut() {
+            let stand = Stand {
+                failures: level.down / (level.up + level.down),
+                slow: settings.slow_factor,
+                usage: usages.beside(usage(entry, now)).unwrap_or_default(),
+            };
             observe(entry, stand, elapsed, journal, now);
         }
-        self.bound(slots, settings, stand, journal, now);
+        self.bound(slots, settings, journal, now);
     }
 
     /// Lowers shares, as far as that may be.
-    fn bound(
-        &mut self,
-        slots: &mut Slots,
-        settings: &EjectionSettings,
-        stand: Stand,
-        journal: &mut Journal,
-        now: Nanos,
-    ) {
-        let (mut well, mut foreseen, mut wanted) = (0usize, 0usize, 0.0);
+    fn bound(&mut self, slots: &mut Slots, settings: &EjectionSettings, journal: &mut Journal, now: Nanos) {
+        let (mut well, mut foreseen) = (0usize, 0usize);
+        // Weight, and what of it predictions want.
+        let (mut carried, mut wanted) = (0.0f32, 0.0);
         for (_, entry) in slots.iter() {
-            well += usize::from(entry.serves());
+            let weight = entry.member.instance().weight.get() as f32;
+            if entry.serves() {
+                well += 1;
+                carried += weight;
+            }
             if let Some(foresight) = &entry.foresight {
                 foreseen += usize::from(foresight.since().is_some());
-                wanted += 1.0 - foresight.part();
+                wanted += weight * (1.0 - foresight.part());
             }
         }
         let most = (well / COMMON).max(1);
@@ -111,10 +114,12 @@ impl Predictor {
         }
         self.common = common;
         let dry = settings.on_prediction == Mode::DryRun;
-        let may = (AT_MOST * well as f32 / wanted).min(1.0);
+        let may = (AT_MOST * carried / wanted).min(1.0);
         let mut lowered = 0;
         for (_, entry) in slots.iter_mut() {
+            let stats = entry.member.stats();
             let Some(foresight) = &mut entry.foresight else {
+                stats.foresee(None);
                 continue;
             };
             let left = match foresight.since() {
@@ -123,6 +128,7 @@ impl Predictor {
             };
             let moved = foresight.leave(if dry { 1.0 } else { left });
             lowered += u64::from(foresight.left() < 1.0);
+            stats.foresee(foresight.outlook());
             let before = foresight.told().is_some();
             let id = &entry.member.instance().id;
             if left < 1.0 && (!before || moved) {
@@ -130,14 +136,14 @@ impl Predictor {
                     true => "it keeps its share: a dry run".to_owned(),
                     false => format!("{:.0} % of its share are left", 100.0 * foresight.left()),
                 };
-                let told: Arc<str> = format!("{}; {then}", foresight.explain(stand)).into();
+                let told: Arc<str> = format!("{}; {then}", foresight.explain()).into();
                 foresight.tell(Some(Arc::clone(&told)));
                 if !before {
                     journal.instance(now, id, EventKind::Predicted, told);
                 }
             } else if before && foresight.since().is_none() {
                 foresight.tell(None);
-                let reason = format!("{}; it has its share again", foresight.explain(stand));
+                let reason = format!("{}; it has its share again", foresight.explain());
                 journal.instance(now, id, EventKind::PredictionEnded, reason.into());
             } else if before && common {
                 foresight.tell(None);
@@ -222,14 +228,59 @@ fn samples(entry: &Entry, stand: Stand, now: Nanos) -> Samples {
     samples
 }
 
-/// The median of the utilizations that were reported of late; `None` with fewer than two. O(n).
-fn usual_usage(slots: &Slots, now: Nanos) -> Option<f32> {
-    let usages = slots.iter().filter_map(|(_, entry)| {
-        let reported = entry.member.stats().reported();
-        let fresh = now.since(reported.observed()?) < REPORT_FRESH;
-        reported.get(now).filter(|_| fresh)?.0.utilization()
-    });
-    let mut usages: Vec<f32> = usages.collect();
-    let middle = usages.len() / 2;
-    (usages.len() > 1).then(|| *usages.select_nth_unstable_by(middle, f32::total_cmp).1)
+/// The utilization that `entry` reported of late.
+fn usage(entry: &Entry, now: Nanos) -> Option<f32> {
+    let reported = entry.member.stats().reported();
+    let fresh = now.since(reported.observed()?) < REPORT_FRESH;
+    reported.get(now).filter(|_| fresh)?.0.utilization()
+}
+
+/// The utilizations that were reported of late, ascending.
+struct Usages(Vec<f32>);
+
+impl Usages {
+    /// O(n log n).
+    fn of(slots: &Slots, now: Nanos) -> Self {
+        let mut all: Vec<f32> = slots.iter().filter_map(|(_, entry)| usage(entry, now)).collect();
+        all.sort_unstable_by(f32::total_cmp);
+        Self(all)
+    }
+
+    /// The median of the others, of an even number the upper one: without the instance itself, or one of two would always be
+    /// as usual. `None` without others.
+    fn beside(&self, own: Option<f32>) -> Option<f32> {
+        let Some(own) = own else {
+            return self.0.get(self.0.len() / 2).copied();
+        };
+        let middle = self.0.len().checked_sub(1)? / 2;
+        let place = self.0.partition_point(|usage| usage.total_cmp(&own).is_lt());
+        self.0.get(middle + usize::from(place <= middle)).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_is_that_of_the_others() {
+        let three = Usages(vec![0.2, 0.5, 0.9]);
+        for (own, others) in [(0.2, 0.9), (0.5, 0.9), (0.9, 0.5)] {
+            assert_eq!(three.beside(Some(own)), Some(others), "{own}");
+        }
+        let two = Usages(vec![0.2, 0.9]);
+        assert_eq!(
+            (two.beside(Some(0.2)), two.beside(Some(0.9))),
+            (Some(0.9), Some(0.2))
+        );
+        assert_eq!(two.beside(None), Some(0.9));
+        assert_eq!(Usages(vec![0.5; 3]).beside(Some(0.5)), Some(0.5));
+        assert_eq!(
+            (
+                Usages(vec![0.2]).beside(Some(0.2)),
+                Usages(Vec::new()).beside(None)
+            ),
+            (None, None)
+        );
+    }
 }

@@ -7,6 +7,7 @@ use super::scores::set_floors;
 use super::{Journal, ServiceSettings, ServiceState, Shadowing, Slots, stages};
 use crate::candidates::{Exclusion, Panic, Staged};
 use crate::hash::RequestKey;
+use crate::levels;
 use crate::session::Sessions;
 use crate::shadow::Shadow;
 use crate::{Candidates, EventKind, Nanos, Picker, Rng, StrategySettings, View, shadow};
@@ -45,6 +46,8 @@ impl ServiceState {
         }
         self.tell_fallback(&staged);
         self.tell_borders(&staged);
+        let idle = super::shadow::idle(&self.settings, &self.slots);
+        self.tell_shadow(idle.as_deref(), self.shadowing.is_changed());
         let before = Some(&*self.view);
         let mut view = build(
             &self.settings,
@@ -53,10 +56,11 @@ impl ServiceState {
             &self.journal,
             &mut self.rng,
             &mut self.shadowing,
+            idle,
             before,
             self.now,
         );
-        view.auto = self.piloting.shown();
+        self.piloting.board(&mut view, self.now);
         self.relogged = false;
         let returns = self.slots.iter().filter_map(|(_, entry)| entry.ejection.until());
         self.next_return = returns.min().unwrap_or(Nanos::MAX);
@@ -66,12 +70,19 @@ impl ServiceState {
     /// The next view for another strategy or shadow alone: all that was judged stays as it is, and is shared. As dear as
     /// the picker. Another shadow leaves the picker as it is, so that it changes no pick.
     fn switch(&mut self, switched: bool) {
+        let idle = super::shadow::idle(&self.settings, &self.slots);
+        let anew = self.shadowing.take_changed();
+        // Beside another strategy it may be idle, or not any more.
+        let shadowed = anew || idle.as_deref() != self.view.shadow_idle();
+        if shadowed {
+            self.tell_shadow(idle.as_deref(), anew);
+        }
         let before = &*self.view;
-        let shadowed = self.shadowing.take_changed();
         let shadow = match shadowed {
             true => {
-                let candidates = &before.candidates;
-                self.shadowing.shadow(&self.settings, candidates, None, self.now)
+                let (candidates, same) = (&before.candidates, Some(before).filter(|_| !anew));
+                self.shadowing
+                    .shadow(&self.settings, candidates, idle, same, self.now)
             }
             false => before.shadow.clone(),
         };
@@ -87,13 +98,13 @@ impl ServiceState {
                 self.now,
             ),
         };
-        let view = View {
+        let mut view = View {
             version: before.version + 1,
             strategy: self.settings.strategy.name(),
             request_key: request_key(&self.settings),
             asks: asks(&*picker, shadow.as_ref()),
             shadow,
-            auto: self.piloting.shown(),
+            auto: None,
             candidates: before.candidates.clone(),
             statuses: Arc::clone(&before.statuses),
             picker,
@@ -103,6 +114,7 @@ impl ServiceState {
             settings: self.settings.clone(),
             findings: Arc::clone(&before.findings),
         };
+        self.piloting.board(&mut view, self.now);
         self.show(view);
     }
 
@@ -207,6 +219,10 @@ fn differs(view: &View, staged: &Staged) -> bool {
             .iter()
             .enumerate()
             .any(|(index, share)| *share != view.candidates.share(index))
+        || !staged
+            .levels
+            .iter()
+            .eq(view.candidates.levels().iter().map(|level| &level.part))
 }
 
 /// The view of what the stages left.
@@ -218,16 +234,17 @@ pub(super) fn build(
     journal: &Journal,
     rng: &mut Rng,
     shadowing: &mut Shadowing,
+    idle: Option<String>,
     before: Option<&View>,
     now: Nanos,
 ) -> View {
     let members = Arc::clone(slots.members());
     let loads = slots.loads().clone();
     let candidates = Candidates::weighing(members, staged.slots, staged.weights, loads);
-    let candidates = candidates.with_shares(&staged.shares);
+    let candidates = candidates.with_shares(&staged.shares).with_levels(staged.levels);
     let picker = picker(settings, &candidates, rng, before, now);
     let same = before.filter(|_| !shadowing.take_changed());
-    let shadow = shadowing.shadow(settings, &candidates, same, now);
+    let shadow = shadowing.shadow(settings, &candidates, idle, same, now);
     let sessions = settings.sessions.map(|key| {
         let same = before.and_then(|before| {
             let sessions = before.sessions.as_ref()?;
@@ -275,11 +292,10 @@ pub(super) fn picker_of(
     before: Option<&dyn Picker>,
     now: Nanos,
 ) -> Arc<dyn Picker> {
-    let strategy = strategy.strategy();
-    let picker = match before {
-        _ if candidates.members().iter().all(Option::is_none) => Box::new(stages::NoInstances),
-        Some(before) => strategy.rebuild(before, candidates, seed),
-        None => strategy.build(candidates, seed),
+    let picker: Box<dyn Picker> = if candidates.members().iter().all(Option::is_none) {
+        Box::new(stages::NoInstances)
+    } else {
+        levels::picker(strategy, before, candidates, seed)
     };
     picker.refresh(now);
     picker.into()
@@ -287,7 +303,7 @@ pub(super) fn picker_of(
 
 /// Whether anybody is asked beside `picker`.
 fn asks(picker: &dyn Picker, shadow: Option<&Shadow>) -> bool {
-    shadow.is_some() || picker.course().is_some()
+    shadow.is_some_and(|shadow| shadow.picker().is_some()) || picker.course().is_some()
 }
 
 /// What requests must bring.

@@ -1,13 +1,13 @@
 //! The shadow strategy of a service: when it is another one, and what it is built from.
 //!
-//! It has seeds and deadlines of its own, so that the picker beside it is built and looks as if it were not there. An
-//! instance that registers is never refused for its sake: it then does what it can.
+//! It has seeds and deadlines of its own, so that the picker beside it is built and looks as if it were not there. Nothing
+//! is refused for its sake but itself: where it does not suit any more, it is idle.
 
 use std::sync::Arc;
 
 use super::publish::picker_of;
-use super::{ServiceSettings, ServiceState};
-use crate::shadow::{Record, Shadow};
+use super::{ServiceSettings, ServiceState, Slots};
+use crate::shadow::{Asked, Record, Shadow};
 use crate::view::View;
 use crate::{Candidates, Effect, EventKind, Nanos, OperationError, Rng, StrategySettings};
 
@@ -42,9 +42,16 @@ impl Shadowing {
         if let Some(shadow) = &view.shadow
             && now >= self.next_refresh
         {
-            shadow.picker().refresh(now);
+            if let Some(picker) = shadow.picker() {
+                picker.refresh(now);
+            }
             self.plan(settings, now);
         }
+    }
+
+    /// Whether it is another one than in the view.
+    pub(super) fn is_changed(&self) -> bool {
+        self.changed
     }
 
     /// Whether it is another one than in the view before.
@@ -52,20 +59,35 @@ impl Shadowing {
         std::mem::take(&mut self.changed)
     }
 
-    /// The shadow among `candidates`, after that of `before`, if it was the same.
+    /// The shadow among `candidates`, after that of `before`, if it was the same; idle for the reason `idle`.
     pub(super) fn shadow(
         &mut self,
         settings: &ServiceSettings,
         candidates: &Candidates,
+        idle: Option<String>,
         before: Option<&View>,
         now: Nanos,
     ) -> Option<Shadow> {
         let strategy = settings.shadow.as_ref()?;
         let before = before.and_then(|before| before.shadow.as_ref());
-        let before = before.map(Shadow::picker);
-        let picker = picker_of(strategy, candidates, self.rng.next_u64(), before, now);
-        Some(Shadow::new(strategy.name(), picker, Arc::clone(&self.record)))
+        let before = before.and_then(Shadow::picker);
+        let asked = match idle {
+            Some(why) => Asked::Idle(why.into()),
+            None => Asked::By(picker_of(strategy, candidates, self.rng.next_u64(), before, now)),
+        };
+        Some(Shadow::new(strategy.name(), asked, Arc::clone(&self.record)))
     }
+}
+
+/// Why the shadow cannot be asked beside the strategy, about the instances that there are.
+pub(super) fn idle(settings: &ServiceSettings, slots: &Slots) -> Option<String> {
+    unsuitable(settings.shadow.as_ref()?, &settings.strategy, slots).err()
+}
+
+/// Whether `shadow` can be asked beside `strategy`.
+fn unsuitable(shadow: &StrategySettings, strategy: &StrategySettings, slots: &Slots) -> Result<(), String> {
+    shadow.shadows(strategy)?;
+    shadow.strategy().suits(slots.len() as u64, slots.weight())
 }
 
 impl ServiceState {
@@ -76,7 +98,13 @@ impl ServiceState {
         if shadow == self.settings.shadow {
             return Ok(Effect::Unchanged);
         }
-        self.shadow_suits(&self.settings.strategy, shadow.as_ref())?;
+        if let Some(shadow) = &shadow {
+            let verdict = unsuitable(shadow, &self.settings.strategy, &self.slots);
+            verdict.map_err(|why| OperationError::UnsuitableShadow {
+                shadow: shadow.name(),
+                why,
+            })?;
+        }
         self.shadow_by(shadow.as_ref());
         self.settings.shadow = shadow;
         self.shadowing.plan(&self.settings, self.now);
@@ -102,21 +130,19 @@ impl ServiceState {
         self.shadowing.changed = true;
     }
 
-    /// Whether `shadow` can be asked beside `strategy`.
-    pub(super) fn shadow_suits(
-        &self,
-        strategy: &StrategySettings,
-        shadow: Option<&StrategySettings>,
-    ) -> Result<(), OperationError> {
-        let Some(shadow) = shadow else { return Ok(()) };
-        let unsuitable = |why| OperationError::UnsuitableShadow {
-            shadow: shadow.name(),
-            why,
+    /// Tells when the shadow becomes idle, and when it is asked again. `anew`: it is another one than in the view.
+    pub(super) fn tell_shadow(&mut self, idle: Option<&str>, anew: bool) {
+        let Some(shadow) = &self.settings.shadow else {
+            return;
         };
-        shadow.shadows(strategy).map_err(unsuitable)?;
-        let (instances, weight) = (self.slots.len() as u64, self.slots.weight());
-        let verdict = shadow.strategy().suits(instances, weight);
-        verdict.map_err(unsuitable)
+        let name = shadow.name();
+        let before = self.view.shadow_idle().filter(|_| !anew);
+        let (kind, reason) = match (before, idle) {
+            (None, Some(why)) => (EventKind::ShadowIdle, format!("{name} does not suit: {why}")),
+            (Some(_), None) => (EventKind::ShadowChanged, format!("{name} suits again")),
+            _ => return,
+        };
+        self.journal.service(self.now, kind, reason);
     }
 }
 

@@ -8,7 +8,7 @@
 //!
 //! `response_time` is the mean of the last 128 successes or so, and follows a change within a few
 //! ([`crate::pace`]); `typical` is the median of those of the candidates, taken anew every second; a failure costs 0.7 of that,
-//! because the request begins again elsewhere; `success_share` is floored at 0.05; `waiting` is how long requests in flight
+//! because the request begins again elsewhere; `success_share` is floored at 0.05, and of one that fell far below what it was ([`crate::trust`]); `waiting` is how long requests in flight
 //! have gone without an answer since the last was sent.
 //!
 //! Why this factor: an instance that works on `c` requests at once makes a request wait only when it has as many. So the
@@ -40,6 +40,7 @@
 //! - **Never used**: due at once, one request. A second waits for an answer to the first, unless everybody else has a
 //!   hundred times as much to do: the cap of a candidate that is not measured. One that has ended requests but
 //!   never answered counts as typical.
+//! - **Fallen**: who hardly failed and then fails twice in a row is believed to be gone (`trust.rs`), and asked by turns (`fallen.rs`).
 //! - **Unused for long**: due for a trial, whatever its cost. That is the floor of every candidate: a request every
 //!   5 to 30 s, the longer pause where trials would be more than one request in 2000, a longer one still where they would be
 //!   more than one in 50, and never more than one at a time. A hundred balancers that each try a slow instance every 30 s
@@ -88,6 +89,7 @@
 //! shares of requests sent at random, since trials do that, and any say in who is eligible.
 
 mod cost;
+mod fallen;
 mod seldom;
 
 use std::any::Any;
@@ -100,6 +102,7 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::view::{Candidates, Slot};
 use crate::{LoadSlot, Nanos, NoPick, PickContext, PickRequest, Rng, Share, Stats};
 use cost::{Moment, leveled};
+use fallen::Turns;
 use seldom::{LIST_DRAWS, List};
 
 /// The constants of the strategy. They are no settings: measurements vary them, and the module's text says what
@@ -212,6 +215,7 @@ impl Adaptive {
                 even: AtomicF32::new(1.0),
                 unknown: AtomicF32::new(0.0),
                 own: AtomicF32::new(1.0),
+                fell: AtomicU64::new(0),
             })
         });
         let entries: Box<[Entry]> = entries.collect();
@@ -233,6 +237,7 @@ impl Adaptive {
             draws: AtomicU32::new(tuning.draws.0 as u32),
             trial: AtomicU64::new(Nanos::from_millis(tuning.trial_ms.0.into()).0),
             list: List::default(),
+            turns: Turns::default(),
             seen: AtomicU64::new(0),
             seen_at: AtomicU64::new(0),
             per_request: AtomicF32::new(0.0),
@@ -250,6 +255,7 @@ impl Strategy for Adaptive {
         let before: &dyn Any = before;
         if let Some(before) = before.downcast_ref::<Choice>() {
             choice.per_request.set(before.per_request.get());
+            choice.inherit_turns(before);
         }
         Box::new(choice)
     }
@@ -274,6 +280,8 @@ struct Entry {
     unknown: AtomicF32,
     /// …and so much for each typical response time that it takes.
     own: AtomicF32,
+    /// Since when, in ns, it is known to have fallen; 0 when it did not.
+    fell: AtomicU64,
 }
 
 impl Entry {
@@ -324,6 +332,7 @@ struct Choice {
     calm_until: AtomicU64,
     /// Of many that are asked seldom, those that are known to be good.
     list: List,
+    turns: Turns,
     /// How many to draw.
     draws: AtomicU32,
     /// After how many ns without a request a trial is due.
@@ -498,11 +507,12 @@ impl Picker for Choice {
     }
 
     fn appraise(&self, slot: Slot, now: Nanos) -> Option<Appraisal> {
-        let place = self
-            .entries
-            .binary_search_by_key(&slot, |entry| entry.slot)
-            .ok()?;
-        Some(self.appraisal(self.entries.get(place)?, now))
+        Some(self.appraisal(self.entry(slot)?, now))
+    }
+
+    fn leaves_alone(&self, slot: Slot) -> bool {
+        self.entry(slot)
+            .is_some_and(|entry| entry.stats.trust().has_fallen())
     }
 
     /// O(n) up to a thousand candidates, which stand for the others beyond.
@@ -529,7 +539,7 @@ impl Picker for Choice {
             } else {
                 1.0
             };
-            let is_slow = time + self.failing(stats.success_share()) > SLOW;
+            let is_slow = time + self.failing(stats.trust().get()) > SLOW;
             let unused = now.since(stats.last_used());
             calm &= unused <= REFRESH && stats.steady_time() > 0.0;
             all += 1;
@@ -578,5 +588,7 @@ impl Picker for Choice {
             trial = trial.max(pause(many, overdue));
         }
         self.trial.store(trial.0, Relaxed);
+        let many = if is_large { many } else { 0 };
+        self.take_turns(now, [least, most], [pause(few, 1), pause(many, 1)]);
     }
 }

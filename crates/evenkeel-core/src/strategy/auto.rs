@@ -14,7 +14,7 @@
 
 use std::sync::Arc;
 
-use super::{Appraisal, Picker, Strategy};
+use super::{Appraisal, Learned, Picker, Strategy};
 use crate::auto::Course;
 use crate::hash::RequestKey;
 use crate::sync::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -24,7 +24,7 @@ use crate::{Nanos, NoPick, PickContext, PickRequest, StrategyName, StrategySetti
 /// The strategy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Auto {
-    /// To choose among; at least one, no two of the same name, none that hashes or is this one. The first is in force at the
+    /// To choose among; at least two, no two of the same name, none that hashes or is this one. The first is in force at the
     /// start.
     pub candidates: Vec<StrategySettings>,
     /// The one of them that is in force whatever the comparisons say.
@@ -76,6 +76,12 @@ impl Auto {
                 return wrong(format!("`{name}` is there twice\nleave one out"));
             }
         }
+        if let [only] = &*self.candidates {
+            return wrong(format!(
+                "there is nothing to choose among: `{0}` is alone\nadd another, or write `strategy: {0}`",
+                only.name()
+            ));
+        }
         if let Some(pin) = self.pin
             && self.pinned().is_none()
         {
@@ -106,11 +112,19 @@ impl Auto {
             .position(|candidate| candidate.name() == pin)
     }
 
+    /// Which candidate of `before` each is, with the same settings.
+    pub(crate) fn same_in(&self, before: &Self) -> Vec<Option<usize>> {
+        let place = |own| before.candidates.iter().position(|other| other == own);
+        self.candidates.iter().map(place).collect()
+    }
+
     fn picker(&self, before: Option<&AutoPicker>, candidates: &Candidates, seed: u64) -> Box<dyn Picker> {
-        let before = before.filter(|before| before.settings == *self);
+        let before = before.map(|before| (before, self.same_in(&before.settings)));
         let children = self.candidates.iter().enumerate().map(|(place, settings)| {
             let strategy = settings.strategy();
-            let child = before.and_then(|before| before.children.get(place));
+            let child = before
+                .as_ref()
+                .and_then(|(before, same)| before.children.get(same[place]?));
             Child {
                 picker: match child {
                     Some(child) => strategy.rebuild(&*child.picker, candidates, seed),
@@ -123,8 +137,9 @@ impl Auto {
         });
         Box::new(AutoPicker {
             children: children.collect(),
-            course: match before {
-                Some(before) => Arc::clone(&before.course),
+            course: match &before {
+                Some((before, _)) if before.settings == *self => Arc::clone(&before.course),
+                Some((before, same)) => Arc::new(before.course.heir(same, self.pinned().unwrap_or(0))),
                 None => Arc::new(Course::new(self.candidates.len(), self.pinned().unwrap_or(0))),
             },
             settings: self.clone(),
@@ -208,6 +223,10 @@ impl Picker for AutoPicker {
         }
     }
 
+    fn settle(&self, now: Nanos) {
+        self.children.iter().for_each(|child| child.picker.settle(now));
+    }
+
     fn standby(&self, each: &mut dyn FnMut(Slot, u32)) {
         if let Some(child) = self.in_force() {
             child.picker.standby(each);
@@ -216,6 +235,17 @@ impl Picker for AutoPicker {
 
     fn appraise(&self, slot: Slot, now: Nanos) -> Option<Appraisal> {
         self.in_force()?.picker.appraise(slot, now)
+    }
+
+    fn learned(&self, each: &mut dyn FnMut(Learned<'_>)) {
+        if let Some(child) = self.in_force() {
+            child.picker.learned(each);
+        }
+    }
+
+    fn leaves_alone(&self, slot: Slot) -> bool {
+        self.in_force()
+            .is_some_and(|child| child.picker.leaves_alone(slot))
     }
 
     fn knows_region(&self, region: &str) -> bool {

@@ -2,8 +2,8 @@
 //!
 //! Instances form *rings* around where a request comes from: those that share all levels with it, those that share
 //! all but the last, and so on; then every other region, in the order of expected latency: the median response time of
-//! its instances as seen from here, or, where no request was answered yet, the [time that connections take](crate::Distance)
-//! and the work of regions where both are known. A request goes outward from ring to ring; each keeps the part of it
+//! its instances as seen from here, or, where no request was answered for a minute, the [time that connections
+//! take](crate::Distance) by now, and the work: its own, of when it answered, or that of regions where both are known. A request goes outward from ring to ring; each keeps the part of it
 //!
 //! `keeps = available × offered × eased × spare` (0..=1), where
 //!
@@ -11,7 +11,8 @@
 //!   and score over the weight of all its members, candidates or not. A ring that lost a quarter of its health loses
 //!   nothing yet, as it can bear that; from there on, others help before what is left of it breaks down. It counts
 //!   against the best ring, because when all are sick alike there is nowhere better to go. It falls at once and
-//!   rises by [`RISE`], so that a region that comes back is not flooded;
+//!   rises by [`RISE`], so that a region that comes back is not flooded. Who [fell](crate::trust) has no part in it, whether
+//!   or not anybody ejects it; while one did, a ring keeps a twentieth at least, to see who is back;
 //! - **offered** follows reported utilization: it falls while that is above `spill_at`, rises while it is a little
 //!   below, and rests between, slowly, as reports are old;
 //! - **eased** needs nobody's word: it falls while the usual response time of the ring is [four times](ring) that of its
@@ -20,6 +21,9 @@
 //! - **spare** follows requests in flight where `capacity_per_weight` says how many are enough: from 1 at `spill_at` of
 //!   the capacity in a line to 0 at all of it. It is live, looked at every [`ring::LOOK`],
 //!   and at every pick in small rings.
+//!
+//! Of requests that are at home elsewhere it keeps less, while [they take longer](ring) than in calm hours: who is left after a
+//! region was lost is to be used evenly, and not up to the brink one after the other.
 //!
 //! What nobody keeps is shared by all candidates of all rings. Within a ring the strategy `within` decides. So load spills
 //! over before a ring is full, and a region that is lost hands over to the next, which hands on what is too much for it.
@@ -34,8 +38,8 @@
 //!
 //! When a region is lost, what is slow about the next one should be the way there and nothing else. So the instances of
 //! the next [`STANDBY_RINGS`] rings outward are on [standby](Picker::standby): the proxy keeps connections open to them.
-//! And a request that failed twice in a ring, or with all of it, goes further out: it would use up its tries on a region
-//! whose loss nobody has noticed yet.
+//! And a request that failed twice in a ring, with all of it, or once where most failed their last request, goes further out: it
+//! would use up its tries, and all requests together the budget for them, on a region whose loss nobody has noticed yet.
 //!
 //! O(rings) a pick plus a pick of `within`; one pick in a millisecond sums up the loads of its ring, O(n). Measuring
 //! is O(n) in the writer, every second, or as often as `within` wants to look. Absent on purpose: which regions are allowed at all, which is a stage.
@@ -51,7 +55,7 @@ use crate::{Instance, Nanos, NoPick, PickContext, PickRequest, Share, StrategySe
 
 mod ring;
 
-use ring::{Limit, Ring};
+use ring::{Limit, Rate, Ring, host};
 
 /// One level of where an instance is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,6 +134,8 @@ const PROBE: Nanos = Nanos::from_secs(1);
 const PROBE_UNKNOWN: Nanos = Nanos::from_secs(10);
 /// After this time one that is measured is.
 const PROBE_KNOWN: Nanos = Nanos::from_secs(30);
+/// After this time without an answer, what was measured gives way to what connections tell of the way now.
+const STALE: Nanos = Nanos::from_secs(60);
 
 impl Strategy for Geographical {
     fn build(&self, candidates: &Candidates, seed: u64) -> Box<dyn Picker> {
@@ -211,6 +217,7 @@ struct Rings {
     looked: AtomicU64,
     /// When a request last went astray.
     probed: AtomicU64,
+    rate: Rate,
 }
 
 impl Rings {
@@ -267,8 +274,16 @@ impl Rings {
             Some(before) => strategy.rebuild(&*before.everywhere, candidates, seed),
             None => strategy.build(candidates, seed),
         };
+        // As before, whatever is expected by now: who moves, and by how much it takes, is for `refresh` to say. Those that are
+        // new come last, by name.
+        let rank = |ring: &Ring| {
+            let before = before?;
+            before
+                .by_latency()
+                .position(|index| before.regions[index].name() == ring.name())
+        };
         let mut order: Vec<u32> = (0..regions.len() as u32).collect();
-        order.sort_by_key(|index| regions[*index as usize].expected());
+        order.sort_by_cached_key(|index| rank(&regions[*index as usize]).unwrap_or(usize::MAX));
         Self {
             everywhere,
             near,
@@ -279,6 +294,7 @@ impl Rings {
                 .map(|capacity| Limit::new(capacity, settings.spill_at)),
             looked: AtomicU64::new(before.map_or(0, |before| before.looked.load(Relaxed))),
             probed: AtomicU64::new(before.map_or(0, |before| before.probed.load(Relaxed))),
+            rate: Rate::new(&regions, before.map(|before| (&before.rate, &*before.regions))),
             regions,
             settings: settings.clone(),
         }
@@ -297,12 +313,16 @@ impl Rings {
     }
 
     /// The rings around a balancer or client with these ones in its region `home`, from the nearest outward.
-    fn outward<'r>(&'r self, near: &'r [Ring], home: Option<usize>) -> impl Iterator<Item = &'r Ring> {
+    /// And whether they are at home in them.
+    fn outward<'r>(
+        &'r self,
+        near: &'r [Ring],
+        home: Option<usize>,
+    ) -> impl Iterator<Item = (&'r Ring, bool)> {
         let first = home.filter(|_| near.is_empty()).map(|home| &self.regions[home]);
         let others = self.by_latency().filter(move |index| Some(*index) != home);
-        near.iter()
-            .chain(first)
-            .chain(others.map(|index| &self.regions[index]))
+        let others = others.map(|index| (&self.regions[index], false));
+        near.iter().chain(first).map(|ring| (ring, true)).chain(others)
     }
 
     /// The regions, from the fastest.
@@ -342,7 +362,7 @@ impl Rings {
 
     /// Expects response times of regions that nobody measured: the way there, which connections tell, and the work of
     /// those where both are known. Where that is known of none, those that were measured come first.
-    fn expect(&self) {
+    fn expect(&self, now: Nanos) {
         let mut works: Vec<u64> = self
             .regions
             .iter()
@@ -357,7 +377,7 @@ impl Rings {
             ring::median(&mut works)
         };
         for ring in &self.regions {
-            ring.expect(work as f32, error);
+            ring.expect(work as f32, error, now);
         }
     }
 
@@ -406,11 +426,11 @@ impl Picker for Rings {
         } else {
             0.0
         };
-        for ring in self.outward(near, home) {
+        for (ring, is_home) in self.outward(near, home) {
             if ring.has_failed(request.tried) {
                 continue;
             }
-            let keeps = ring.keeps(self.limit.as_ref(), cx.now);
+            let keeps = ring.keeps(is_home, self.limit.as_ref(), cx.now);
             let place_here = request.key.map_or(place, |key| ring.place_of(key));
             if place_here < keeps {
                 return ring.pick(request, cx);
@@ -433,7 +453,8 @@ impl Picker for Rings {
             ring.refresh(best, self.settings.spill_at.get() as f32, passed, now);
         }
         self.ease(passed);
-        self.expect();
+        host(&self.regions, &self.rate, passed);
+        self.expect(now);
         // Insertion by latency, as long as it is worth it.
         let mut order: Vec<usize> = self.by_latency().collect();
         for end in 1..order.len() {
@@ -447,17 +468,54 @@ impl Picker for Rings {
             place.store(index as u32, Relaxed);
         }
     }
+    fn settle(&self, now: Nanos) {
+        // What is known of the rings themselves was handed on.
+        self.everywhere.settle(now);
+        self.near
+            .iter()
+            .chain(&self.regions)
+            .for_each(|ring| ring.settle(now));
+    }
+
     fn standby(&self, each: &mut dyn FnMut(Slot, u32)) {
         let connections = self.settings.warm_connections;
         if connections == 0 || self.settings.from.is_empty() {
             return;
         }
         let later = self.outward(&self.near, self.home).skip(1);
-        let next = later.filter(|ring| !ring.is_empty()).take(STANDBY_RINGS);
-        let slots = next.flat_map(Ring::slots).take(STANDBY);
+        let next = later.map(|(ring, _)| ring).filter(|ring| !ring.is_empty());
+        let slots = next.take(STANDBY_RINGS).flat_map(Ring::slots).take(STANDBY);
         slots.for_each(|slot| each(slot, connections));
     }
     fn learned(&self, each: &mut dyn FnMut(Learned<'_>)) {
+        // What is known of instances, all of them are there; the weights of each ring are its own.
+        self.everywhere.learned(each);
+        let mut of_ring = |ring: &Ring, name: &str| {
+            ring.learned(&mut |learned| {
+                if let Learned::ResourceWeight {
+                    resource,
+                    weight,
+                    trust,
+                    ..
+                } = learned
+                {
+                    each(Learned::ResourceWeight {
+                        resource,
+                        weight,
+                        trust,
+                        place: Some(name),
+                    });
+                }
+            });
+        };
+        // The last of these is the home region but for the nearer ones.
+        for (ring, depth) in self.near.iter().rev().zip(1..) {
+            of_ring(ring, &self.settings.from[..depth].join("/"));
+        }
+        let whole = |index: &usize| self.near.is_empty() || Some(*index) != self.home;
+        for index in (0..self.regions.len()).filter(whole) {
+            of_ring(&self.regions[index], self.regions[index].name());
+        }
         for (rank, index) in self.by_latency().enumerate() {
             let ring = &self.regions[index];
             if let Some((seconds, error, measured)) = ring.outlook() {

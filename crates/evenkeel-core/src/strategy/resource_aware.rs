@@ -264,6 +264,10 @@ impl Picker for Few {
         self.price(now);
     }
 
+    fn settle(&self, now: Nanos) {
+        self.price(now);
+    }
+
     fn appraise(&self, slot: Slot, _now: Nanos) -> Option<Appraisal> {
         let entries = self.field.entries();
         let index = entries.binary_search_by_key(&slot, |entry| entry.slot).ok()?;
@@ -301,6 +305,7 @@ impl Picker for Few {
                     resource,
                     weight,
                     trust,
+                    place: None,
                 });
             }
         }

@@ -46,6 +46,17 @@ impl Few {
         }
     }
 
+    /// So many seconds pass, in each of which these answer well.
+    fn pass(&mut self, seconds_more: u64, well: &[u32]) {
+        for _ in 0..seconds_more {
+            self.cx.now = self.cx.now + seconds(1);
+            for slot in well {
+                self.ended(*slot, 1, &Outcome::from_status(200, TYPICAL));
+            }
+            self.picker.refresh(self.cx.now);
+        }
+    }
+
     fn took(&self, slot: u32, time: Nanos) {
         self.ended(slot, 1000, &Outcome::from_status(200, time));
     }
@@ -144,6 +155,97 @@ fn failures_count_as_slowness_however_fast_they_are() {
     assert_eq!(few.counts(), [0, 1000]);
     few.ended(0, 60, &Outcome::from_status(200, TYPICAL));
     assert!(few.counts()[0] > 400);
+}
+
+/// Two that never failed and now fail both: by turns, and both at once when one answers.
+#[test]
+fn who_fell_is_asked_by_turns_and_all_are_when_one_rises() {
+    let mut few = Few::new(&[1; 4]);
+    let failed = Outcome::failed(Nanos(1000));
+    few.ended(2, 2, &failed);
+    assert!(few.counts()[2] > 150, "two failures say little");
+    few.ended(2, 1, &failed);
+    few.ended(3, 3, &failed);
+    for slot in [0, 1] {
+        add_load(&few.candidates, Slot(slot), 2);
+    }
+    few.picker.refresh(few.cx.now);
+    for (seconds_more, asked) in [
+        (4, None),
+        (1, Some(2)),
+        (10, None),
+        (1, Some(3)),
+        (10, None),
+        (1, Some(2)),
+    ] {
+        few.pass(seconds_more, &[0, 1]);
+        let counts = few.counts();
+        match asked {
+            None => assert_eq!(counts[2] + counts[3], 0, "{:?}", few.cx.now),
+            Some(slot) => {
+                assert_eq!(counts[slot], 1000, "{:?}", few.cx.now);
+                few.ended(slot as u32, 1, &failed);
+                assert_eq!(few.counts()[slot], 0, "once");
+            }
+        }
+    }
+    few.pass(11, &[0, 1]);
+    assert_eq!(few.counts()[3], 1000);
+    few.ended(3, 1, &Outcome::from_status(200, TYPICAL));
+    assert_eq!(few.counts()[3], 1000, "idle, and as good as any");
+    assert_eq!(few.counts()[2], 0);
+    // A picker that is built anew goes on where the one before it was.
+    few.picker = StrategyName::adaptive
+        .strategy()
+        .rebuild(&*few.picker, &few.candidates, 2);
+    few.pass(1, &[0, 1, 3]);
+    assert_eq!(few.counts()[2], 1000, "what fell together may rise together");
+    few.ended(2, 1, &failed);
+    assert_eq!(few.counts()[2], 0, "once");
+}
+
+/// Of many that fell together, too: not one after the other.
+#[test]
+fn all_that_fell_are_asked_when_one_rises() {
+    let mut few = Few::new(&[1; 6]);
+    let failed = Outcome::failed(Nanos(1000));
+    (2..6).for_each(|slot| few.ended(slot, 3, &failed));
+    for slot in [0, 1] {
+        add_load(&few.candidates, Slot(slot), 2);
+    }
+    few.pass(5, &[0, 1]);
+    assert_eq!(few.counts()[2], 1000);
+    few.ended(2, 1, &Outcome::from_status(200, TYPICAL));
+    // Busy, so that the others show.
+    add_load(&few.candidates, Slot(2), 2);
+    few.pass(1, &[0, 1]);
+    for _ in 3..6 {
+        let counts = few.counts();
+        let slot = counts.iter().position(|count| *count > 0).unwrap();
+        assert!((3..6).contains(&slot), "{counts:?}");
+        few.ended(slot as u32, 1, &failed);
+    }
+    assert_eq!(few.counts()[3..], [0, 0, 0], "once each");
+}
+
+/// The longer it lasts the longer the pauses, up to half a minute.
+#[test]
+fn one_that_stays_away_is_asked_ever_more_seldom() {
+    let mut few = Few::new(&[1, 1, 1]);
+    few.ended(2, 3, &Outcome::failed(Nanos(1000)));
+    let mut asked = Vec::new();
+    for second in 1..=600 {
+        few.pass(1, &[0, 1]);
+        if few.counts()[2] > 0 {
+            few.ended(2, 1, &Outcome::failed(Nanos(1000)));
+            asked.push(second);
+        }
+    }
+    let pauses: Vec<u64> = asked.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!(asked[0], 5);
+    assert!(pauses.iter().all(|pause| (10..=31).contains(pause)), "{pauses:?}");
+    assert!(pauses[..4].iter().all(|pause| *pause <= 12), "{pauses:?}");
+    assert!(*pauses.last().unwrap() >= 30, "{pauses:?}");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use evenkeel_core::{
 use crate::rows::{Split, split};
 use crate::statistics::{assert_by_ring, assert_by_weight, draws_to_see_all};
 
+mod levels;
 mod shares;
 
 pub(crate) fn build(name: StrategyName, service: &Candidates, seed: u64) -> Box<dyn Picker> {

@@ -14,6 +14,8 @@ use evenkeel_core::{
 mod abroad;
 mod crowded;
 mod full;
+mod lost;
+mod order;
 
 /// Instances `(region, zone, priority)` of weight 1, and a clock.
 struct World {
@@ -497,100 +499,4 @@ fn weights_may_add_up_to_more_than_32_bits() {
     world.without(&(0..33_000).collect::<Vec<_>>());
     let parts = world.parts(&[33_000..66_000, 66_000..99_000]);
     assert!(close(&parts, &[0.7, 0.3]), "{parts:?}");
-}
-
-/// What the picker says of each region, from the first: name, expected time and error in ms, whether it was measured.
-fn outlook(world: &World) -> Vec<(String, f64, f64, bool)> {
-    let mut regions = Vec::new();
-    world.picker.learned(&mut |learned| {
-        if let evenkeel_core::Learned::RegionTime {
-            region,
-            seconds,
-            error,
-            measured,
-            ..
-        } = learned
-        {
-            regions.push((region.to_owned(), 1e3 * seconds, 1e3 * error, measured));
-        }
-    });
-    regions
-}
-
-#[test]
-fn connections_tell_who_is_next_before_a_request_went_there() {
-    // By name, the farthest comes first.
-    let places: Vec<_> = ["asia", "eu", "us"]
-        .into_iter()
-        .flat_map(|region| [(region, "", 0); 4])
-        .collect();
-    let mut world = World::new(from(&["eu"]), &places);
-    let connected = |world: &mut World, slots: std::ops::Range<usize>, ms: u64, times: u32| {
-        for member in world.members[slots].iter().flatten() {
-            (0..times).for_each(|_| member.stats().distance().observe(Nanos::from_millis(ms)));
-        }
-        world.picker.refresh(world.cx.now);
-    };
-    assert!(outlook(&world).is_empty());
-    connected(&mut world, 0..4, 160, 3);
-    connected(&mut world, 4..8, 1, 3);
-    connected(&mut world, 8..12, 35, 3);
-    let next = |world: &mut World| {
-        world.without(&[4, 5, 6, 7]);
-        let counts = world.parts(&[0..4, 4..8, 8..12]);
-        world.without(&[]);
-        counts
-    };
-    assert!(close(&next(&mut world), &[0.0, 0.0, 1.0]));
-    let order: Vec<_> = outlook(&world).into_iter().map(|region| region.0).collect();
-    assert_eq!(order, ["eu", "us", "asia"]);
-    // The work that is seen at home is expected elsewhere too.
-    world.measured(4..8, 11);
-    let regions = outlook(&world);
-    let close_to = |place: usize, ms: f64| (regions[place].1 - ms).abs() < 0.5;
-    assert!(
-        close_to(0, 11.0) && close_to(1, 45.0) && close_to(2, 170.0),
-        "{regions:?}"
-    );
-    assert_eq!(
-        regions.iter().map(|region| region.3).collect::<Vec<_>>(),
-        [true, false, false]
-    );
-    assert!(
-        regions.iter().all(|region| region.2 < 0.8 * region.1),
-        "{regions:?}"
-    );
-    // What is measured counts before what was inferred.
-    world.measured(0..4, 20);
-    world.measured(8..12, 60);
-    assert!(close(&next(&mut world), &[1.0, 0.0, 0.0]));
-}
-
-#[test]
-fn what_is_not_sure_to_be_nearer_stays_where_it_was() {
-    let places: Vec<_> = ["a", "b", "c"]
-        .into_iter()
-        .flat_map(|region| [(region, "", 0); 2])
-        .collect();
-    let mut world = World::new(from(&["a"]), &places);
-    let connect = |world: &World, slot: usize, micros: u64| {
-        let member = world.members[slot].as_ref().unwrap();
-        member.stats().distance().observe(Nanos(micros * 1000));
-    };
-    // Less than two milliseconds apart, and too few connections to tell.
-    for (slot, micros) in [(2, 1900), (3, 1900), (2, 1900), (4, 100), (4, 100), (5, 100)] {
-        connect(&world, slot, micros);
-    }
-    world.pass(1);
-    assert_eq!(outlook(&world)[0].0, "b");
-    let mut world = World::new(from(&["a"]), &places);
-    for (slot, micros) in [(2, 90_000), (3, 90_000), (2, 90_000), (4, 100), (5, 100)] {
-        connect(&world, slot, micros);
-    }
-    world.pass(1);
-    let names: Vec<_> = outlook(&world).into_iter().map(|region| region.0).collect();
-    assert_eq!(names, ["b"]);
-    connect(&world, 4, 100);
-    world.pass(1);
-    assert_eq!(outlook(&world)[0].0, "c");
 }

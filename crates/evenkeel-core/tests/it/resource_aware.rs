@@ -1,7 +1,10 @@
 //! Reported resources: the formula, and what stale, frozen and false reports may do.
 
-use evenkeel_core::testing::{add_load, candidates};
-use evenkeel_core::{Candidates, LoadReport, Nanos, PickContext, Picker, Slot, StrategyName};
+use evenkeel_core::strategy::ResourceAware;
+use evenkeel_core::testing::{add_load, candidates, lease};
+use evenkeel_core::{
+    Candidates, LoadReport, Nanos, Outcome, PickContext, Picker, Rng, Slot, Strategy as _, StrategyName,
+};
 
 use crate::conformance::{build, pick};
 use crate::health_weighted_round_robin::score;
@@ -127,4 +130,48 @@ fn health_0_and_the_greatest_numbers_are_safe() {
     add_load(&service, Slot(2), 100_000);
     let counts = counts(&*picker, &service, START, 5000);
     assert!(counts[1] > 0 && counts[0] > 0, "{counts:?}");
+}
+
+#[test]
+fn what_is_switched_off_stays_as_configured_and_as_reported() {
+    for (learn, predict) in [(false, false), (true, false), (false, true), (true, true)] {
+        let (service, _) = built(&[1; 8]);
+        let settings = ResourceAware {
+            learn,
+            predict,
+            ..ResourceAware::default()
+        };
+        let picker = settings.build(&service, 1);
+        let mut rng = Rng::new(3);
+        let mut now = Nanos::ZERO;
+        for second in 0..120u32 {
+            now = Nanos::from_secs(100 + u64::from(second));
+            for slot in 0..8 {
+                let used = rng.unit();
+                // Memory fills, here more and there less; processors tell the time.
+                let more = if slot == 0 { 0.0 } else { 0.1 * rng.unit() };
+                let memory = 0.3 + 0.004 * f64::from(second) + more;
+                report(&service, slot, 0.2 + 0.6 * used, memory, now);
+                let time = Nanos((1e6 * (1.0 + 4.0 * used)) as u64);
+                for _ in 0..40 {
+                    let lease = lease(&service, Slot(slot), now).unwrap();
+                    let _ = lease.finish(&Outcome::from_status(200, time), now);
+                }
+            }
+            picker.refresh(now);
+        }
+        // It was 0.776 when it was reported last.
+        now = now + Nanos::from_secs(3);
+        picker.refresh(now);
+        let why = picker.appraise(Slot(0), now).unwrap().why;
+        assert_eq!(why.contains("× 0.40, memory"), !learn, "{why}");
+        assert!(
+            why.contains(if predict {
+                "memory 0.79 ×"
+            } else {
+                "memory 0.78 ×"
+            }),
+            "{why}"
+        );
+    }
 }

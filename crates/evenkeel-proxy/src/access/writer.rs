@@ -72,6 +72,8 @@ impl Writer {
             counters: Arc::clone(&counters),
             torn: false,
             told: None,
+            failed: 0,
+            error: None,
         };
         std::thread::Builder::new()
             .name("access-log".to_owned())
@@ -137,6 +139,9 @@ struct Output {
     told: Option<Instant>,
     /// Lines that were dropped when trouble was told last.
     lost: u64,
+    /// Lines since then that could not be written, and the last reason. The others came while too many waited.
+    failed: u64,
+    error: Option<io::Error>,
 }
 
 impl Output {
@@ -172,8 +177,8 @@ impl Output {
             }
             Err(error) => tracing::error!(
                 file = self.name(),
-                %error,
-                "the access log cannot be opened anew; lines go to the file that was open"
+                "the access log cannot be opened anew; lines go to the file that was open: {}",
+                super::explain(&error, self.path.as_deref().unwrap_or(Path::new("-")))
             ),
         }
     }
@@ -210,27 +215,37 @@ impl Output {
         let lost = rest.iter().filter(|byte| **byte == b'\n').count() as u64;
         self.counters.on_access_lines(batch.lines - lost.min(batch.lines));
         self.counters.on_access_line_dropped(lost);
-        self.tell(error);
+        if error.is_some() {
+            self.failed += lost;
+            self.error = error;
+        }
+        if let Some((lines, why)) = self.trouble(Instant::now()) {
+            tracing::warn!(
+                file = self.name(),
+                lines,
+                "lines of the access log were dropped, requests go on: {why}"
+            );
+        }
     }
 
-    /// Tells what was dropped, once a minute.
-    fn tell(&mut self, error: Option<io::Error>) {
+    /// How many lines were dropped since that was told last, and why, once a minute.
+    fn trouble(&mut self, now: Instant) -> Option<(u64, String)> {
         let dropped = self.counters.access_lines_dropped();
-        if dropped == self.lost || self.told.is_some_and(|told| told.elapsed() < TOLD) {
-            return;
+        let recent = |told| now.saturating_duration_since(told) < TOLD;
+        if dropped == self.lost || self.told.is_some_and(recent) {
+            return None;
         }
         let lines = dropped - self.lost;
-        let why = match error {
-            Some(error) => error.to_string(),
-            None => "it takes lines slower than requests come".to_owned(),
+        let failed = std::mem::take(&mut self.failed);
+        let slow = (lines > failed).then(|| "it takes lines slower than requests come".to_owned());
+        let error = self.error.take().map(|error| error.to_string());
+        let why = match (error, slow) {
+            (Some(error), Some(slow)) => format!("{error} ({failed}), and {slow} ({})", lines - failed),
+            (why, other) => why.or(other).unwrap_or_default(),
         };
-        tracing::warn!(
-            file = self.name(),
-            lines,
-            "lines of the access log were dropped, requests go on: {why}"
-        );
         self.lost = dropped;
-        self.told = Some(Instant::now());
+        self.told = Some(now);
+        Some((lines, why))
     }
 }
 
@@ -268,5 +283,58 @@ pub(super) fn check(path: &Path) -> io::Result<()> {
             }
         }
         other => other.map(drop),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch() -> Batch {
+        Batch {
+            bytes: b"{}\n{}\n".to_vec(),
+            lines: 2,
+        }
+    }
+
+    #[test]
+    fn what_is_told_later_has_the_reason_of_then() {
+        let open = |path: &str| OpenOptions::new().write(true).open(path).unwrap();
+        let counters = Arc::new(Counters::default());
+        let mut output = Output {
+            path: Some("access.log".into()),
+            file: open("/dev/full"),
+            shared: Arc::default(),
+            counters: Arc::clone(&counters),
+            torn: false,
+            // So that the first batch is no time to tell anything.
+            told: Some(Instant::now()),
+            lost: 0,
+            failed: 0,
+            error: None,
+        };
+        output.write(&batch());
+        let later = |minutes: u32| Instant::now() + minutes * TOLD;
+        // The disk has room again before that was told.
+        output.file = open("/dev/null");
+        output.write(&batch());
+        let (lines, why) = output.trouble(later(1)).unwrap();
+        assert_eq!(lines, 2);
+        assert!(why.contains("No space left") && !why.contains("slower"), "{why}");
+        assert_eq!(output.trouble(later(2)), None);
+        // Workers dropped three while the disk was slow.
+        counters.on_access_line_dropped(3);
+        let (lines, why) = output.trouble(later(3)).unwrap();
+        assert_eq!((lines, &*why), (3, "it takes lines slower than requests come"));
+        // Both.
+        counters.on_access_line_dropped(3);
+        output.file = open("/dev/full");
+        output.write(&batch());
+        let (lines, why) = output.trouble(later(5)).unwrap();
+        assert!(
+            lines == 5 && why.contains("(2), and it takes") && why.ends_with("(3)"),
+            "{why}"
+        );
+        assert_eq!(counters.access_lines(), 2);
     }
 }

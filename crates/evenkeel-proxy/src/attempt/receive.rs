@@ -4,7 +4,7 @@ use std::io::IoSlice;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use evenkeel_core::SessionTag;
+use evenkeel_core::{Nanos, Outcome, SessionTag};
 use evenkeel_h1::{
     BodyFilter, BodyOut, CHUNK_END, FieldName, Framing, LAST_CHUNK, ResponseHead, Status, Version,
     encode_chunk_header,
@@ -170,6 +170,8 @@ impl<'a> Attempt<'a> {
             self.discard(&head, len);
             return Ok(true);
         }
+        self.tries
+            .ended(Outcome::from_status(head.status, Nanos::ZERO).verdict);
         self.begin_response(&head);
         self.inbox.consume(len);
         if !self.inbox.is_empty()

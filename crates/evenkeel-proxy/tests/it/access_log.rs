@@ -115,7 +115,8 @@ async fn every_request_has_one_line_whatever_became_of_it() {
     assert_eq!(lines[3]["method"], "OPTIONS");
     assert_eq!(lines[4]["error"], "http_request_error");
     assert!(!std::fs::read_to_string(&log.0).unwrap().contains("secret"));
-    assert_eq!(rig.proxy.counters().access_lines(), 5);
+    // Counted when they are written.
+    until(|| rig.proxy.counters().access_lines() == 5).await;
 }
 
 #[tokio::test]
@@ -150,6 +151,40 @@ async fn who_has_no_answer_or_half_of_one_has_a_line_too() {
     let line = log.lines(3).await.remove(2);
     assert_eq!((&line["status"], &line["error"]), (&0.into(), &"cut_off".into()));
     assert_eq!(line["instance"], "i-0");
+}
+
+#[tokio::test]
+async fn the_time_at_the_instance_is_that_of_the_last_try() {
+    const SLOW: Duration = Duration::from_millis(50);
+    let log = Log::new("tries");
+    let backend = Backend::start().await;
+    let (_socket, dead) = refusing();
+    let setup = Setup {
+        access_log: Some(log.settings()),
+        ..Setup::new(&[backend.address, dead])
+    };
+    let rig = setup.start_standing().await;
+    // It is the turn of either first; of both, one after the other.
+    for _ in 0..2 {
+        let mut client = rig.request(GET).await;
+        let (mut instance, _) = backend.request().await;
+        rig.pass(SLOW);
+        instance
+            .send("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+            .await;
+        client.response().await;
+    }
+    let lines = log.lines(2).await;
+    for line in &lines {
+        let there = line["instance_ms"].as_f64().unwrap();
+        assert_eq!(line["tries"], 2, "{line}");
+        assert_eq!(
+            there,
+            if line["instance"] == "i-0" { 50.0 } else { 0.0 },
+            "{line}"
+        );
+    }
+    assert!(lines.iter().any(|line| line["instance"] == "i-1"), "{lines:?}");
 }
 
 #[tokio::test]
@@ -201,7 +236,7 @@ fn what_cannot_be_opened_is_told_with_a_remedy() {
             "there is no directory /no/such/directory",
         ),
         ("/tmp", "name a file in it"),
-        ("/etc/passwd/access.log", "cannot write /etc/passwd/access.log"),
+        ("/etc/passwd/access.log", "/etc/passwd is not a directory"),
     ] {
         let open = AccessLog::open(settings(Path::new(file)), None, &Default::default()).unwrap_err();
         let check = AccessLog::check(Path::new(file)).unwrap_err();

@@ -17,7 +17,7 @@ async fn what_must_not_reach_an_instance_does_not() {
     let server = Server::start(ANSWER).await;
     let mut setup = Setup::new(&[server.address]);
     setup.listener.client_header = SHORT;
-    let rig = setup.start().await;
+    let rig = setup.start_standing().await;
     let mut passed = [0; 4];
     let mut all = [0; 4];
     for case in cases() {
@@ -53,7 +53,7 @@ async fn what_must_not_reach_an_instance_does_not() {
 async fn exchange(rig: &Rig, request: &str) {
     let mut client = rig.client().await;
     client.send(request).await;
-    client.head().await;
+    rig.passing(client.head()).await;
 }
 
 /// The request as it goes over the wire, with a Host when the case has none: the corpus is about framing.

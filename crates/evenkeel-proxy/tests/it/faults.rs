@@ -40,11 +40,13 @@ async fn an_instance_that_does_not_answer_is_504() {
     let backend = Backend::start().await;
     let mut setup = Setup::new(&[backend.address]);
     setup.response = SHORT;
-    let rig = setup.start().await;
+    let rig = setup.start_standing().await;
     for text in [GET, POST] {
         let mut client = rig.request(text).await;
         let (mut instance, _) = backend.request().await;
-        client.response().await.expect_error(504, "http_response_timeout");
+        rig.passing(client.response())
+            .await
+            .expect_error(504, "http_response_timeout");
         let _ = within(instance.rest()).await;
         // The client's connection goes on.
         client.send(GET).await;

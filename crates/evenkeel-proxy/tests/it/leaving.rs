@@ -44,7 +44,7 @@ async fn a_client_that_leaves_takes_its_request_along() {
 #[tokio::test]
 async fn a_client_that_only_ends_its_side_is_answered() {
     let backend = Backend::start().await;
-    let rig = Rig::before(&backend).await;
+    let rig = Setup::new(&[backend.address]).start_standing().await;
     let mut client = rig.request(&GET.repeat(2)).await;
     client.finish().await;
     let (mut instance, _) = backend.request().await;

@@ -157,14 +157,16 @@ async fn a_well_formed_request_that_is_not_served_costs_no_connection() {
 async fn a_head_that_comes_too_slowly_times_out() {
     let mut setup = Setup::new(&[]);
     setup.listener.client_header = SHORT;
-    let rig = setup.start().await;
+    let rig = setup.start_standing().await;
     let mut client = rig.request("GET / HTTP/1.1\r\nHost").await;
-    client.response().await.expect_error(408, "http_request_error");
-    client.ended().await;
+    rig.passing(client.response())
+        .await
+        .expect_error(408, "http_request_error");
+    rig.passing(client.ended()).await;
     // One that never begins has asked for nothing.
     let mut client = rig.client().await;
-    client.ended().await;
-    until(|| rig.proxy.counters().open() == 0).await;
+    rig.passing(client.ended()).await;
+    rig.passing(until(|| rig.proxy.counters().open() == 0)).await;
 }
 
 #[tokio::test]
@@ -211,7 +213,7 @@ async fn a_client_that_stalls_within_its_body_is_not_the_instances_fault() {
     let mut setup = Setup::new(&[backend.address]);
     setup.body_idle = SHORT;
     setup.listener.body_idle = SHORT;
-    let rig = setup.start().await;
+    let rig = setup.start_standing().await;
     let mut client = rig
         .request("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nbody")
         .await;
@@ -221,7 +223,7 @@ async fn a_client_that_stalls_within_its_body_is_not_the_instances_fault() {
         .await;
     client.bodiless().await.expect(200);
     client.expect("4\r\nbody\r\n").await;
-    client.ended().await;
+    rig.passing(client.ended()).await;
     rig.settled().await;
     assert_eq!(rig.tally(), [0, 0, 0, 1]);
 }
@@ -273,8 +275,8 @@ async fn no_refusal_follows_a_part_of_an_early_hint() {
     setup.limits.max_head_bytes = 256 * 1024;
     let rig = setup.start().await;
     // On a busy machine what is slow may look full, and then the refusal stands alone, as it should.
-    for _ in 0..10 {
-        let read = hinted_and_refused(&backend, &rig).await;
+    for patience in [500, 2_000, 8_000, 32_000].map(Duration::from_millis) {
+        let read = hinted_and_refused(&backend, &rig, patience).await;
         let mut rest = &read[..];
         while let Some((_, more)) = rest
             .strip_prefix("HTTP/1.1 103 Hint\r\n")
@@ -291,8 +293,9 @@ async fn no_refusal_follows_a_part_of_an_early_hint() {
     panic!("the client never held all it could");
 }
 
-/// What a client gets that sends something wrong in return for more early hints than it takes.
-async fn hinted_and_refused(backend: &Backend, rig: &Rig) -> String {
+/// What a client gets that sends something wrong in return for more early hints than it takes: so many that for
+/// `patience` no more leave.
+async fn hinted_and_refused(backend: &Backend, rig: &Rig, patience: Duration) -> String {
     let mut client = rig
         .request("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
         .await;
@@ -301,7 +304,7 @@ async fn hinted_and_refused(backend: &Backend, rig: &Rig) -> String {
     let hint = format!("HTTP/1.1 103 Hint\r\nX: {}\r\n\r\n", "x".repeat(200_000));
     loop {
         let sent = instance.stream.write_all(hint.as_bytes());
-        match tokio::time::timeout(Duration::from_millis(500), sent).await {
+        match tokio::time::timeout(patience, sent).await {
             Ok(sent) => sent.unwrap(),
             Err(_) => break,
         }
@@ -358,7 +361,7 @@ async fn an_empty_line_after_a_request_is_not_the_next_one() {
     let mut setup = Setup::new(&[backend.address]);
     setup.listener.client_header = SHORT;
     setup.listener.client_idle = Duration::from_secs(60);
-    let rig = setup.start().await;
+    let rig = setup.start_standing().await;
     let mut client = rig
         .request("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi\r\n")
         .await;

@@ -1,7 +1,8 @@
 //! The data plane with its balancer, and the backends behind it.
 //!
 //! A test holds both ends: it sends what a client sends, accepts the connection the proxy makes and
-//! answers as the backend. Everything a test waits for has a deadline.
+//! answers as the backend. Everything a test waits for has a deadline. Where a limit decides what happens, the clock
+//! stands and the test sets it on: a machine that is busy elsewhere makes nothing late.
 
 use std::future::Future;
 use std::net::{Shutdown, SocketAddr};
@@ -21,13 +22,14 @@ use socket2::{Domain, SockRef, Socket, Type};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 
 use crate::peer::Peer;
 
 /// Everything a test waits for happens within this time, or the test fails.
-const PATIENCE: Duration = Duration::from_secs(15);
-/// A limit no test reaches.
-const LONG: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(60);
+/// A limit no test reaches: more than a standing clock is set on by within [`PATIENCE`].
+const LONG: Duration = Duration::from_secs(3600);
 /// A limit that a test waits for.
 pub(crate) const SHORT: Duration = Duration::from_millis(150);
 
@@ -181,8 +183,17 @@ impl Setup {
     }
 
     pub(crate) async fn start(self) -> Rig {
-        let balancer = Balancer::new(Clock::start(), 7);
-        let proxy = Proxy::start(self.workers, balancer.clock(), 7).unwrap();
+        self.start_by(Clock::start()).await
+    }
+
+    /// With a clock that stands until the test lets time [pass](Rig::pass).
+    pub(crate) async fn start_standing(self) -> Rig {
+        self.start_by(Clock::standing()).await
+    }
+
+    async fn start_by(self, clock: Clock) -> Rig {
+        let balancer = Balancer::new(clock, 7);
+        let proxy = Proxy::start(self.workers, clock, 7).unwrap();
         let mut rig = Rig {
             proxy,
             balancer,
@@ -205,6 +216,26 @@ impl Rig {
     /// In front of one backend.
     pub(crate) async fn before(backend: &Backend) -> Self {
         Setup::new(&[backend.address]).start().await
+    }
+
+    /// Sets on a standing clock.
+    pub(crate) fn pass(&self, time: Duration) {
+        self.balancer.clock().set_on(time.into());
+    }
+
+    /// Sets on a standing clock, by [`SHORT`] at a time, until this has happened: a limit may be set only then.
+    pub(crate) async fn passing<T>(&self, happens: impl Future<Output = T>) -> T {
+        let passing = async {
+            let mut pause = tokio::time::interval(SHORT / 10);
+            pause.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            // The first is over at once.
+            pause.tick().await;
+            loop {
+                pause.tick().await;
+                self.pass(SHORT);
+            }
+        };
+        tokio::select! { value = happens => value, () = passing => unreachable!() }
     }
 
     pub(crate) async fn configure(&mut self, setup: &Setup) {

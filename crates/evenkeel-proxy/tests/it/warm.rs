@@ -89,7 +89,7 @@ async fn a_warm_connection_that_closes_as_it_is_first_used_costs_nothing() {
     let (home, next) = (Backend::start().await, Backend::start().await);
     let mut setup = from_eu(&[home.address, next.address], &["eu", "us"], 1);
     setup.retry_attempts = 1;
-    let rig = setup.start().await;
+    let rig = setup.start_standing().await;
     let mut warm = next.accept().await;
     serves_one_and_dies(&rig, &home).await;
     let mut client = rig.request(GET).await;

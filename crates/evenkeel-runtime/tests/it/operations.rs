@@ -185,6 +185,32 @@ async fn what_the_strategy_could_not_choose_among_is_refused() {
     assert_eq!(web.view().strategy(), StrategyName::random);
 }
 
+/// Nobody is routed by a shadow, so nobody is refused for its sake.
+#[tokio::test]
+async fn a_shadow_that_does_not_suit_is_idle_and_refuses_no_configuration() {
+    let balancer = balancer();
+    let shadowed = || {
+        let mut web = spec("web", letters("a"));
+        web.settings.strategy = StrategyName::random.into();
+        web.settings.shadow = Some(ketama());
+        vec![web]
+    };
+    balancer.apply(shadowed()).await.unwrap();
+    let web = balancer.service("web").unwrap();
+    assert_eq!(web.view().shadow_idle(), None);
+    let [one_more]: [_; 1] = letters("b").try_into().unwrap();
+    let one_more = one_more.with_weight(Weight::new(52_428).unwrap());
+    web.register(one_more).await.unwrap();
+    assert!(web.view().shadow_idle().unwrap().contains("add up to 52429"));
+    balancer.apply(shadowed()).await.unwrap();
+    assert!(web.view().shadow_idle().is_some());
+    web.set_strategy(StrategyName::round_robin.into()).await.unwrap();
+    // Who asks for it by name is told.
+    web.set_shadow(None).await.unwrap();
+    let error = web.set_shadow(Some(ketama())).await.unwrap_err();
+    assert!(error.to_string().contains("add up to 52429"), "{error}");
+}
+
 #[tokio::test]
 async fn a_configuration_that_does_not_suit_what_is_registered_changes_nothing() {
     let balancer = balancer();

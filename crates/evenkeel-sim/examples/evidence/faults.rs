@@ -1,12 +1,12 @@
 //! What goes wrong: S3, S6, S7, S8, S12.
 
 use evenkeel_core::Nanos;
-use evenkeel_sim::{Figure, Run, Summary};
+use evenkeel_sim::{Figure, Summary};
 
 use crate::runs::{Lines, Seeds, Unit, built_in, scenario, share, summaries, text};
 
 /// Seconds until the slowest server of a fault had less than a fifth of its fair share.
-fn avoided(summary: &Summary) -> Figure {
+pub(crate) fn avoided(summary: &Summary) -> Figure {
     summary.figure(|run| run.detected_after.map(Nanos::as_secs_f64))
 }
 
@@ -120,58 +120,6 @@ pub(crate) fn fail_fast(seeds: Seeds) -> Lines {
         Unit::Count,
     );
     lines
-}
-
-pub(crate) fn errors(seeds: Seeds) -> Lines {
-    let mut lines = Lines::default();
-    let [adaptive] = built_in("gray_errors", ["adaptive"], seeds);
-    // Of what was sent to the four while each client found out: a fifth of it fails.
-    lines.plain(
-        "20 % on 4 of 10: below 0.2 of the fair share after",
-        avoided(&adaptive),
-        Unit::Seconds,
-    );
-    lines.plain(
-        "20 % on 4 of 10: failed, beside the usual 1 %",
-        adaptive.errors(),
-        Unit::Percent,
-    );
-    let [blind] = built_in("gray_errors", ["p2c_peak_ewma"], seeds);
-    lines.plain("the same by `p2c_peak_ewma`", blind.errors(), Unit::Percent);
-    let wrongly = |summary: &Summary| summary.figure(|run| Some(run.false_ejections as f64));
-    lines.plain(
-        "20 % on 4 of 10: ejections of the others",
-        wrongly(&adaptive),
-        Unit::Count,
-    );
-    let [adaptive] = built_in("shared_dependency", ["adaptive"], seeds);
-    let ejected = adaptive.figure(|run| Some((run.true_ejections + run.false_ejections) as f64));
-    lines.at_most("30 % everywhere for 3 s: ejections", ejected, 0.0, Unit::Count);
-    let [adaptive] = built_in("bursts", ["adaptive"], seeds);
-    lines.plain("five in a row in turn: failed", adaptive.errors(), Unit::Percent);
-    let longest = adaptive.figure(|run| Some(out(run)));
-    lines.plain(
-        "five in a row in turn: longest with less than 0.2 of the fair share",
-        longest,
-        Unit::Seconds,
-    );
-    lines
-}
-
-/// The longest time, in seconds, that any server had less than a fifth of its share after the warm-up.
-fn out(run: &Run) -> f64 {
-    let servers = run.points.first().map_or(0, |point| point.picks.len());
-    let mut longest = 0u32;
-    for server in 0..servers {
-        let mut now = 0;
-        for point in &run.points {
-            let all: u32 = point.picks.iter().sum();
-            let avoided = f64::from(point.picks[server]) * (servers as f64) < 0.2 * f64::from(all);
-            now = if avoided { now + 1 } else { 0 };
-            longest = longest.max(now);
-        }
-    }
-    f64::from(longest) * run.interval.as_secs_f64()
 }
 
 pub(crate) fn flapping(seeds: Seeds) -> Lines {

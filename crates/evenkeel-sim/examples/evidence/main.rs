@@ -11,10 +11,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod adaptation;
+mod errors;
 mod faults;
 mod fleets;
 mod queues;
+mod regimes;
 mod runs;
+mod segments;
 
 use runs::{Lines, Seeds};
 
@@ -25,19 +29,23 @@ const PARTS: &[Part] = &[
     ("s1", queues::antagonists),
     ("s2", queues::steady),
     ("s2-grid", queues::grid),
+    ("s2-clients", queues::clients),
     ("s3", faults::slow_node),
     ("s4", queues::slow_of_n),
     ("s5", queues::unlike),
     ("s6", faults::fail_fast),
-    ("s7", faults::errors),
+    ("s7", errors::errors),
     ("s8", faults::flapping),
     ("s9", fleets::regions),
     ("s10", fleets::joining),
     ("s11", fleets::hot_key),
     ("s12", faults::retry_storm),
     ("s13", fleets::telemetry),
+    ("s14", regimes::orders),
     ("s15", queues::heavy_tail),
     ("s16", fleets::small),
+    ("resources", adaptation::resources),
+    ("thresholds", adaptation::thresholds),
 ];
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/evidence.md");

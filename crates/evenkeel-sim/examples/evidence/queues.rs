@@ -70,6 +70,31 @@ pub(crate) fn steady(seeds: Seeds) -> Lines {
     lines
 }
 
+/// S2 where one knows all and where many know little.
+pub(crate) fn clients(seeds: Seeds) -> Lines {
+    const LOADS: [&str; 4] = ["0.5", "0.7", "0.9", "1.05"];
+    let mut lines = Lines::default();
+    lines.header(["p99".to_owned()].into_iter().chain(LOADS.map(str::to_owned)));
+    for (count, name) in [("1", "one client"), ("200", "200 clients")] {
+        let changes = [("130s", "90s"), ("count: 20,", &*format!("count: {count},"))];
+        let text = text("antagonists_steady", &changes);
+        let all = summaries(&scenario("clients", &text), ["adaptive", "p2c_peak_ewma"], seeds);
+        let [adaptive, published] = &all;
+        let ratio = |step| adaptive.ratio(published, at_step(step, 0.99));
+        for (step, goal) in [(2, 0.6), (3, 0.45)] {
+            let what = format!("{name}, p99 at {}, `adaptive` ÷ `p2c_peak_ewma`", LOADS[step]);
+            lines.at_most(&what, ratio(step), goal, Unit::Times);
+        }
+        for summary in &all {
+            let what = format!("{name}, failed by `{}`", summary.policy);
+            lines.plain(&what, summary.errors(), Unit::Percent);
+            let cells = (0..LOADS.len()).map(|step| Unit::Ms.interval(summary.step_quantile(step, 0.99)));
+            lines.row(&format!("{name}, `{}`", summary.policy), cells);
+        }
+    }
+    lines
+}
+
 /// As the grid that the bar of S2 is from, as far as that is known: see the test of it.
 pub(crate) fn grid(seeds: Seeds) -> Lines {
     const LOADS: [&str; 3] = ["0.7", "0.9", "1.05"];

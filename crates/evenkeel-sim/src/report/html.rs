@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::chart::Chart;
-use super::{Comparison, paired, table};
+use super::{Comparison, paired, recorded, table};
 use crate::record::{AVOIDED, BACK, Point, Run};
 
 const STYLE: &str = include_str!("style.css");
@@ -50,6 +50,9 @@ fn section(comparison: &Comparison, page: &mut String) {
         "<section id=\"{name}\"><h2>{name}</h2>\n<p>{}</p>\n",
         escape(scenario.about())
     );
+    if let Some(recorded) = recorded(scenario) {
+        let _ = writeln!(page, "<p>{}</p>", escape(&recorded));
+    }
     rows(&table::rows(comparison), page);
     for line in table::shadows(comparison) {
         let _ = writeln!(page, "<p>{}</p>", escape(&line));
@@ -116,7 +119,9 @@ fn section(comparison: &Comparison, page: &mut String) {
     {
         chart("Failed requests per second", "1/s", Axis::Linear(&[]), errors);
     }
-    for server in scenario.faulty_servers().into_iter().take(FAULTY) {
+    let faulty = scenario.faulty_servers();
+    let drawn = faulty.len().min(FAULTY);
+    for server in faulty.iter().copied().take(FAULTY) {
         let share = |point: &Point, _: f64| {
             let all: u32 = point.picks.iter().sum();
             f64::from(point.picks[server]) * point.picks.len() as f64 / f64::from(all.max(1))
@@ -134,6 +139,13 @@ fn section(comparison: &Comparison, page: &mut String) {
         let title = format!("Requests in flight at server-{server}, of all clients");
         let in_flight = over_time(&|point, _| point.in_flight[server].into());
         chart(&title, "", Axis::Linear(&[]), in_flight);
+    }
+    if faulty.len() > drawn {
+        let _ = writeln!(
+            page,
+            "<p class=\"note\">Drawn are {drawn} of {} servers with a fault.</p>",
+            faulty.len()
+        );
     }
     told(&firsts, page);
     page.push_str("</section>\n");

@@ -4,7 +4,7 @@ use evenkeel_core::{ShadowCounts, StrategyName};
 use serde_json::{Value, json};
 
 use super::{Comparison, paired};
-use crate::record::{Latencies, Run};
+use crate::record::{Latencies, Run, Told};
 use crate::summary::{Figure, Summary};
 
 /// Several comparisons as JSON: quantiles in milliseconds, `null` where errors reach them.
@@ -21,7 +21,13 @@ fn comparison(comparison: &Comparison) -> Value {
     });
     let beside: Vec<Value> = paired::pairs(comparison).map(beside).collect();
     json!({
+        "version": env!("CARGO_PKG_VERSION"),
         "scenario": comparison.scenario.name(),
+        "recorded": comparison.scenario.source().map(|source| json!({
+            "file": source.file,
+            "service": source.service,
+            "requests": comparison.scenario.requests(),
+        })),
         "about": comparison.scenario.about(),
         "seed": comparison.seed,
         "strategies": summaries.collect::<Vec<_>>(),
@@ -62,6 +68,11 @@ fn run(run: &Run) -> Value {
         "steps": steps,
         "attempts_per_request": run.attempts,
         "max_over_mean": run.max_over_mean,
+        "unevenness": run.account.unevenness,
+        "core_seconds": run.account.core_seconds,
+        "wasted_core_seconds": run.account.wasted_core_seconds,
+        "served_elsewhere": run.account.elsewhere,
+        "keys_moved": run.account.keys_moved,
         "in_flight_p99": run.in_flight_p99,
         "ejections": { "of_faulty": run.true_ejections, "of_sound": run.false_ejections },
         "avoided_after_seconds": seconds(run.detected_after),
@@ -70,9 +81,14 @@ fn run(run: &Run) -> Value {
         "cache_hits": run.cache_hits,
         "requests": run.requests,
         "events": run.events,
+        "switches": run.switches.iter().map(told).collect::<Vec<_>>(),
         "shadow": run.shadow.as_ref().map(shadow),
         "trace": format!("{:016x}", run.trace),
     })
+}
+
+fn told(told: &Told) -> Value {
+    json!({ "time_seconds": told.at.as_secs_f64(), "client": told.balancer, "text": told.text })
 }
 
 fn shadow((strategy, counts): &(StrategyName, ShadowCounts)) -> Value {

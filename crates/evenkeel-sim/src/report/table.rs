@@ -4,14 +4,17 @@ use std::fmt::Write as _;
 
 use evenkeel_core::Nanos;
 
-use super::{Comparison, paired};
-use crate::summary::Figure;
+use super::{Comparison, paired, recorded};
+use crate::record::Run;
+use crate::summary::{Figure, percent_failed};
 
 /// What the columns mean.
 pub(super) const LEGEND: &str = "Times are milliseconds within which that part of all requests was answered well; - where errors \
-reach it. attempts: per request. max/mean: attempts at the busiest server. in flight: 99th percentile over servers and time. \
-ejected, wrongly: ejections of servers with and without a fault, by all clients. avoided: until servers with a fault had less \
-than a fifth of the fair share; back: until they had 80 % of it again; the slowest of them, - where one never was.";
+reach it. attempts: per request. max/mean: attempts at the busiest server. uneven: coefficient of variation of attempts per weight \
+over servers that were up. in flight: 99th percentile over servers and time. wasted: core time of servers that nobody had a good \
+answer of. elsewhere: answered in another region than the client's. keys moved: to another server than before. ejected, wrongly: ejections of servers with and without a fault, by all clients. avoided: until servers with a fault had less \
+than a fifth of the fair share; back: until they had 80 % of it again; the slowest of them, - where one never was. switches: of auto \
+to another strategy, by all clients.";
 
 /// The comparison as a table. Times are in milliseconds, after them half of the 95 % interval where there are
 /// several runs.
@@ -24,6 +27,9 @@ pub fn table(comparison: &Comparison) -> String {
         .first()
         .map_or(0, |summary| summary.runs.len());
     let _ = writeln!(text, "{}: {}", scenario.name(), scenario.about());
+    if let Some(recorded) = recorded(scenario) {
+        let _ = writeln!(text, "{recorded}");
+    }
     let requests = comparison
         .summaries
         .first()
@@ -71,41 +77,101 @@ pub fn table(comparison: &Comparison) -> String {
 
 /// The header and a row for each policy.
 pub(super) fn rows(comparison: &Comparison) -> Vec<Vec<String>> {
-    let (begins, ends) = comparison
-        .summaries
-        .first()
-        .and_then(|summary| summary.runs.first())
-        .map_or((false, false), |run| run.has_faults);
-    let mut rows = vec![header(begins, ends)];
-    for summary in &comparison.summaries {
-        let mut row = vec![
-            summary.policy.clone(),
-            digits(summary.quantile(0.5), 1),
-            digits(summary.quantile(0.9), 1),
-            spread(summary.quantile(0.99)),
-            spread(summary.quantile(0.999)),
-            percent(summary.errors()),
-            digits(summary.figure(|run| Some(run.attempts)), 3),
-            digits(summary.figure(|run| Some(run.max_over_mean)), 2),
-            digits(summary.figure(|run| Some(f64::from(run.in_flight_p99))), 0),
-            digits(summary.figure(|run| Some(run.true_ejections as f64)), 0),
-            digits(summary.figure(|run| Some(run.false_ejections as f64)), 0),
-        ];
-        if begins {
-            row.push(digits(
-                summary.figure(|run| run.detected_after.map(Nanos::as_secs_f64)),
-                1,
-            ));
-        }
-        if ends {
-            row.push(digits(
-                summary.figure(|run| run.recovered_after.map(Nanos::as_secs_f64)),
-                1,
-            ));
-        }
-        rows.push(row);
-    }
+    let runs = || comparison.summaries.iter().flat_map(|summary| &summary.runs);
+    let columns: Vec<&Column> = COLUMNS.iter().filter(|column| runs().any(column.shown)).collect();
+    let names = columns.iter().map(|column| column.name);
+    let mut rows = vec![["strategy"].into_iter().chain(names).map(str::to_owned).collect()];
+    rows.extend(comparison.summaries.iter().map(|summary| {
+        let figures = columns
+            .iter()
+            .map(|column| (column.text)(summary.figure(column.of)));
+        [summary.policy.clone()].into_iter().chain(figures).collect()
+    }));
     rows
+}
+
+struct Column {
+    name: &'static str,
+    of: fn(&Run) -> Option<f64>,
+    text: fn(Figure) -> String,
+    /// Whether a run has anything to show in it.
+    shown: fn(&Run) -> bool,
+}
+
+const COLUMNS: &[Column] = &[
+    always("p50 ms", |run| run.all.quantile(0.5), |figure| digits(figure, 1)),
+    always("p90", |run| run.all.quantile(0.9), |figure| digits(figure, 1)),
+    always("p99", |run| run.all.quantile(0.99), spread),
+    always("p99.9", |run| run.all.quantile(0.999), spread),
+    always("errors %", percent_failed, percent),
+    always("attempts", |run| Some(run.attempts), |figure| digits(figure, 3)),
+    always(
+        "max/mean",
+        |run| Some(run.max_over_mean),
+        |figure| digits(figure, 2),
+    ),
+    always("uneven", |run| run.account.unevenness, |figure| digits(figure, 3)),
+    always(
+        "in flight",
+        |run| Some(run.in_flight_p99.into()),
+        |figure| digits(figure, 0),
+    ),
+    Column {
+        name: "wasted %",
+        of: |run| Some(100.0 * run.account.wasted()),
+        text: |figure| digits(figure, 2),
+        shown: |run| run.account.wasted_core_seconds > 0.0,
+    },
+    Column {
+        name: "elsewhere %",
+        of: |run| run.account.elsewhere.map(|part| 100.0 * part),
+        text: |figure| digits(figure, 1),
+        shown: |run| run.account.elsewhere.is_some(),
+    },
+    Column {
+        name: "keys moved %",
+        of: |run| run.account.keys_moved.map(|part| 100.0 * part),
+        text: |figure| digits(figure, 1),
+        shown: |run| run.account.keys_moved.is_some(),
+    },
+    always(
+        "ejected",
+        |run| Some(run.true_ejections as f64),
+        |figure| digits(figure, 0),
+    ),
+    always(
+        "wrongly",
+        |run| Some(run.false_ejections as f64),
+        |figure| digits(figure, 0),
+    ),
+    Column {
+        name: "avoided s",
+        of: |run| run.detected_after.map(Nanos::as_secs_f64),
+        text: |figure| digits(figure, 1),
+        shown: |run| run.has_faults.0,
+    },
+    Column {
+        name: "back s",
+        of: |run| run.recovered_after.map(Nanos::as_secs_f64),
+        text: |figure| digits(figure, 1),
+        shown: |run| run.has_faults.1,
+    },
+    Column {
+        name: "switches",
+        of: |run| Some(run.switches.len() as f64),
+        text: |figure| digits(figure, 1),
+        shown: |run| !run.switches.is_empty(),
+    },
+];
+
+const fn always(name: &'static str, of: fn(&Run) -> Option<f64>, text: fn(Figure) -> String) -> Column {
+    let shown = |_: &Run| true;
+    Column {
+        name,
+        of,
+        text,
+        shown,
+    }
 }
 
 /// What came of asking the shadow strategy, for each policy that has one.
@@ -132,29 +198,6 @@ pub(super) fn shadows(comparison: &Comparison) -> Vec<String> {
             )
         })
         .collect()
-}
-
-fn header(begins: bool, ends: bool) -> Vec<String> {
-    let mut header = vec![
-        "strategy",
-        "p50 ms",
-        "p90",
-        "p99",
-        "p99.9",
-        "errors %",
-        "attempts",
-        "max/mean",
-        "in flight",
-        "ejected",
-        "wrongly",
-    ];
-    if begins {
-        header.push("avoided s");
-    }
-    if ends {
-        header.push("back s");
-    }
-    header.into_iter().map(str::to_owned).collect()
 }
 
 /// A quantile that errors reach has no value.

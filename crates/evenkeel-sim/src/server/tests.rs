@@ -15,6 +15,7 @@ fn job(request: u32, work: f64) -> Job {
         work,
         arrived: Nanos::ZERO,
         met: 0,
+        took: 0.0,
     }
 }
 

@@ -8,7 +8,7 @@
 //!
 //! `time` is in seconds from any origin and never goes backwards. `work_ms` is what the request cost a server of
 //! speed 1, and `key` what it asked for; both may be left out, as columns or for single requests, and are drawn as the
-//! scenario says then.
+//! scenario says then. Cells have no quotes, so none holds a comma.
 
 use evenkeel_core::Nanos;
 
@@ -22,11 +22,25 @@ pub(super) struct Columns {
     key: Option<usize>,
     first: Option<f64>,
     before: f64,
+    /// How many.
+    count: usize,
+}
+
+/// Quotes are taken for parts of cells by some, and not by others: better not read than misread.
+fn unquoted(line: &str) -> Result<(), Wrong> {
+    if line.contains('"') {
+        return Err((
+            "quotes are not read".to_owned(),
+            "write cells without quotes, and keys without commas".to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 impl Columns {
     /// By the header. No record of this kind knows of services.
     pub(super) fn of(header: &str, service: Option<&str>) -> Result<Self, Wrong> {
+        unquoted(header)?;
         let names: Vec<&str> = header.split(',').map(str::trim).collect();
         let column = |name: &str| names.iter().position(|found| *found == name);
         let Some(time) = column("time") else {
@@ -46,6 +60,12 @@ impl Columns {
                 "columns are `time`, `work_ms` and `key`".to_owned(),
             ));
         }
+        if let Some(twice) = (1..names.len()).find(|i| names[..*i].contains(&names[*i])) {
+            return Err((
+                format!("the column `{}` is there twice", names[twice]),
+                "leave one of them out, in all lines".to_owned(),
+            ));
+        }
         if let Some(service) = service {
             return Err((
                 format!("this record does not say which requests are those of `{service}`"),
@@ -58,6 +78,7 @@ impl Columns {
             key: column("key"),
             first: None,
             before: f64::NEG_INFINITY,
+            count: names.len(),
         })
     }
 
@@ -68,11 +89,25 @@ impl Columns {
             let cell = line.split(',').nth(column?).map(str::trim);
             cell.filter(|cell| !cell.is_empty())
         };
+        unquoted(line)?;
+        let cells = line.split(',').count();
+        if cells > self.count {
+            return wrong(
+                format!("the line has {cells} cells, and the header {}", self.count),
+                "keys hold no commas: write another character, or leave the last cells out",
+            );
+        }
         let text = cell(Some(self.time)).unwrap_or_default();
         let seconds: f64 = match text.parse() {
             Ok(seconds) if f64::is_finite(seconds) => seconds,
             _ => return wrong(format!("`{text}` is no time"), "write seconds, such as `12.345`"),
         };
+        if seconds < 0.0 {
+            return wrong(
+                format!("{seconds} s is before 0"),
+                "count the seconds from the first request, or from any moment before it",
+            );
+        }
         if seconds < self.before {
             return wrong(
                 format!("time goes backwards: {seconds} s after {} s", self.before),

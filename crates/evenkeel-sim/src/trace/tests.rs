@@ -20,6 +20,17 @@ fn requests_are_read_with_what_is_known_of_them() {
 }
 
 #[test]
+fn a_mark_of_the_encoding_is_no_part_of_the_record() {
+    let log = logged("01", 5, "");
+    for text in ["time\n1\n", &log] {
+        assert_eq!(
+            read_trace("t", &format!("\u{feff}{text}"), None).unwrap().len(),
+            1
+        );
+    }
+}
+
+#[test]
 fn what_is_wrong_is_told_with_its_line() {
     for (text, line, part) in [
         ("", 1, "empty"),
@@ -31,6 +42,11 @@ fn what_is_wrong_is_told_with_its_line() {
         ("time\n2\n\n1\n", 4, "backwards"),
         ("time\n0\n86401\n", 3, "after the first"),
         ("time,work_ms\n0,-1\n", 2, "no amount of work"),
+        ("time,key,time\n0,a,1\n", 1, "column `time` is there twice"),
+        ("time,key\n0,a,b\n", 2, "3 cells, and the header 2"),
+        ("time,key\n0,\"a\"\n", 2, "without quotes"),
+        ("\"time\",key\n0,a\n", 1, "without quotes"),
+        ("time\n-1\n", 2, "before 0"),
     ] {
         let error = read_trace("t.csv", text, None).unwrap_err();
         assert_eq!(error.line, line, "{error}");

@@ -22,7 +22,12 @@ impl World<'_> {
         }
         let changed = self.servers[server].change(now);
         for job in changed.lost {
-            if self.is_alive(job.request, job.attempt) {
+            let alive = self.is_alive(job.request, job.attempt);
+            // What was given up and not worked on was told already.
+            if alive || self.servers[server].works_on() {
+                self.record.ledger.worked(job.arrived, job.took);
+            }
+            if alive {
                 self.requests[job.request as usize].arrived_there = false;
                 self.answer(job.request, job.attempt, Nanos::ZERO, Answer::Broken);
             }
@@ -111,6 +116,15 @@ impl World<'_> {
         })
     }
 
+    /// The run is over: whatever servers still have, nobody waits for it.
+    pub(super) fn leave_unfinished(&mut self) {
+        for there in self.servers.iter_mut().filter(|there| there.works_on()) {
+            for job in there.unfinished(self.now) {
+                self.record.ledger.worked(job.arrived, job.took);
+            }
+        }
+    }
+
     pub(super) fn sample(&mut self) {
         let now = self.now;
         let uses = self.cache_uses();
@@ -118,6 +132,10 @@ impl World<'_> {
         for (server, there) in self.servers.iter().enumerate() {
             self.record.in_flight(server, there.in_flight(), now);
         }
+        let (present, servers) = (&self.present, &self.servers);
+        let is_up =
+            |server: usize| present.binary_search(&(server as u32)).is_ok() && servers[server].is_up();
+        self.record.ledger.up(is_up, now);
         for (balancer, asked) in self.balancers.iter_mut().enumerate() {
             for event in asked.take_events() {
                 let faulty =

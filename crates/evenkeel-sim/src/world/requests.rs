@@ -100,6 +100,9 @@ impl World<'_> {
             request.tried.push(lease.slot());
         }
         request.tried_servers.push(server);
+        if request.tries == 1 {
+            self.record.ledger.asked(request.key, server, self.now);
+        }
         request.sent = Some(sent);
         request.server = server;
         let (attempt, asker) = (request.attempt, request.balancer);
@@ -155,6 +158,7 @@ impl World<'_> {
             work: request.work,
             arrived: self.now,
             met: 0,
+            took: 0.0,
         };
         match there.receive(job, request.key, self.now) {
             Reception::Taken => {
@@ -194,11 +198,13 @@ impl World<'_> {
         if let Some(job) = job {
             let failed = there.fails(self.errors.unit());
             there.answered(&job, failed, now);
+            let worked = self.record.ledger.worked(job.arrived, job.took);
             let delay = there.condition().delay;
             if self.is_alive(job.request, job.attempt) {
                 let report = self.servers[server as usize].report(now);
                 let request = &mut self.requests[job.request as usize];
                 request.report = report;
+                request.worked = worked;
                 // Who gives up now gives up the answer, not the work.
                 request.arrived_there = false;
                 let answer = if failed { Answer::Error } else { Answer::Good };
@@ -220,9 +226,12 @@ impl World<'_> {
         let there = &mut self.servers[server as usize];
         if arrived_there && !there.works_on() {
             let requests = &self.requests;
-            there.abandon(place, attempt, self.now, |job| {
+            let job = there.abandon(place, attempt, self.now, |job| {
                 is_alive(requests, job.request, job.attempt)
             });
+            if let Some(job) = job {
+                self.record.ledger.worked(job.arrived, job.took);
+            }
             self.plan_finish(server);
         }
     }
@@ -239,6 +248,9 @@ impl World<'_> {
             Answer::Broken => Outcome::failed(took),
         };
         let failed = answer != Answer::Good;
+        if !failed {
+            self.record.ledger.useful(request.worked);
+        }
         let (report, tries) = (request.report.take(), request.tries);
         let asker = request.balancer;
         let others = request.tried_servers.len() < self.present.len();
@@ -246,11 +258,16 @@ impl World<'_> {
         if balancer.end(sent, &outcome, report, now) {
             self.queue.plan(now + TO_WRITER, Event::Alarm(asker));
         }
-        let budget = self.scenario.retry_budget;
-        let again = failed
-            && tries <= self.scenario.retries
-            && others
-            && (budget.is_infinite() || balancer.budget.withdraw(now, budget, || balancer.requests));
+        if let Some(retry) = request.retry.take() {
+            retry.end(!failed);
+        }
+        let share = self.scenario.retry_budget;
+        let mut again = failed && tries <= self.scenario.retries && others;
+        if again && share.is_finite() {
+            let granted = balancer.budget.withdraw(now, share, || balancer.requests);
+            again = granted.is_ok();
+            request.retry = granted.ok();
+        }
         if again {
             self.send(place);
         } else {
@@ -260,7 +277,14 @@ impl World<'_> {
 
     /// A request is over.
     pub(super) fn conclude(&mut self, place: u32, failed: bool) {
-        let request = &self.requests[place as usize];
+        let request = &mut self.requests[place as usize];
+        // One that found nobody.
+        request.retry = None;
+        if !failed {
+            let from = self.balancers[request.balancer as usize].region.as_deref();
+            let to = self.scenario.servers[request.server as usize].region.as_deref();
+            self.record.ledger.served(request.arrived, from, to);
+        }
         self.record
             .ended(request.arrived, self.now, request.server, request.tries, failed);
         self.free.push(place);

@@ -88,11 +88,11 @@ fn with_one_slow_one_failing_and_one_flaky_of_six_clients_hardly_notice() {
     assert!(errors < 0.001, "{errors}");
 }
 
-/// Half of the capacity is gone for five seconds. Without retries what has piled up, 1.75 s of all servers' work, is gone
-/// soon after the 11.7 s that 15 % of them need for it. With retries and no limit the storm outlasts its cause. The budget
-/// keeps them to its share, and misses the goal: see S12 in docs/evidence.md. By turns, so that nobody is ejected.
+/// S12: half of the capacity is gone for five seconds. What has piled up, 1.75 s of all servers' work, needs 11.7 s when 15 % of
+/// the servers are free, whatever one does. With retries and no limit the storm outlasts its cause; with the budget they stop,
+/// and it ends some seconds later than without any. By turns, so that nobody is ejected.
 #[test]
-fn a_retry_storm_outlasts_its_cause_and_the_budget_limits_it() {
+fn a_retry_storm_ends_by_itself_with_the_budget_and_not_without() {
     let storm = |name: &str, changes: &[(&str, &str)]| {
         let mut text = evenkeel_sim::built_in_text(name).unwrap().to_owned();
         let smaller = [
@@ -106,15 +106,20 @@ fn a_retry_storm_outlasts_its_cause_and_the_budget_limits_it() {
         let scenario = Scenario::from_str(name, &text).unwrap();
         ran(&scenario, &"turns".parse().unwrap(), 1)
     };
+    let seconds = |run: &Run| run.goodput_after.unwrap().as_secs_f64();
     let calm = storm("retry_storm", &[("retries: 3", "retries: 0")]);
-    let after = calm.goodput_after.unwrap();
-    assert!(after < evenkeel_core::Nanos::from_secs(15), "{after}");
+    assert!(seconds(&calm) < 15.0, "{}", seconds(&calm));
     let without = storm("retry_storm_without_budget", &[]);
     assert_eq!(without.goodput_after, None);
     assert!(without.attempts > 3.0, "{}", without.attempts);
     let with = storm("retry_storm", &[]);
-    // A fifth, and the reserve of 20 a second of each of four clients beside 255 requests.
-    assert!(with.attempts < 1.0 + 0.2 + 20.0 / 255.0, "{}", with.attempts);
+    assert!(
+        seconds(&with) < seconds(&calm) + 10.0,
+        "{} for {}",
+        seconds(&with),
+        seconds(&calm)
+    );
+    assert!(with.attempts < 1.05, "{}", with.attempts);
 }
 
 /// A built-in scenario with less load and time.
@@ -195,4 +200,27 @@ fn equal_servers_that_are_asked_seldom_share_evenly() {
         let run = ran(&scenario, &"adaptive".parse().unwrap(), 1);
         assert!(run.max_over_mean < 1.5, "{work}: {:.2}", run.max_over_mean);
     }
+}
+
+/// S6: twenty clients that know nothing of each other, two of twenty servers that fail at once for a minute, no retries and no health
+/// checks. Two requests of each client to each until it is left alone, and by turns one every eleven seconds.
+#[test]
+fn who_fails_at_once_costs_few_requests_and_is_found_well_again() {
+    let scenario = Scenario::from_str("fail_fast", built_in_text("fail_fast").unwrap()).unwrap();
+    let run = ran(&scenario, &"adaptive".parse().unwrap(), 1);
+    assert!(run.all.errors() <= 200, "{} failed", run.all.errors());
+    let back = run.recovered_after.unwrap();
+    assert!(back <= evenkeel_core::Nanos::from_secs(12), "{back}");
+}
+
+/// S3: one of eleven takes two seconds for half a minute, where clients give up after one.
+#[test]
+fn a_slow_one_that_clients_give_up_on_is_back_within_ten_seconds() {
+    let scenario = Scenario::from_str("slow_node", built_in_text("slow_node").unwrap()).unwrap();
+    let run = ran(&scenario, &"adaptive".parse().unwrap(), 1);
+    let late = run.all.beyond(evenkeel_core::Nanos::from_secs(1));
+    assert!(late <= 0.0005, "{late}");
+    let (avoided, back) = (run.detected_after.unwrap(), run.recovered_after.unwrap());
+    assert!(avoided <= evenkeel_core::Nanos::from_secs(2), "{avoided}");
+    assert!(back <= evenkeel_core::Nanos::from_secs(10), "{back}");
 }

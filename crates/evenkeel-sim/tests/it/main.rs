@@ -1,6 +1,7 @@
 //! Integration tests of the simulator.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod account;
 mod fidelity;
 mod goals;
 mod prediction;
@@ -9,3 +10,5 @@ mod regions;
 mod resources;
 mod runs;
 mod scenarios;
+#[path = "../../examples/evidence/segments.rs"]
+mod segments;

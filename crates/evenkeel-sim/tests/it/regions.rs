@@ -38,3 +38,29 @@ fn the_next_region_is_right_before_the_first_request_goes_there() {
     let blind = far(&drained(""));
     assert!(blind.iter().all(|part| *part > 0.3), "{blind:?}");
 }
+
+/// S9: part of the requests that fail while the region is away, and the part of its capacity that `us` is used for.
+fn lost(load: &str) -> (f64, f64) {
+    let text = evenkeel_sim::built_in_text("region_loss").unwrap();
+    // Longer work is fewer requests for the same load.
+    let text = text.replace("load: 0.6", &format!("load: {load}"));
+    let text = text.replace("servers:\n", "work: { exponential: 32ms }\nservers:\n");
+    let text = text.replace("120s", "80s");
+    let scenario = Scenario::from_str("region_loss", &text).unwrap();
+    let run = ran(&scenario, &"geographical".parse().unwrap(), 1);
+    let failed = run.during.errors() as f64 / run.during.requests() as f64;
+    let interval = run.interval.as_secs_f64();
+    let points = &run.points[(45.0 / interval) as usize..];
+    let picks = points.iter().flat_map(|point| &point.picks[16..30]);
+    let work = 0.032 * f64::from(picks.sum::<u32>());
+    (failed, work / (28.0 * interval * points.len() as f64))
+}
+
+#[test]
+fn survivors_of_a_lost_region_are_used_evenly_and_nobody_waits_in_vain() {
+    let (failed, used) = lost("0.45");
+    assert!(failed < 0.001 && used < 0.8, "{failed} {used}");
+    // All that is left is full.
+    let (failed, used) = lost("0.6");
+    assert!(failed < 0.001 && (0.97..1.03).contains(&used), "{failed} {used}");
+}

@@ -8,7 +8,6 @@ use crate::runs::ran;
 fn t95(seeds: usize) -> f64 {
     match seeds {
         4 => 3.182,
-        10 => 2.262,
         _ => unreachable!("no other number is used"),
     }
 }
@@ -60,27 +59,13 @@ fn table(seeds: u64, scenarios: &[(&str, String)]) -> Vec<(String, f64, f64, f64
         let usual = neither.iter().sum::<f64>() / neither.len() as f64;
         for (variant, settings) in VARIANTS {
             let (mean, half) = paired(&p99s(scenario, settings, seeds), &neither);
-            println!("{name:24} {variant:8} p99 {usual:8.2} ms {mean:+8.2} ± {half:.2} ms");
             rows.push((format!("{name}, {variant}"), usual, mean, half));
         }
     }
     rows
 }
 
-/// `cargo test -p evenkeel-sim --test it resources -- --ignored --nocapture`.
-#[test]
-#[ignore = "a minute or more: it prints the figures of docs/evidence.md"]
-fn the_figures() {
-    let scenarios = [
-        ("S5 with reports, 0.6", unlike(0.6)),
-        ("S5 with reports, 0.8", unlike(0.8)),
-        ("S5 with reports, 0.9", unlike(0.9)),
-        ("S13", lies()),
-    ];
-    table(10, &scenarios);
-}
-
-/// The same with fewer seeds, so that it runs with all tests.
+/// As `-- resources` of the example `evidence`, with fewer seeds, so that it runs with all tests.
 #[test]
 fn what_is_learnt_and_predicted_gains_and_lies_do_not_turn_it() {
     let rows = table(4, &[("S5", unlike(0.6)), ("S13", lies())]);

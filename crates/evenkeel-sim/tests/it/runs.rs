@@ -1,7 +1,9 @@
 //! Runs as a whole.
 
 use evenkeel_core::Nanos;
-use evenkeel_sim::{Policy, RuleName, Run, Scenario, built_in, read_trace, run};
+use evenkeel_sim::{
+    Comparison, Policy, RuleName, Run, Scenario, Summary, Told, built_in, json, read_trace, run, table,
+};
 
 fn policy(name: &str) -> Policy {
     name.parse().unwrap()
@@ -165,4 +167,34 @@ fn a_run_that_is_not_wanted_any_more_ends() {
     });
     assert!(ended.unwrap().is_none());
     assert_eq!(calls, 5);
+}
+
+#[test]
+fn a_report_counts_switches_where_there_are_any() {
+    let scenario = small("");
+    let auto = policy("auto");
+    let mut comparison = Comparison {
+        seed: 1,
+        summaries: vec![Summary {
+            policy: "auto".to_owned(),
+            runs: vec![ran(&scenario, &auto, 1)],
+        }],
+        scenario,
+    };
+    comparison.summaries[0].runs[0].switches.clear();
+    assert!(
+        !table(&comparison).contains("switches") && json(&[comparison.clone()]).contains("\"switches\": []")
+    );
+    let told = Told {
+        at: Nanos::from_millis(1500),
+        balancer: 2,
+        text: "from a to b".to_owned(),
+    };
+    comparison.summaries[0].runs[0].switches = vec![told.clone(), told];
+    assert!(table(&comparison).contains("  switches\n") && table(&comparison).contains("       2.0\n"));
+    let json = json(&[comparison]);
+    assert!(
+        json.contains("\"time_seconds\": 1.5") && json.contains("from a to b"),
+        "{json}"
+    );
 }

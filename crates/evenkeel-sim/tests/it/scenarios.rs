@@ -1,6 +1,6 @@
 //! Scenario files.
 
-use evenkeel_sim::{BUILT_IN, Scenario, built_in, built_in_text};
+use evenkeel_sim::{BUILT_IN, Scenario, built_in, built_in_text, read_trace};
 
 #[test]
 fn all_that_come_with_it_can_be_read() {
@@ -17,6 +17,80 @@ fn all_that_come_with_it_can_be_read() {
         );
     }
     assert!(built_in_text("no_such").is_none());
+}
+
+#[test]
+fn a_backlog_counts_as_memory_and_what_cannot_wait_does_not() {
+    let mib = |rest: &str| {
+        let text = format!("about: x\n{rest}\n");
+        Scenario::from_str("x", &text).unwrap().memory() >> 20
+    };
+    let clients = "clients: { retries: 3, retry_budget: none, deadline: 1s }";
+    let overload = |load: &str, more: &str| {
+        mib(&format!(
+            "duration: 600s\narrivals: {{ {load} }}\n{clients}\nservers: [{{ count: 20, cores: 4{more} }}]"
+        ))
+    };
+    for (needed, least, most) in [
+        // 10000 a second are done of 40000 times four that come, for 600 s, at 64 bytes.
+        (overload("load: 4", ""), 5_400, 6_000),
+        // Of the steps only the second is too much.
+        (overload("steps: [0.1, 4]", ""), 2_650, 3_000),
+        // Retries alone make it too much.
+        (overload("load: 0.5", ""), 360, 420),
+        (overload("load: 0.2", ""), 0, 20),
+        // Servers that drop who gave up have no backlog, nor have those that turn away.
+        (overload("load: 4", ", works_on: false"), 0, 120),
+        (overload("load: 4", ", workers: 4, queue: 9"), 0, 120),
+        // So many wait as there are clients, and what they gave up.
+        (
+            mib("duration: 2s\narrivals: { concurrency: 100000 }\nservers: [{ count: 2 }]"),
+            40,
+            70,
+        ),
+        (
+            mib("duration: 60s\narrivals: { concurrency: 1000000 }\nservers: [{ count: 2 }]"),
+            1_100,
+            1_300,
+        ),
+    ] {
+        assert!(
+            (least..most).contains(&needed),
+            "{least} <= {needed} < {most} MiB"
+        );
+    }
+}
+
+#[test]
+fn no_more_requests_of_a_trace_wait_than_come_within_their_patience() {
+    let traced = |lines: String| {
+        let trace = read_trace("t", &format!("time,work_ms\n{lines}"), None).unwrap();
+        Scenario::from_str("x", GOOD).unwrap().with_trace(trace)
+    };
+    let at_once: String = (0..200)
+        .map(|i| format!("{},4000\n", f64::from(i) * 1e-7))
+        .collect();
+    for few in ["0,5\n".to_owned(), at_once] {
+        let few = traced(few);
+        let requests = few.memory() - few.kept() - few.time_line();
+        assert!(requests < 2 << 20, "{requests}");
+        assert_eq!(few.offered(), None);
+    }
+    // A minute of nothing else does not hide a burst.
+    let burst: String = (0..50_000).map(|_| "60,0.01\n").collect();
+    let burst = traced(format!("0,5\n{burst}"));
+    assert!(burst.memory() > 24 << 20, "{}", burst.memory());
+    assert!(burst.offered().is_some_and(|load| load < 0.01));
+}
+
+#[test]
+fn faults_that_a_trace_does_not_reach_are_counted() {
+    let text = format!("{GOOD}faults: [{{ servers: all, from: 5s, fault: refuse }}]\n");
+    for (last, late) in [(4, 3), (5, 0), (6, 0)] {
+        let trace = read_trace("t", &format!("time\n0\n{last}\n"), None).unwrap();
+        let scenario = Scenario::from_str("x", &text).unwrap().with_trace(trace);
+        assert_eq!(scenario.late_faults(), late, "{last}");
+    }
 }
 
 const GOOD: &str = "
@@ -36,8 +110,10 @@ fn what_is_impossible_is_refused_with_its_place_and_a_remedy() {
         (change("count: 3", "count: 0"), 5, "from 1 to"),
         (change("count: 3", "cuont: 3"), 5, "did you mean `count`?"),
         (change("load: 0.5", "load: -1"), 4, "above 0"),
+        (change("load: 0.5", "rate: 1e8"), 4, "more than 10 million"),
         (change("load: 0.5", "rate: 10, load: 0.5"), 4, "one of"),
         (change("load: 0.5", ""), 4, "one of"),
+        (change("load: 0.5", "steps: []"), 4, "one step at least"),
         (change("10s", "10"), 3, "write `10s`"),
         (change("10s", "0s"), 3, "without time"),
         (
@@ -64,6 +140,28 @@ fn what_is_impossible_is_refused_with_its_place_and_a_remedy() {
             GOOD.to_owned() + "faults: [{ servers: 0, from: 5s, until: 4s, fault: hang }]\n",
             6,
             "ends at",
+        ),
+        (
+            GOOD.to_owned() + "faults: [{ servers: 0, from: 10s, fault: hang }]\n",
+            6,
+            "the run ends at",
+        ),
+        (
+            GOOD.to_owned() + "network: { between: [{ regions: [mars, venus], round_trip: 3s }] }\n",
+            6,
+            "give servers a `region`",
+        ),
+        (
+            change("count: 3", "region: eu-west }, { region: us")
+                + "network:\n  between:\n    - { regions: [us, eu-wets], round_trip: 3s }\n",
+            8,
+            "did you mean `eu-west`?",
+        ),
+        (
+            change("count: 3", "region: eu }, { region: us")
+                + "network:\n  between:\n    - { regions: [us, eu], round_trip: 3s }\n    - { regions: [eu, us], round_trip: 3s }\n",
+            9,
+            "said already",
         ),
         (
             GOOD.to_owned() + "faults: [{ servers: 0, over: 1s, fault: hang }]\n",
@@ -102,6 +200,11 @@ fn what_is_impossible_is_refused_with_its_place_and_a_remedy() {
         assert!(
             (bare || error.contains(&place)) && error.contains(part),
             "{text}\n{error}"
+        );
+        assert_eq!(
+            error.matches("error: ").count(),
+            1 + usize::from(text.contains("mars")),
+            "one mistake, one error: {error}"
         );
     }
 }

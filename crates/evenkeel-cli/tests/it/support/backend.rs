@@ -3,15 +3,21 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll};
+use std::thread::JoinHandle;
 
 use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
 use hyper::body::{Bytes, Frame, Incoming};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use tokio::net::TcpSocket;
 use tokio::sync::{Notify, oneshot};
+
+/// Connections that may wait to be accepted: as many as all clients of a test make at once, as one more would be tried
+/// again by the system after a second.
+const WAITING: u32 = 4096;
 
 type Body = BoxBody<Bytes, Infallible>;
 
@@ -35,7 +41,18 @@ pub(crate) struct State {
 pub(crate) struct Backend {
     pub(crate) address: SocketAddr,
     pub(crate) state: Arc<State>,
-    _stop: oneshot::Sender<()>,
+    /// Both until it is dropped.
+    running: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+}
+
+/// When it is gone, so are its connections, and new ones are refused.
+impl Drop for Backend {
+    fn drop(&mut self) {
+        if let Some((stop, thread)) = self.running.take() {
+            drop(stop);
+            let _ = thread.join();
+        }
+    }
 }
 
 impl Backend {
@@ -44,32 +61,36 @@ impl Backend {
     }
 
     pub(crate) fn at(address: SocketAddr, name: &'static str) -> Self {
-        let socket = std::net::TcpListener::bind(address).unwrap();
-        socket.set_nonblocking(true).unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind(address).unwrap();
         let address = socket.local_addr().unwrap();
         let state = Arc::new(State {
             health: AtomicU64::new(200),
             ..State::default()
         });
         let (stop, stopped) = oneshot::channel::<()>();
+        let (ready, listens) = mpsc::channel();
         let shared = Arc::clone(&state);
-        std::thread::spawn(move || {
+        let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
                 .unwrap();
             runtime.block_on(async {
-                let socket = tokio::net::TcpListener::from_std(socket).unwrap();
+                let socket = socket.listen(WAITING).unwrap();
+                ready.send(()).unwrap();
                 tokio::select! {
                     () = serve(socket, shared, name) => {}
                     _ = stopped => {}
                 }
             });
         });
+        listens.recv().unwrap();
         Self {
             address,
             state,
-            _stop: stop,
+            running: Some((stop, thread)),
         }
     }
 

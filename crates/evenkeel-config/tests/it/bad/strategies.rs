@@ -408,6 +408,27 @@ error: a shadow hashes under the secret of `strategy`
 "#,
     },
     Case {
+        name: "shadow that is neither a strategy nor off",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+defaults: { shadow: adaptive }
+services:
+  - name: web
+    shadow: none
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: there is no strategy `none`
+ --> bad.yaml:5:13
+  |
+5 |     shadow: none
+  |             ^^^^
+  = known here: `round_robin`, `weighted_round_robin`, `random`, `weighted_random`, `least_connections`, `power_of_two`, `peak_ewma`, `hot_cold`, `orca_weighted`, `least_response_time`, `adaptive`, `consistent_hash`, `maglev`, `rendezvous`, `health_weighted_round_robin`, `health_aware_least_connections`, `adaptive_health_aware`, `resource_aware`, `geographical`, `auto`; `off` is for none
+
+1 error in bad.yaml
+"#,
+    },
+    Case {
         name: "shadow that hashes something else",
         input: r#"
 listeners: [{ name: web, bind: 127.0.0.1:8080 }]
@@ -444,6 +465,26 @@ error: `maglev` hashes, and what that is for shows in no comparison
 4 |     strategy: { name: auto, candidates: [adaptive, maglev] }
   |                                         ^
   = use it as the strategy, or leave it out
+
+1 error in bad.yaml
+"#,
+    },
+    Case {
+        name: "candidate that is alone",
+        input: r#"
+listeners: [{ name: web, bind: 127.0.0.1:8080 }]
+services:
+  - name: web
+    strategy: { name: auto, candidates: [adaptive] }
+    instances: [{ address: 127.0.0.1:9001 }]
+"#,
+        shown: r#"
+error: there is nothing to choose among: `adaptive` is alone
+ --> bad.yaml:4:41
+  |
+4 |     strategy: { name: auto, candidates: [adaptive] }
+  |                                         ^
+  = add another, or write `strategy: adaptive`
 
 1 error in bad.yaml
 "#,

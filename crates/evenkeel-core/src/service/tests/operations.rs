@@ -1,7 +1,7 @@
 //! Changes from outside the configuration.
 
 use super::*;
-use crate::{Effect, LoadReport, Operation, OperationError, Score, Source, StrategyName};
+use crate::{Effect, LoadReport, Mode, Operation, OperationError, Score, Source, StrategyName};
 
 impl Rig {
     fn operate(&mut self, operation: Operation) -> Result<Effect, OperationError> {
@@ -203,6 +203,19 @@ fn a_reload_decides_over_what_it_declares_and_leaves_the_rest() {
 
     rig.replace(settings(), fleet(3));
     assert_eq!(rig.candidates(), "arc", "s belonged to the configuration");
+}
+
+#[test]
+fn readers_see_the_settings_of_a_reload_at_once() {
+    let mut rig = Rig::of(2);
+    let mut changed = settings();
+    changed.ejection.adaptive = !changed.ejection.adaptive;
+    changed.ejection.on_prediction = Mode::DryRun;
+    rig.replace(changed.clone(), fleet(2));
+    assert_eq!(rig.state.view().settings, changed);
+    let version = rig.state.view().version();
+    rig.replace(changed, fleet(2));
+    assert_eq!(rig.state.view().version(), version, "nothing changed");
 }
 
 #[test]

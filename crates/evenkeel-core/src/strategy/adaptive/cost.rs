@@ -33,6 +33,8 @@ enum Because {
     Tried,
     New,
     Trial,
+    /// Its last requests all failed.
+    Fallen,
     /// Nobody is measured.
     Unknown,
     Unmeasured,
@@ -117,7 +119,7 @@ impl Choice {
             requests[place] = entry.load.get() as i32;
             per_weight[place] = entry.per_weight;
             times[place] = entry.stats.steady_time();
-            shares[place] = entry.stats.success_share();
+            shares[place] = entry.stats.trust().get();
             even[place] = entry.even.get();
         }
         let mut costs = [0.0; N];
@@ -161,7 +163,12 @@ impl Choice {
         if in_flight == 0 && stats.last_used() == Nanos::ZERO {
             return (0.0, Because::New);
         }
-        if in_flight == 0 && unused > moment.trial {
+        let fell = stats.trust().has_fallen();
+        let is_due = match fell {
+            true => self.turns.is_due(entry, moment.now),
+            false => unused > moment.trial,
+        };
+        if in_flight == 0 && is_due {
             return (0.0, Because::Trial);
         }
         if moment.per_typical == 0.0 {
@@ -173,7 +180,7 @@ impl Choice {
             return (rank * UNMEASURED, Because::Unmeasured);
         }
         let time = if measured { moment.relative(time) } else { 1.0 };
-        let failing = self.failing(stats.success_share());
+        let failing = self.failing(stats.trust().get());
         if in_flight > 0 {
             let (slowness, waiting) = (time + failing, self.waiting(entry, moment));
             return if waiting > slowness {
@@ -182,11 +189,14 @@ impl Choice {
                 (rank * self.factor(slowness), Because::Slowness)
             };
         }
+        if fell {
+            return (rank * self.factor(entry.leveled(time) + failing), Because::Fallen);
+        }
         let halvings = f64::from(self.tuning.halvings) * unused as f64 / moment.trial as f64;
         let slowness = entry.leveled(time) + failing * exp2_neg(halvings) as f32;
         if self.tuning.returning && slowness > self.even {
             let last = moment.relative(stats.last_response_time().0 as f32);
-            if measured && last < self.even && stats.success_share() > SOUND_SHARE {
+            if measured && last < self.even && stats.trust().get() > SOUND_SHARE {
                 return (rank, Because::Recovered);
             }
         }
@@ -214,11 +224,11 @@ impl Choice {
         let stats = &*entry.stats;
         let unused = moment.now.since(stats.last_used()).as_secs_f64();
         let in_flight = entry.load.get();
-        let failing = match self.failing(stats.success_share()) {
+        let failing = match self.failing(stats.trust().get()) {
             0.0 => String::new(),
             _ => format!(
                 ", and {} of its requests succeed",
-                percent(stats.success_share().into())
+                percent(stats.trust().get().into())
             ),
         };
         let speed = match (stats.steady_time(), moment.per_typical) {
@@ -234,6 +244,7 @@ impl Choice {
             Because::Tried => "it was tried for this request already".to_owned(),
             Because::New => "it was never used, so its first request is due".to_owned(),
             Because::Trial => format!("it had no request for {unused:.1} s, so a trial is due"),
+            Because::Fallen => "it fails of late, so it waits for its turn to be asked again".to_owned(),
             Because::Unknown => format!("{in_flight} in flight, and nobody has answered yet"),
             Because::Unmeasured => format!("{in_flight} in flight, and it has not answered yet"),
             Because::Waiting => format!("{in_flight} in flight without an answer for {unused:.1} s"),

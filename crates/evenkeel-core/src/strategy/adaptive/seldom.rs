@@ -160,7 +160,7 @@ impl Choice {
             time if time > 0.0 => (time + self.blur) * per_typical,
             _ => 1.0,
         };
-        entry.believed(time) + self.failing(entry.stats.success_share())
+        entry.believed(time) + self.failing(entry.stats.trust().get())
     }
 }
 

@@ -1,13 +1,20 @@
 //! Candidates that are equally near, and how much they can take.
 
-use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
 
-use super::{APART, FASTER, PROBE_KNOWN, PROBE_UNKNOWN, RISE, TRIES};
+use super::{APART, FASTER, PROBE_KNOWN, PROBE_UNKNOWN, RISE, STALE, TRIES};
 use crate::hash::{HashedKey, mix, xxh64};
 use crate::math::Factor;
 use crate::view::{Candidates, Slot};
-use crate::{LoadBlock, Loads, Nanos, NoPick, PickContext, PickRequest, Picker, Share, Stats, Strategy};
+use crate::{
+    Learned, LoadBlock, Loads, Nanos, NoPick, PickContext, PickRequest, Picker, Share, Stats, Strategy,
+};
+
+mod guests;
+
+use guests::Guests;
+pub(super) use guests::{Rate, host};
 
 /// How often requests in flight are summed up…
 pub(super) const LOOK: Nanos = Nanos::from_millis(1);
@@ -63,6 +70,10 @@ const WORTH: f32 = 2.0;
 const FAR: f32 = 4.0;
 /// Least that a crowded ring keeps, or nobody would see that it is no longer.
 const SEEN: f32 = 0.1;
+/// Least that a ring keeps whose candidates all fell: who is never asked never answers.
+const TRIALS: f32 = 0.05;
+/// So many candidates of a ring are looked at to see whether most of it fails.
+const ASKED: usize = 64;
 /// Seconds in which what is calm follows a shorter time, and those in which it doubles after a longer one. What is new and
 /// slower for good is calm after two hours.
 const CALMER: f32 = 30.0;
@@ -113,16 +124,24 @@ pub(super) struct Ring {
     offered: Part,
     /// What is kept so that times do not grow.
     eased: Part,
+    guests: Guests,
     /// Usual time in ns, of late and in calm hours; 0 when it is not known.
     time: Part,
     calm: Part,
-    spare: Part,
-    /// When `spare` was found.
+    /// Requests in flight, as of when they were summed up last.
+    in_flight: Part,
+    /// When that was.
     looked: AtomicU64,
     /// Median response time in ns.
     latency: AtomicU64,
     /// By how much that may be wrong, in ns.
     latency_error: Part,
+    /// When the newest of these answers came.
+    answered: AtomicU64,
+    /// Whether that was of late.
+    measured: AtomicBool,
+    /// What of that latency was not the way, in ns; below 0 when it is not known.
+    work: Part,
     /// Median time to connect in ns, and by how much it may be wrong; 0 when nobody connected.
     distance: Part,
     distance_error: Part,
@@ -179,12 +198,16 @@ impl Ring {
             available: Part::new(before.map_or(0.0, |before| before.available.get())),
             offered: Part::new(before.map_or(1.0, |before| before.offered.get())),
             eased: Part::new(before.map_or(1.0, |before| before.eased.get())),
+            guests: Guests::new(before.map(|before| &before.guests)),
             time: Part::new(before.map_or(0.0, |before| before.time.get())),
             calm: Part::new(before.map_or(0.0, |before| before.calm.get())),
-            spare: Part::new(1.0),
+            in_flight: Part::new(0.0),
             looked: AtomicU64::new(UNKNOWN),
             latency: AtomicU64::new(before.map_or(UNKNOWN, Self::latency)),
             latency_error: Part::new(before.map_or(0.0, |before| before.latency_error.get())),
+            answered: AtomicU64::new(before.map_or(0, |before| before.answered.load(Relaxed))),
+            measured: AtomicBool::new(before.is_some_and(Self::is_measured)),
+            work: Part::new(before.map_or(-1.0, |before| before.work.get())),
             distance: Part::new(before.map_or(0.0, |before| before.distance.get())),
             distance_error: Part::new(before.map_or(0.0, |before| before.distance_error.get())),
             expected: AtomicU64::new(before.map_or(UNKNOWN, Self::expected)),
@@ -207,13 +230,18 @@ impl Ring {
         self.expected.load(Relaxed)
     }
 
+    /// Whether it answers requests of late, so that nothing has to be inferred.
+    fn is_measured(&self) -> bool {
+        self.measured.load(Relaxed)
+    }
+
     /// Expected response time and its error in seconds, and whether it was measured; `None` when nothing is known.
     pub(super) fn outlook(&self) -> Option<(f64, f64, bool)> {
         let expected = self.expected();
         let seconds = |ns: f64| ns / 1e9;
         (expected != UNKNOWN).then(|| {
             let error = seconds(f64::from(self.error.get()));
-            (seconds(expected as f64), error, self.latency() != UNKNOWN)
+            (seconds(expected as f64), error, self.is_measured())
         })
     }
 
@@ -223,7 +251,7 @@ impl Ring {
         if own >= others * FASTER {
             return false;
         }
-        let guessed = [self, other].iter().any(|ring| ring.latency() == UNKNOWN);
+        let guessed = !self.is_measured() || !other.is_measured();
         let square = |ring: &Self| f64::from(ring.error.get()) * f64::from(ring.error.get());
         let error = (square(self) + square(other)).sqrt();
         !guessed || other.expected() == UNKNOWN || others - own > error.max(APART)
@@ -231,16 +259,21 @@ impl Ring {
 
     /// What of the response time is not the way, in ns, where both are known.
     pub(super) fn work(&self) -> Option<f32> {
-        let (latency, distance) = (self.latency(), self.distance.get());
-        (latency != UNKNOWN && distance > 0.0).then(|| (latency as f32 - distance).max(0.0))
+        Some(self.work.get()).filter(|work| *work >= 0.0)
     }
 
-    /// Expects what was measured, else the way and `work`, which may be wrong by `error`, if that is known of others.
-    pub(super) fn expect(&self, work: f32, error: f32) {
+    /// Expects what was measured of late; else the way as it is now, which connections tell, and the work here when it was
+    /// measured, or `work`, which may be wrong by `error`, if that is known of others. What was measured once stands where
+    /// nobody connects.
+    pub(super) fn expect(&self, work: f32, error: f32, now: Nanos) {
         let (latency, distance) = (self.latency(), self.distance.get());
-        let (expected, error) = if latency != UNKNOWN {
+        let fresh = now.since(Nanos(self.answered.load(Relaxed))) < STALE;
+        self.measured.store(latency != UNKNOWN && fresh, Relaxed);
+        let (expected, error) = if latency != UNKNOWN && (fresh || distance == 0.0) {
             (latency, self.latency_error.get())
         } else if distance > 0.0 {
+            let own = self.work().map(|work| (work, self.latency_error.get()));
+            let (work, error) = own.unwrap_or((work, error));
             let way = self.distance_error.get();
             ((distance + work) as u64, (way * way + error * error).sqrt())
         } else {
@@ -248,6 +281,11 @@ impl Ring {
         };
         self.expected.store(expected, Relaxed);
         self.error.set(error);
+    }
+
+    /// What its picker found out.
+    pub(super) fn learned(&self, each: &mut dyn FnMut(Learned<'_>)) {
+        self.picker.learned(each);
     }
 
     /// Those of its candidates, ascending.
@@ -259,15 +297,33 @@ impl Ring {
     }
 
     /// Whether a request that `tried` these in vain has no business here: enough of them, or all there are, are of this
-    /// ring.
+    /// ring, or one is and most others fail as well.
     #[inline]
     pub(super) fn has_failed(&self, tried: &[Slot]) -> bool {
+        !tried.is_empty() && self.failed_for(tried)
+    }
+
+    #[cold]
+    fn failed_for(&self, tried: &[Slot]) -> bool {
         let holds = |slot: &&Slot| {
             let slot = slot.0 as usize;
             let mask = self.masks.get(slot / LoadBlock::LEN).copied().unwrap_or(0);
             mask >> (slot % LoadBlock::LEN) & 1 == 1
         };
-        !tried.is_empty() && tried.iter().filter(holds).count() >= self.candidates.len().min(TRIES)
+        match tried.iter().filter(holds).count() {
+            0 => self.candidates.is_empty(),
+            tries => tries >= self.candidates.len().min(TRIES) || self.most_fail(),
+        }
+    }
+
+    /// Whether more than half of its candidates failed their last request, by [`ASKED`] of them.
+    fn most_fail(&self) -> bool {
+        let every = self.candidates.len().div_ceil(ASKED).max(1);
+        let asked = self.candidates.iter().step_by(every);
+        let failing = asked
+            .clone()
+            .filter(|(stats, _)| stats.consecutive_failures() > 0);
+        2 * failing.count() > asked.count()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -306,21 +362,36 @@ impl Ring {
         (mix(key.hash() ^ self.salt) >> 40) as f32 / (1u64 << 24) as f32
     }
 
-    /// The part of the requests that come here that stay, 0..=1.
+    /// The part of the requests that come here that stay, 0..=1; whether they are at home here.
     #[inline]
-    pub(super) fn keeps(&self, limit: Option<&Limit>, now: Nanos) -> f32 {
-        let kept = self.available.get() * self.offered.get() * self.eased.get();
+    pub(super) fn keeps(&self, is_home: bool, limit: Option<&Limit>, now: Nanos) -> f32 {
+        let mut kept = self.available.get() * self.offered.get() * self.eased.get();
+        if !is_home {
+            kept *= self.guests.share();
+        }
         match limit {
-            Some(limit) if kept > 0.0 => kept * self.spare(limit, now),
+            Some(limit) if kept > 0.0 => {
+                let capacity = limit.per_weight * f64::from(self.weight);
+                kept * limit.spare(f64::from(self.in_flight(now)) / capacity)
+            }
+            None if !is_home && kept > 0.0 && self.is_full(now) => 0.0,
             _ => kept,
         }
     }
 
-    fn spare(&self, limit: &Limit, now: Nanos) -> f32 {
-        let capacity = limit.per_weight * f64::from(self.weight);
+    /// Whether there is no room for one more guest.
+    #[inline]
+    fn is_full(&self, now: Nanos) -> bool {
+        let room = self.guests.room();
+        room < f32::INFINITY && self.in_flight(now) >= room
+    }
+
+    /// Requests in flight.
+    #[inline]
+    fn in_flight(&self, now: Nanos) -> f32 {
         if !self.few.is_empty() {
             let in_flight: u32 = self.few.iter().map(|slot| self.loads.get(slot.0)).sum();
-            return limit.spare(f64::from(in_flight) / capacity);
+            return in_flight as f32;
         }
         let last = self.looked.load(Relaxed);
         // A clock that steps back is a long time, too. Relaxed: only who wins matters.
@@ -330,10 +401,9 @@ impl Ring {
                 .compare_exchange(last, now.0, Relaxed, Relaxed)
                 .is_ok()
         {
-            let used = self.loads.sum(&self.masks) as f64 / capacity;
-            self.spare.set(limit.spare(used));
+            self.in_flight.set(self.loads.sum(&self.masks) as f32);
         }
-        self.spare.get()
+        self.in_flight.get()
     }
 
     /// Whether a request may come here to learn the latency; counts as if it did.
@@ -355,9 +425,15 @@ impl Ring {
         let well: f32 = self
             .candidates
             .iter()
+            .filter(|(stats, _)| !has_fallen(stats))
             .map(|(stats, weight)| weight * stats.health())
             .sum();
         (well / self.whole).min(1.0)
+    }
+
+    /// Makes the picker ready, and measures nothing.
+    pub(super) fn settle(&self, now: Nanos) {
+        self.picker.settle(now);
     }
 
     /// Measures everything, `passed` after the last time (`None` for the first). For the writer.
@@ -367,7 +443,9 @@ impl Ring {
         let target = if self.candidates.is_empty() {
             0.0
         } else if best > 0.0 {
-            (OVERPROVISION * self.health() / best).min(1.0)
+            let fell = self.candidates.iter().any(|(stats, _)| has_fallen(stats));
+            let least = if fell { TRIALS } else { 0.0 };
+            (OVERPROVISION * self.health() / best).clamp(least, 1.0)
         } else {
             1.0
         };
@@ -382,16 +460,20 @@ impl Ring {
         let offered = self.offered.get() + change * seconds.unwrap_or(0.0);
         self.offered.set(offered.clamp(0.0, 1.0));
 
-        let mut times: Vec<u64> = self
+        let known = self
             .candidates
             .iter()
-            .filter_map(|(stats, _)| stats.response_time())
-            .map(|(time, _)| time.0)
-            .collect();
+            .filter_map(|(stats, _)| stats.response_time());
+        let (mut times, mut answered) = (Vec::new(), Nanos::ZERO);
+        for (time, at) in known {
+            times.push(time.0);
+            answered = answered.max(at);
+        }
         if !times.is_empty() {
-            let (median, error) = median(&mut times);
+            let (median, spread) = median(&mut times);
             self.latency.store(median, Relaxed);
-            self.latency_error.set(error);
+            // Of the median itself: the more there are, the better it is known.
+            self.latency_error.set(spread / (times.len() as f32).sqrt());
         }
         let known = self.candidates.iter().map(|(stats, _)| stats.distance());
         let (mut ways, mut error, mut samples) = (Vec::new(), 0.0, 0);
@@ -406,8 +488,13 @@ impl Ring {
             let count = ways.len();
             let (_, way, _) = ways.select_nth_unstable_by((count - 1) / 2, f32::total_cmp);
             self.distance.set(*way);
-            self.distance_error
-                .set(error / (count as f32 * (count as f32).sqrt()));
+            // They have the way in common, and what is wrong about it: it does not even out.
+            self.distance_error.set(error / count as f32);
+        }
+        if !times.is_empty() && answered.0 != self.answered.swap(answered.0, Relaxed) {
+            let distance = self.distance.get();
+            let work = (self.latency() as f32 - distance).max(0.0);
+            self.work.set(if distance > 0.0 { work } else { -1.0 });
         }
     }
 
@@ -472,18 +559,25 @@ impl Ring {
     }
 }
 
-/// The median, and by how much it may be wrong at two standard deviations: by the median deviation of the others from it, and
-/// by half when there are no others. Not for nothing.
+/// Whether it is gone for those that asked last, and nobody has said otherwise since.
+fn has_fallen(stats: &Stats) -> bool {
+    stats.trust().has_fallen() && stats.consecutive_failures() > 0
+}
+
+/// The median, and by how much another one may be off it, at two standard deviations: by the median deviation of the
+/// others from it, and by half when there are no others. Not for nothing.
 pub(super) fn median(times: &mut [u64]) -> (u64, f32) {
     let middle = times.len() / 2;
-    let (_, median, _) = times.select_nth_unstable(middle);
+    let (before, median, after) = times.select_nth_unstable(middle);
     let median = *median;
-    if times.len() == 1 {
+    // Its own is none.
+    let others = before.iter().chain(&*after);
+    let mut off: Vec<u64> = others.map(|time| time.abs_diff(median)).collect();
+    if off.is_empty() {
         return (median, median as f32 / 2.0);
     }
-    let mut off: Vec<u64> = times.iter().map(|time| time.abs_diff(median)).collect();
+    let middle = off.len() / 2;
     let (_, deviation, _) = off.select_nth_unstable(middle);
     // 1.4826 median deviations are a standard one, of a normal distribution.
-    let error = 2.0 * 1.4826 * *deviation as f32 / (times.len() as f32).sqrt();
-    (median, error)
+    (median, 2.0 * 1.4826 * *deviation as f32)
 }

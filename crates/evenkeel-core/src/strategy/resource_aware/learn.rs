@@ -3,7 +3,8 @@
 //! Once a second, each instance that has reported anew is a witness: `x`, its use of processors and memory and its requests
 //! in flight; `y = ln(response time / share of successes)`, about the time until a request succeeds. Both count as
 //! deviations from what is usual *for this instance* (its means over the last half minute), so that a machine that is slow
-//! or always full says nothing about resources. Over all witnesses, with a half-life of two minutes, `y` is regressed on
+//! or always full says nothing about resources; and from those of the others in the same second, because a wave that meets
+//! all, of requests or of a database, is one event and not as many as there are witnesses. Over all witnesses, with a half-life of two minutes, `y` is regressed on
 //! `x` (ridge, in units of standard deviations), and what a resource contributes to the explained part is `β × r`
 //! (Pratt 1987), where both are positive. Then
 //!
@@ -20,7 +21,7 @@
 //!
 //! O(instances) a second, in the writer alone; only the weights are read by others.
 
-use crate::math::{AtomicF32, AtomicF64, exp2_neg};
+use crate::math::{AtomicF32, AtomicF64, exp2_neg, minus_ln};
 use crate::{Nanos, Stats};
 
 /// Processors, memory, requests in flight.
@@ -92,7 +93,7 @@ impl Witness {
             return None;
         }
         let success = f64::from(stats.success_share()).max(0.05);
-        let slow = ln(time.0 as f64 / success) as f32;
+        let slow = -minus_ln(time.0.max(1) as f64 / success) as f32;
         let samples = self.samples.get();
         let fresh = [said[0], said[1], connections, slow];
         let mut deviations = [0.0; RESOURCES + 1];
@@ -162,19 +163,29 @@ impl Learner {
         let fade = exp2_neg((seconds - self.at.get()).max(0.0) / HALF_LIFE);
         self.at.set(seconds);
         let mut sums: Products = [[0.0; RESOURCES + 1]; RESOURCES + 1];
+        let mut common = [0.0; RESOURCES + 1];
         let mut heard = 0.0;
         for (witness, stats, connections) in witnesses {
             let Some(deviations) = witness.testify(stats, connections, now) else {
                 continue;
             };
             heard += 1.0;
+            for (sum, one) in common.iter_mut().zip(deviations) {
+                *sum += one;
+            }
             for (row, one) in sums.iter_mut().zip(deviations) {
                 for (sum, other) in row.iter_mut().zip(deviations) {
                     *sum += one * other;
                 }
             }
         }
-        let count = self.witnesses.get() * fade + heard;
+        // Beside their mean, which takes one of them: Σ (x − x̄)(y − ȳ) = Σ xy − Σx Σy / n.
+        for (row, one) in sums.iter_mut().zip(common) {
+            for (sum, other) in row.iter_mut().zip(common) {
+                *sum -= one * other / f64::max(heard, 1.0);
+            }
+        }
+        let count = self.witnesses.get() * fade + f64::max(heard - 1.0, 0.0);
         self.witnesses.set(count);
         for (before, sum) in self.products.iter().zip(sums.as_flattened()) {
             before.set(before.get() * fade + sum);
@@ -289,19 +300,6 @@ fn solve(mut matrix: [[f64; RESOURCES]; RESOURCES], mut right: [f64; RESOURCES])
         solution[row] = (right[row] - known) / matrix[row][row];
     }
     solution
-}
-
-/// The natural logarithm of a positive normal number, to 1e-7, from operations that IEEE 754 fixes: the exponent, and
-/// `2 artanh((m − 1) / (m + 1))` of the mantissa.
-fn ln(value: f64) -> f64 {
-    let bits = value.max(f64::MIN_POSITIVE).to_bits();
-    let exponent = ((bits >> 52) & 0x7ff) as f64 - 1023.0;
-    let mantissa = f64::from_bits(bits & 0x000f_ffff_ffff_ffff | 1023 << 52);
-    let z = (mantissa - 1.0) / (mantissa + 1.0);
-    let z2 = z * z;
-    let series = 1.0
-        + z2 * (1.0 / 3.0 + z2 * (0.2 + z2 * (1.0 / 7.0 + z2 * (1.0 / 9.0 + z2 * (1.0 / 11.0 + z2 / 13.0)))));
-    exponent * std::f64::consts::LN_2 + 2.0 * z * series
 }
 
 #[cfg(test)]

@@ -1,6 +1,10 @@
 //! What all instances have in common takes nobody out: a dependency that fails everywhere, in part or at once.
 
-use evenkeel_core::{EventKind, Mode, StrategyName};
+use std::net::SocketAddr;
+
+use evenkeel_core::{
+    EventKind, Instance, Mode, Nanos, Outcome, ServiceSettings, ServiceState, Slot, StrategyName,
+};
 
 use super::traffic::{Times, Traffic, fails};
 
@@ -111,4 +115,40 @@ fn what_all_failed_speaks_against_nobody_afterwards() {
             }
         }
     }
+}
+
+/// One that fails while nobody else is asked is no fleet that fails: what others did before is not forgiven for it.
+#[test]
+fn one_that_is_asked_alone_is_not_everybody() {
+    let instances = (0..3u8).map(|i| {
+        let address = SocketAddr::from(([127, 0, 0, i + 1], 80));
+        Instance::new(&format!("i{i}"), address).unwrap()
+    });
+    let settings = ServiceSettings::new("web");
+    let mut state = ServiceState::new(settings, instances.collect(), 3, Nanos::ZERO).unwrap();
+    let mut answers = |slot: u32, second: u64, statuses: &[u16]| {
+        let now = Nanos::from_secs(second);
+        for status in statuses {
+            let lease = state.view().lease(Slot(slot), now).unwrap();
+            let _ = lease.finish(&Outcome::from_status(*status, Nanos(1_000_000)), now);
+        }
+        state.tick(now);
+        state.take_events()
+    };
+    for slot in 0..3 {
+        answers(slot, 100, &[200; 20]);
+    }
+    answers(1, 101, &[500; 4]);
+    let told = answers(0, 110, &[500; 5]);
+    assert!(
+        told.iter().any(|event| event.kind == EventKind::Ejected),
+        "{told:?}"
+    );
+    answers(2, 111, &[]);
+    let told = answers(1, 112, &[500]);
+    let ejected = told.iter().find(|event| event.kind == EventKind::Ejected);
+    assert!(
+        ejected.is_some_and(|event| event.reason.contains("5 requests failed in a row")),
+        "{told:?}"
+    );
 }

@@ -468,8 +468,8 @@ fn play(seed: u64, ops: &[Op], replays: bool) -> Vec<String> {
     world.trace
 }
 
-/// Other cases in every run. A run without optimization takes seconds for a hundred; `PROPTEST_CASES=20000` with
-/// `--release` is a search.
+/// A run without optimization takes seconds for a hundred. With `--release`, `PROPTEST_CASES=200000` and another
+/// `PROPTEST_RNG_SEED` it is a search.
 fn config() -> ProptestConfig {
     let mut config = ProptestConfig::default();
     if std::env::var_os("PROPTEST_CASES").is_none() {

@@ -1,11 +1,11 @@
 //! Predictions lower shares before anything is out, within bounds, and say how good they were.
 
 use evenkeel_core::{
-    Calibration, EventKind, Explanation, InstanceId, LoadReport, Mode, Nanos, Operation, Question, Rng,
-    ServiceSettings, StrategyName,
+    Calibration, EventKind, Explanation, InstanceId, InstanceSnapshot, LoadReport, Mode, Nanos, Operation,
+    Question, Rng, Score, ServiceSettings, StrategyName, Weight,
 };
 
-use super::clients::{Clients, broken, exponential, ok};
+use super::clients::{Answer, Clients, broken, exponential, ok};
 
 fn fleet(n: usize, mode: Mode) -> Clients {
     let mut settings = ServiceSettings::new("web");
@@ -24,11 +24,16 @@ fn reload(clients: &mut Clients, change: impl FnOnce(&mut ServiceSettings)) {
 
 /// Second by second, each with the memory in use that it reports.
 fn run(clients: &mut Clients, seconds: u64, memory: impl Fn(usize, u64) -> f64) {
+    run_with(clients, seconds, |i, second| {
+        LoadReport::default().with_memory(memory(i, second)).unwrap()
+    });
+}
+
+/// The same with whatever each reports.
+fn run_with(clients: &mut Clients, seconds: u64, report: impl Fn(usize, u64) -> LoadReport) {
     for second in 0..seconds {
         for (slot, member, _) in clients.state.view().members() {
-            let report = LoadReport::default()
-                .with_memory(memory(slot.0 as usize, second))
-                .unwrap();
+            let report = report(slot.0 as usize, second);
             let reported = member.stats().reported();
             assert!(reported.observe(&report, clients.now, clients.now));
         }
@@ -118,8 +123,13 @@ fn who_crashes_as_foreseen_fails_fewer_requests() {
             settings.ejection.on_prediction = mode;
             let mut clients = Clients::with(10, settings, 500.0, seed);
             run(&mut clients, 60, filling(1));
-            clients.run(10.0, &mut |i, _, _: &mut Rng| {
-                if i == 0 { broken() } else { ok(8.0) }
+            // Nobody refuses: whoever is sent there before it is known to be away has lost.
+            clients.run(10.0, &mut |i, _, _: &mut Rng| match i {
+                0 => Answer {
+                    takes: Nanos::from_millis(500),
+                    ..broken()
+                },
+                _ => ok(8.0),
             });
             assert!(clients.count(EventKind::Ejected) > 0);
             failed[place] += clients.unserved;
@@ -140,8 +150,8 @@ fn who_crashes_as_foreseen_fails_fewer_requests() {
             assert!(all.bins[9].came_true > 5 && all.bins[9].came_true == all.bins[9].predictions);
         }
     }
-    // Five in a row eject either way; what hurts is what was on its way.
-    assert!(failed[1] <= failed[0], "{failed:?}");
+    // Five in a row eject either way; what hurts is what was on its way, and of that there is a third.
+    assert!(3 * failed[1] < 2 * failed[0], "{failed:?}");
 }
 
 #[test]
@@ -206,6 +216,40 @@ fn it_can_be_switched_at_run_time() {
 }
 
 #[test]
+fn what_is_foreseen_of_each_is_shown() {
+    let mut clients = fleet(10, Mode::DryRun);
+    let predicted = |clients: &Clients, slot: usize| {
+        let mut all = InstanceSnapshot::all(clients.state.view(), clients.now);
+        all.nth(slot).unwrap().predicted
+    };
+    assert_eq!(predicted(&clients, 0), None, "nothing is known");
+    run(&mut clients, 58, filling(1));
+    let (first, second) = (predicted(&clients, 0).unwrap(), predicted(&clients, 1).unwrap());
+    assert!(first.probability.unwrap() > 0.85, "{first:?}");
+    assert!(second.probability.unwrap() < 0.05, "{second:?}");
+    assert_eq!((first.share_left, second.share_left), (1.0, 1.0), "a dry run");
+    reload(&mut clients, |settings| {
+        settings.ejection.on_prediction = Mode::Enforce;
+    });
+    run(&mut clients, 1, |i, second| filling(1)(i, 58 + second));
+    let left = f64::from(predicted(&clients, 0).unwrap().share_left);
+    assert!(
+        (left - f64::from(shares(&clients)[0]) / 256.0).abs() < 0.01,
+        "{left}"
+    );
+    let (id, why) = (InstanceId::new("i0").unwrap(), "moves".into());
+    let now = clients.now;
+    clients.state.operate(Operation::Drain { id, why }, now).unwrap();
+    run(&mut clients, 2, filling(0));
+    assert_eq!(predicted(&clients, 0), None, "nobody will see what becomes of it");
+    reload(&mut clients, |settings| {
+        settings.ejection.on_prediction = Mode::Off;
+    });
+    run(&mut clients, 1, filling(0));
+    assert_eq!(predicted(&clients, 1), None, "it is off");
+}
+
+#[test]
 fn who_is_drained_was_right_about_nothing_and_a_clock_may_step_back() {
     let mut clients = fleet(10, Mode::Enforce);
     run(&mut clients, 58, filling(1));
@@ -226,4 +270,65 @@ fn who_is_drained_was_right_about_nothing_and_a_clock_may_step_back() {
     run(&mut clients, 8, |i, second| filling(1)(i, 50 + second));
     let later = shares(&clients)[0];
     assert!(slow < 256 && later < 100 && later <= slow, "{slow}, then {later}");
+}
+
+#[test]
+fn what_may_be_taken_is_a_part_of_the_weight() {
+    let mut clients = fleet(10, Mode::Enforce);
+    let members = clients.state.view().members();
+    let instances = members.map(|(_, member, _)| {
+        let mut instance = member.instance().clone();
+        if instance.id.as_str() == "i0" {
+            instance.weight = Weight::new(10).unwrap();
+        }
+        instance
+    });
+    let settings = clients.state.settings().clone();
+    let instances = instances.collect();
+    clients.state.replace(settings, instances, clients.now).unwrap();
+    run(&mut clients, 58, filling(1));
+    // 15 % of 19 are 2.85 of its 10.
+    let share = shares(&clients)[0];
+    assert!((170..200).contains(&share), "{share}");
+}
+
+#[test]
+fn who_has_a_single_peer_is_measured_beside_that() {
+    let mut clients = fleet(2, Mode::Enforce);
+    run_with(&mut clients, 58, |i, second| {
+        let used = 0.5 + if i == 0 { 0.011 * second as f64 } else { 0.0 };
+        LoadReport::default().with_cpu(used).unwrap()
+    });
+    let events = told(&clients);
+    assert!(
+        events.len() == 1 && events[0].contains("where its peers have 0.50"),
+        "{events:?}"
+    );
+    // What both have in common is nobody's.
+    let mut clients = fleet(2, Mode::Enforce);
+    run_with(&mut clients, 58, |_, second| {
+        LoadReport::default()
+            .with_cpu(0.5 + 0.011 * second as f64)
+            .unwrap()
+    });
+    assert_eq!(told(&clients).len(), 0);
+}
+
+#[test]
+fn a_prediction_came_true_when_the_instance_is_bad_though_it_is_not_out() {
+    let mut clients = fleet(10, Mode::Enforce);
+    run(&mut clients, 58, filling(1));
+    assert_eq!(calibration(&clients).came_true(), 0);
+    reload(&mut clients, |settings| settings.ejection.threshold = 0.2);
+    let (id, observed) = (InstanceId::new("i0").unwrap(), clients.now);
+    let score = Score::new(0.4).unwrap();
+    let reported = Operation::ReportHealth { id, score, observed };
+    clients.state.operate(reported, clients.now).unwrap();
+    run(&mut clients, 2, |i, second| filling(1)(i, 58 + second));
+    let all = calibration(&clients);
+    assert!(all.came_true() > 15 && all.bins[9].came_true > 5, "{all:?}");
+    assert_eq!(
+        clients.count(EventKind::Ejected) + clients.count(EventKind::Weakened),
+        0
+    );
 }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use evenkeel_core::{
-    EventKind, Evidence, InstanceId, Nanos, Operation, Outcome, Recovery, Rng, Score, ServiceSettings, Slot,
-    StrategyName,
+    BreakerState, EventKind, Evidence, InstanceId, Nanos, Operation, Outcome, Recovery, Rng, Score,
+    ServiceSettings, Slot, StrategyName,
 };
 
 use super::clients::{Answer, Clients, broken, ok};
+use super::traffic::{Times, Traffic, fails};
 
 fn clients(n: usize, recovery: Recovery) -> Clients {
     let mut settings = ServiceSettings::new("web");
@@ -145,4 +146,28 @@ fn a_word_from_before_the_registration_is_about_another() {
         assert_eq!(clients.state.operate(operation, now).unwrap(), effect);
     }
     assert_eq!(clients.count(EventKind::Weakened), 1);
+}
+
+/// An ejection would only keep it from being found well. What the strategy does is told as what it is: half-open.
+#[test]
+fn who_is_left_alone_by_its_strategy_is_not_ejected_and_is_back_with_its_first_answer() {
+    let mut traffic = Traffic::of(10, 1, 500.0, Times::Exponential(8.0), StrategyName::adaptive);
+    traffic.run(30, |_, _| fails(0.0));
+    traffic.clear();
+    traffic.run(60, |i, _| fails(if i == 0 { 1.0 } else { 0.0 }));
+    assert!((7..=20).contains(&traffic.asked[0]), "{:?}", traffic.asked);
+    assert_eq!(traffic.count(EventKind::Ejected), 0);
+    let told = traffic.reasons(EventKind::EjectionWithheld);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].contains(" requests failed in a row: by its strategy it is asked only now and then"),
+        "{told:?}"
+    );
+    let breaker = |traffic: &Traffic| traffic.state.view().members().next().unwrap().2.breaker;
+    assert_eq!(breaker(&traffic), BreakerState::HalfOpen);
+    traffic.run(12, |_, _| fails(0.0));
+    assert_eq!(breaker(&traffic), BreakerState::Closed);
+    traffic.clear();
+    traffic.run(5, |_, _| fails(0.0));
+    assert!(traffic.asked[0] > 200, "{:?}", traffic.asked);
 }

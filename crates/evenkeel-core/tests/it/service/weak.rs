@@ -5,7 +5,7 @@ use evenkeel_core::{
     Score, ServiceSettings, Slot, StrategyName,
 };
 
-use super::clients::{Answer, Clients, ok};
+use super::clients::{Answer, Clients, broken, ok};
 
 fn clients(n: usize, set: impl FnOnce(&mut ServiceSettings)) -> Clients {
     let mut settings = ServiceSettings::new("web");
@@ -104,6 +104,27 @@ fn a_clock_that_jumps_does_not_bring_them_back_at_once_nor_keep_them_out() {
         well(&mut clients, 4.0);
         assert_eq!(clients.count(EventKind::Strengthened), 5, "{back}");
     }
+}
+
+#[test]
+fn a_word_stays_in_force_when_what_all_failed_is_forgiven() {
+    let mut clients = clients(4, |_| {});
+    well(&mut clients, 2.0);
+    clients.run(2.0, &mut |_, _, _: &mut Rng| broken());
+    say(&mut clients, 0..1, 0.2);
+    say(&mut clients, 0..1, 0.5);
+    well(&mut clients, 5.0);
+    let view = clients.state.view();
+    let states: Vec<_> = view
+        .members()
+        .map(|(_, member, status)| (status.state, member.stats().consecutive_failures()))
+        .collect();
+    assert_eq!(states[0].0, InstanceState::Weak);
+    assert_eq!(states[1..], [(InstanceState::Healthy, 0); 3]);
+    assert_eq!(shares(&clients, 4), [0.0, 1.0, 1.0, 1.0]);
+    say(&mut clients, 0..1, 0.9);
+    well(&mut clients, 1.0);
+    assert_eq!(clients.count(EventKind::Strengthened), 1);
 }
 
 #[test]

@@ -180,6 +180,7 @@ fn old_reports_are_no_evidence() {
         fleet.learner.hear(witnesses, now);
     }
     assert_eq!((fleet.learner.weights(), fleet.learner.trust()), (PRIORS, 0.0));
+    assert_eq!(fleet.learner.witnesses.get(), 0.0);
 }
 
 #[test]
@@ -211,9 +212,64 @@ fn a_weight_of_nothing_stays_and_so_does_one_beyond_the_bounds() {
     assert_eq!(weigh([0.0; 3], &products, 10_000.0).0, [0.0; 3]);
 }
 
+/// All instances are busier and slower at the same times, for a reason that none of them has, and differ only in memory,
+/// which tells nothing; then in memory, which does.
 #[test]
-fn the_logarithm_is_one() {
-    for value in [1e-300, 0.3, 0.5, 1.0, 1.9999, 2.0, 3.0, 1e6, 12_345.678, 1e18] {
-        assert!((ln(value) - f64::ln(value)).abs() < 1e-6, "{value}");
+fn a_wave_that_meets_all_is_no_evidence() {
+    for (share, expected) in [(0.0, 0.0..0.15), (4.0, 0.8..1.0)] {
+        let mut fleet = Fleet::new();
+        let wave = std::cell::Cell::new(0.0);
+        for second in 0..300u32 {
+            // Thirty seconds up, thirty down.
+            wave.set(if second / 30 % 2 == 0 { 0.0 } else { 1.0 });
+            fleet.run(
+                1,
+                |used| (1.0 + 2.0 * wave.get()) * (1.0 + share * used[1]),
+                |_, used| Some([0.3 + 0.4 * wave.get() + 0.01 * used[0], used[1]]),
+            );
+        }
+        let (weights, trust) = (fleet.learner.weights(), fleet.learner.trust());
+        assert!(expected.contains(&trust), "{share}: {trust}, {weights:?}");
+        assert!(
+            if share > 0.0 {
+                weights[1] > 0.6
+            } else {
+                (weights[0] - PRIORS[0]).abs() < 0.07
+            },
+            "{share}: {weights:?}"
+        );
     }
+}
+
+#[test]
+fn who_has_told_enough_and_something_new_is_a_witness_and_one_of_them_is_the_mean() {
+    let mut fleet = Fleet::new();
+    fleet.run(8, |_| 1.0, honest);
+    assert_eq!(fleet.learner.witnesses.get(), 0.0);
+    fleet.run(1, |_| 1.0, honest);
+    assert_eq!(fleet.learner.witnesses.get(), 19.0);
+    // The same digits again and again.
+    let mut fleet = Fleet::new();
+    fleet.run(60, |_| 1.0, |_, _| Some([0.5, 0.5]));
+    assert_eq!(fleet.learner.witnesses.get(), 0.0);
+}
+
+#[test]
+fn what_is_beyond_all_measure_is_cut() {
+    let mut fleet = Fleet::new();
+    fleet.run(60, |_| 1.0, honest);
+    let evidence = |fleet: &Fleet| fleet.learner.products[RESOURCES * (RESOURCES + 1) + RESOURCES].get();
+    let before = evidence(&fleet);
+    // The first of them is ten thousand times slower.
+    let asked = std::cell::Cell::new(0);
+    let slow = |_: [f64; RESOURCES]| {
+        if asked.replace(asked.get() + 1) == 0 {
+            1e4
+        } else {
+            1.0
+        }
+    };
+    fleet.run(1, slow, honest);
+    let more = evidence(&fleet) - before;
+    assert!((2.0..5.0).contains(&more), "{more}");
 }
