@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
@@ -72,9 +72,18 @@ pub async fn run() -> Result<Summary, Failed> {
             ..ServiceSettings::new("hello")
         })
         .await?;
+    let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+    // Nobody else gets the port of the one that will be dead for a while.
+    let reserved = TcpSocket::new_v4()?;
+    reserved.set_reuseaddr(true)?;
+    reserved.bind(any_port)?;
     let mut servers = Vec::new();
-    for id in ["steady-1", "steady-2", "mortal"] {
-        let (address, server) = serve(id, SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+    for (id, at) in [
+        ("steady-1", any_port),
+        ("steady-2", any_port),
+        ("mortal", reserved.local_addr()?),
+    ] {
+        let (address, server) = serve(id, at).await?;
         balancer
             .register_instance("hello", Instance::new(id, address)?)
             .await?;

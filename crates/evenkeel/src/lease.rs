@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_core as core;
-use evenkeel_core::{Instance, LoadReport, Nanos, Outcome, Slot, Verdict};
+use evenkeel_core::{Instance, LoadReport, Nanos, Outcome, Sending, Slot, Verdict};
 #[cfg(feature = "tower")]
 use evenkeel_runtime::ServiceMetrics;
 use evenkeel_runtime::{Clock, Service};
@@ -38,6 +38,9 @@ pub struct Lease {
     lease: core::Lease,
     home: Home,
     clock: Clock,
+    /// While the client sends the rest of the request; and when all of it was sent, where that took a while.
+    sending: Option<Sending>,
+    sent: Option<Nanos>,
     /// When the head of the response was there.
     head: Option<Nanos>,
     ended: bool,
@@ -59,6 +62,8 @@ impl Lease {
             lease,
             home,
             clock,
+            sending: None,
+            sent: None,
             head: None,
             ended: false,
         }
@@ -86,6 +91,23 @@ impl Lease {
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.clock.now().since(self.lease.started()).as_duration()
+    }
+
+    /// The rest of the request is still to come from whoever sends it, and the instance waits for that: until it
+    /// [is sent](Self::request_sent) the instance leaves nothing unanswered. For uploads that take longer than answers usually
+    /// do; without this, an instance at which all clients are slow to send looks as if it hung.
+    pub fn client_sends(&mut self) {
+        if self.sending.is_none() {
+            self.sending = Some(self.lease.client_sends());
+        }
+    }
+
+    /// All of the request is with the instance: what comes now is its own time, and counts as its response time. Without a
+    /// [`client_sends`](Self::client_sends) before, this says nothing.
+    pub fn request_sent(&mut self) {
+        if self.sending.take().is_some() {
+            self.sent = Some(self.clock.now());
+        }
     }
 
     /// The head of the response is there, its body is to come: what comes after counts as in flight, and not as
@@ -162,7 +184,7 @@ impl Lease {
         let now = self.clock.now();
         let response_time = match verdict {
             Verdict::Cancelled => None,
-            _ => Some(self.head.unwrap_or(now).since(self.lease.started())),
+            _ => Some(self.head.unwrap_or(now).since(self.asked())),
         };
         let outcome = Outcome {
             verdict,
@@ -171,12 +193,17 @@ impl Lease {
         self.conclude(&outcome, now);
     }
 
+    /// Since when the instance had all that it needs.
+    fn asked(&self) -> Nanos {
+        self.sent.unwrap_or(self.lease.started())
+    }
+
     /// Nobody waits for the answer any more, or reads on in it.
     fn give_up(&mut self) {
         let now = self.clock.now();
-        let outcome = match self.head {
-            None => Outcome::unanswered(now.since(self.lease.started())),
-            Some(_) => Outcome::CANCELLED,
+        let outcome = match (self.head, &self.sending) {
+            (None, None) => Outcome::unanswered(now.since(self.asked())),
+            _ => Outcome::CANCELLED,
         };
         self.conclude(&outcome, now);
     }

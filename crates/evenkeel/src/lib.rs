@@ -134,6 +134,6 @@ pub use evenkeel_core::{
     InstanceError, InstanceId, InstanceSnapshot, InstanceState, LoadReport, Member, Mode, Nanos, NoPick,
     OperationError, OrcaError, Outcome, Panic, Quantiles, Recovery, Regions, ReportError, ReportedLoad,
     RequestCounts, RivalSnapshot, ServiceSettings, SessionKey, SessionTag, ShadowCounts, Share, Slot,
-    SlowStart, Source, Stats, Status, StrategyName, StrategySettings, Switch, Verdict, View, Weight,
+    SlowStart, Source, Stats, Status, StrategyName, StrategySettings, Switch, Verdict, Veto, View, Weight,
 };
 pub use evenkeel_runtime::{ApplyError, CheckKind, CheckSettings, Clock, OperateError, SettingsError};

@@ -87,6 +87,10 @@
 //! does. All else that the library's operations do is done through a [`Control`]: words on health and load, drains, another
 //! strategy, events, explanations and counts.
 //!
+//! The request goes to its service as it is, body and all, so nobody here sees when it has been sent: wrapping the body would
+//! change the type that services take. Where clients upload for longer than answers usually take, instances at which all do so
+//! look as if they hung; set `ejection.on_silence` to [`Mode::Off`](crate::Mode::Off) there.
+//!
 //! The adapter starts no task and needs no [`LoadBalancer`](crate::LoadBalancer): it does its work in `poll_ready`, with
 //! timers of the tokio runtime that polls it. It is not `Clone`; wrap it in `tower::buffer::Buffer` to share it. Absent
 //! on purpose: active checks, which belong to whoever can connect.

@@ -49,7 +49,7 @@ fn strategies() -> Vec<StrategySettings> {
             recovery_preference: Factor::clamped(0.5),
         }),
         S::auto(Auto {
-            candidates: vec![StrategyName::random.into()],
+            candidates: vec![StrategyName::random.into(), StrategyName::adaptive.into()],
             pin: Some(StrategyName::random),
             window: Nanos::from_secs(10),
             dwell: Nanos::from_secs(30),
