@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use evenkeel_admin::{AdminHandle, AdminSettings, ProcessCounters, Readiness, Shared};
 use evenkeel_config::{Config, Limits};
-use evenkeel_proxy::Proxy;
+use evenkeel_proxy::{AccessLog, Proxy, Reopen};
 use evenkeel_runtime::{Balancer, Clock};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
@@ -73,7 +73,7 @@ enum Asked {
     Reload,
     /// To open the access log anew.
     Rotate,
-    End,
+    End(SignalKind),
 }
 
 /// The signals that matter to a running process.
@@ -108,8 +108,8 @@ impl Signals {
         tokio::select! {
             _ = self.hangup.recv() => Asked::Reload,
             _ = self.rotate.recv() => Asked::Rotate,
-            _ = self.terminate.recv() => Asked::End,
-            _ = self.interrupt.recv() => Asked::End,
+            _ = self.terminate.recv() => Asked::End(SignalKind::terminate()),
+            _ = self.interrupt.recv() => Asked::End(SignalKind::interrupt()),
         }
     }
 }
@@ -175,7 +175,7 @@ impl Server {
         // One at a time: however many signals come during a reload, one more follows it.
         loop {
             let asked = signals.next().await;
-            if asked == Asked::End {
+            if matches!(asked, Asked::End(_)) {
                 break;
             }
             if let Some(log) = self.proxy.as_ref().and_then(Proxy::access_log) {
@@ -190,11 +190,15 @@ impl Server {
             }
         }
         let first = Instant::now();
+        // Requests that take long still leave lines, and logs are rotated by the clock.
+        let log = self.proxy.as_ref().and_then(Proxy::access_log);
+        let log = log.map(AccessLog::reopener);
         let second = async {
             loop {
-                let signal = signals.end().await;
-                if first.elapsed() >= ONE_SIGNAL {
-                    return signal;
+                match signals.next().await {
+                    Asked::End(signal) if first.elapsed() >= ONE_SIGNAL => return signal,
+                    Asked::End(_) => {}
+                    Asked::Reload | Asked::Rotate => log.iter().for_each(Reopen::reopen),
                 }
             }
         };
@@ -227,6 +231,8 @@ impl Server {
             }
             Err(failed) => Err(failed),
         };
+        // Whoever reads of it in the log finds it counted.
+        self.process.record_reload(outcome.is_ok());
         log_listeners(&listened, &proxy.listening());
         match &outcome {
             Ok(config) => {
@@ -240,7 +246,6 @@ impl Server {
                 tracing::error!("the new configuration is not used, the old one stays in force:\n{failed}");
             }
         }
-        self.process.record_reload(outcome.is_ok());
         if let Ok(config) = outcome {
             self.config = config;
         }

@@ -5,7 +5,7 @@ use rustix::process::Signal;
 use crate::support::backend::Backend;
 use crate::support::client::Client;
 use crate::support::process::{Server, evenkeel, text};
-use crate::support::{Folder, one_service, until};
+use crate::support::{Folder, one_service, raw, until};
 
 fn config(access_log: &str, instances: impl IntoIterator<Item = String>) -> String {
     format!(
@@ -116,14 +116,14 @@ async fn signals_open_it_anew_with_and_without_a_reload() {
             "failed",
         )
         .await;
-    assert!(
-        server.log().contains("there is no directory /no/such/directory"),
-        "{}",
-        server.log()
-    );
+    server.line("there is no directory /no/such/directory").await;
     ask(&server, &["/name"]).await;
     lines("access.log", 1).await;
-    assert_eq!(server.metric("evenkeel_access_log_lines_total").await, 7.0);
+    // Counted when they are written.
+    until("seven lines are counted", || async {
+        (server.metric("evenkeel_access_log_lines_total").await == 7.0).then_some(())
+    })
+    .await;
     assert_eq!(server.metric("evenkeel_access_log_dropped_total").await, 0.0);
     // Switched off.
     let off = one_service("", [one.instance("one")]);
@@ -132,6 +132,30 @@ async fn signals_open_it_anew_with_and_without_a_reload() {
     server.signal(Signal::TERM);
     assert_eq!(server.ended().await.code(), Some(0));
     lines("access.log", 1).await;
+}
+
+#[tokio::test]
+async fn a_log_is_rotated_during_a_drain_too() {
+    let folder = Folder::new();
+    let [file, moved] = ["access.log", "access.log.1"].map(|name| folder.path().join(name));
+    let one = Backend::start("one");
+    let mut server = Server::start(&config(file.to_str().unwrap(), [one.instance("one")])).await;
+    let address = server.address("web").await;
+    let mut slow = raw::send(address, "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    until("the request is there", || async {
+        (one.requests() > 0).then_some(())
+    })
+    .await;
+    server.signal(Signal::TERM);
+    server.line("draining").await;
+    std::fs::rename(&file, &moved).unwrap();
+    server.signal(Signal::USR1);
+    until("a new file", || async { file.exists().then_some(()) }).await;
+    one.state.gate.notify_one();
+    raw::to_end(&mut slow).await;
+    assert_eq!(server.ended().await.code(), Some(0), "{}", server.log());
+    let lines = |path| std::fs::read_to_string(path).unwrap().lines().count();
+    assert_eq!((lines(&moved), lines(&file)), (0, 1));
 }
 
 #[test]

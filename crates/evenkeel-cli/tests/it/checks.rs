@@ -7,16 +7,19 @@ use crate::support::load::Load;
 use crate::support::process::Server;
 use crate::support::{one_service, until};
 
-const CHECK: &str = "health_check: { http: { path: /healthz }, interval: 200ms, timeout: 200ms, unhealthy_threshold: 2, healthy_threshold: 2 }";
-
-fn config(instances: &str) -> String {
-    one_service(&format!("    {CHECK}\n"), [instances.to_owned()])
+/// Checks every `interval`, which an answer may take as well; none takes so long but by design.
+fn config(interval: &str, instances: &str) -> String {
+    let check = format!(
+        "    health_check: {{ http: {{ path: /healthz }}, interval: {interval}, timeout: {interval}, \
+         unhealthy_threshold: 2, healthy_threshold: 2 }}\n"
+    );
+    one_service(&check, [instances.to_owned()])
 }
 
 #[tokio::test]
 async fn an_instance_goes_down_and_returns_with_reason_and_since() {
     let (one, two) = (Backend::start("one"), Backend::start("two"));
-    let server = Server::start(&config(&(one.instance("web-0") + &two.instance("web-1")))).await;
+    let server = Server::start(&config("2s", &(one.instance("web-0") + &two.instance("web-1")))).await;
     let load = Load::start(server.address("web").await, 4, "/name");
     load.more(20).await;
     let healthy = server.in_state(0, "healthy").await;
@@ -71,7 +74,7 @@ async fn an_instance_that_hangs_delays_no_other_check() {
         .iter()
         .map(|socket| format!("      - {{ address: {} }}\n", socket.local_addr().unwrap()))
         .collect();
-    let server = Server::start(&config(&(one.instance("web-0") + &others))).await;
+    let server = Server::start(&config("1s", &(one.instance("web-0") + &others))).await;
     for index in 1..=hanging.len() {
         let down = server.in_state(index, "down").await;
         assert!(down["reason"].as_str().unwrap().contains("check"), "{down}");

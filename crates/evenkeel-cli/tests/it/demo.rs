@@ -29,19 +29,19 @@ fn row(text: &str, strategy: &str) -> (u64, u64) {
 
 #[test]
 fn on_a_pipe_it_tells_what_happens_and_sums_up() {
-    let output = demo(&["--duration", "4s", "--requests-per-second", "150"]);
+    let output = demo(&["--duration", "10s", "--requests-per-second", "150"]);
     let text = String::from_utf8(output.stdout).unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}\n{errors}");
     assert!(!text.contains('\x1b'), "escape codes on a pipe:\n{text}");
     assert_eq!(errors, "");
 
-    // All are sent the same arrivals, about 600 of them.
+    // All are sent the same arrivals: 1500 on average, with a deviation of 39.
     let rows =
         [StrategyName::DEFAULT.as_str(), "least_connections", "round_robin"].map(|name| row(&text, name));
     for (requests, errors) in rows {
         assert_eq!(requests, rows[0].0, "{text}");
-        assert!((400..800).contains(&requests), "{text}");
+        assert!((1200..1800).contains(&requests), "{text}");
         assert!(errors < requests / 2, "{text}");
     }
     // What the demo promises: an instance fails everything and another dies, and clients see nothing of it. How fast that
@@ -52,7 +52,7 @@ fn on_a_pipe_it_tells_what_happens_and_sums_up() {
     let happened = |what: &str| text.lines().any(|line| line.contains(what));
     assert!(happened("web-5 ejected: ") || happened("web-5 down: "), "{text}");
     assert!(happened("script: web-5 is back"), "{text}");
-    assert!(happened(" of 4 s | "), "no line on how it goes:\n{text}");
+    assert!(happened(" of 10 s | "), "no line on how it goes:\n{text}");
 }
 
 #[test]
@@ -74,7 +74,9 @@ fn an_interrupt_ends_it_early_with_what_was_measured() {
         .unwrap();
     let mut text = String::new();
     let mut out = BufReader::new(demo.stdout.take().unwrap());
-    while !text.contains("script: web-6 starts cold") {
+    // Until it says that requests have been answered.
+    let goes = |line: &str| line.contains(" of 3600 s | ") && !line.contains("| 0 requests");
+    while !text.lines().any(goes) {
         assert_ne!(
             out.read_line(&mut text).unwrap(),
             0,
@@ -85,6 +87,7 @@ fn an_interrupt_ends_it_early_with_what_was_measured() {
     kill_process(pid, Signal::INT).unwrap();
     out.read_to_string(&mut text).unwrap();
     assert!(demo.wait().unwrap().success(), "{text}");
+    assert!(text.contains("script: web-6 starts cold"), "{text}");
     assert!(text.contains(", ended early (planned: 3600 s)"), "{text}");
     assert!(row(&text, StrategyName::DEFAULT.as_str()).0 > 0, "{text}");
 }

@@ -74,20 +74,19 @@ async fn running_requests_finish_and_everything_else_ends() {
     }
 }
 
+/// How soon it turns false is in [`whoever_still_comes_during_the_delay_is_served`], where the delay is as long as it takes.
 #[tokio::test]
-async fn readiness_turns_false_before_the_listener_closes() {
+async fn the_listener_stays_for_the_default_delay_and_readiness_is_false_then() {
     let backend = Backend::start("one");
     let (server, address) = start(&backend, "20s").await;
     let admin = server.admin().await;
     let _slow = slow_request(&backend, address).await;
+    let began = Instant::now();
     server.signal(Signal::TERM);
-    let mut unready = false;
-    let mut ticks = tokio::time::interval(Duration::from_millis(5));
-    while TcpStream::connect(address).await.is_ok() {
-        unready |= get(admin, "/readyz").await.unwrap().status == 503;
-        ticks.tick().await;
-    }
-    assert!(unready, "the listener closed while /readyz still said 200");
+    refuses(address).await;
+    let stayed = began.elapsed();
+    assert!(stayed >= Duration::from_millis(250), "{stayed:?}");
+    assert_eq!(get(admin, "/readyz").await.unwrap().status, 503);
 }
 
 #[tokio::test]
@@ -113,7 +112,8 @@ async fn whoever_still_comes_during_the_delay_is_served() {
 #[tokio::test]
 async fn no_request_is_lost_when_clients_leave_in_time() {
     let backend = Backend::start("one");
-    let (mut server, address) = start(&backend, "20s").await;
+    // So long that they are gone within it on any machine.
+    let (mut server, address) = start(&backend, "20s\ndrain_delay: 10s").await;
     let load = Load::start(address, 8, "/name");
     load.more(50).await;
     server.signal(Signal::TERM);
@@ -180,8 +180,16 @@ async fn two_signals_at_once_are_one() {
     let backend = Backend::start("one");
     let (mut server, address) = start(&backend, "20s").await;
     let mut slow = slow_request(&backend, address).await;
-    server.signal(Signal::TERM);
-    server.signal(Signal::INT);
+    // Both wait for it while it is stopped.
+    server.signal(Signal::STOP);
+    until("it is stopped", || async {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+        status.contains("\nState:\tT").then_some(())
+    })
+    .await;
+    for signal in [Signal::TERM, Signal::INT, Signal::CONT] {
+        server.signal(signal);
+    }
     refuses(address).await;
     backend.state.gate.notify_one();
     assert!(raw::to_end(&mut slow).await.ends_with("waited"));

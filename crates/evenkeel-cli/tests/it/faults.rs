@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use crate::support::backend::Backend;
 use crate::support::load::Load;
 use crate::support::process::Server;
-use crate::support::{Folder, one_service, raw, until};
+use crate::support::{Folder, Port, one_service, raw, until};
 
 /// Where the backend of this process listens, when it is one.
 const LISTEN: &str = "EVENKEEL_TEST_BACKEND";
@@ -30,11 +30,11 @@ fn backend_process() {
 /// A backend that is a process of its own.
 struct Process {
     child: Child,
-    address: SocketAddr,
 }
 
 impl Process {
-    async fn start(address: SocketAddr) -> Self {
+    async fn start(port: &Port) -> Self {
+        let address = port.address();
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "faults::backend_process", "--nocapture"])
             .env(LISTEN, address.to_string())
@@ -46,7 +46,7 @@ impl Process {
             tokio::net::TcpStream::connect(address).await.ok()
         })
         .await;
-        Self { child, address }
+        Self { child }
     }
 
     fn kill(&mut self) {
@@ -62,14 +62,6 @@ impl Drop for Process {
     }
 }
 
-/// A port that is free now.
-fn free() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-}
-
 fn config(settings: &str, addresses: &[SocketAddr]) -> String {
     let instances = addresses.iter().enumerate();
     one_service(
@@ -79,13 +71,16 @@ fn config(settings: &str, addresses: &[SocketAddr]) -> String {
 }
 
 async fn one_of_three_is_killed(clients: usize, strategy: &str, path: &'static str) {
+    let ports = [Port::reserve(), Port::reserve(), Port::reserve()];
     let mut processes = Vec::new();
-    for _ in 0..3 {
-        processes.push(Process::start(free()).await);
+    for port in &ports {
+        processes.push(Process::start(port).await);
     }
-    let addresses: Vec<_> = processes.iter().map(|p| p.address).collect();
-    let settings = format!("    strategy: {strategy}\n    circuit_breaker: {{ base_ejection: 500ms }}\n");
-    let server = Server::start(&config(&settings, &addresses)).await;
+    // On a busy machine it takes long to be connected to.
+    let settings = format!(
+        "    strategy: {strategy}\n    timeouts: {{ connect: 30s }}\n    circuit_breaker: {{ base_ejection: 500ms }}\n"
+    );
+    let server = Server::start(&config(&settings, &ports.each_ref().map(Port::address))).await;
     let load = Load::start(server.address("web").await, clients, path);
     load.more(clients as u64 * 5).await;
 
@@ -94,10 +89,10 @@ async fn one_of_three_is_killed(clients: usize, strategy: &str, path: &'static s
     let reason = ejected["reason"].as_str().unwrap();
     assert!(reason.contains("requests failed in a row"), "{reason}");
     load.more(clients as u64 * 5).await;
-    let line = server.line("web-1").await;
-    assert!(line.contains("ejected"), "{line}");
+    // Before that it may have been withheld, while nobody else had answered.
+    server.line("web-1 ejected").await;
 
-    processes[1] = Process::start(addresses[1]).await;
+    processes[1] = Process::start(&ports[1]).await;
     server.in_state(1, "healthy").await;
     let before = server.instance(1).await["counts"]["successes"].as_u64().unwrap();
     until("it serves again", || async {
@@ -209,7 +204,8 @@ async fn a_body_that_breaks_off_never_looks_complete() {
 
 #[tokio::test]
 async fn without_any_backend_the_answer_says_why() {
-    let server = Server::start(&config("", &[free(), free()])).await;
+    let ports = [Port::reserve(), Port::reserve()];
+    let server = Server::start(&config("", &ports.each_ref().map(Port::address))).await;
     let mut client = crate::support::client::Client::connect(server.address("web").await)
         .await
         .unwrap();

@@ -10,7 +10,7 @@ use crate::support::process::{Server, text};
 const UPLOAD: usize = 8 << 20;
 
 async fn curl(arguments: &[&str]) -> Output {
-    let quiet = ["--silent", "--show-error", "--max-time", "20"];
+    let quiet = ["--silent", "--show-error", "--max-time", "60"];
     let output = run("curl", &[&quiet, arguments].concat()).await;
     assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
     output
@@ -60,11 +60,11 @@ async fn curl_in_its_many_ways() {
     ];
     assert_eq!(text(&curl(&chunked).await.stdout), size);
 
-    // Without a relayed 100 it would wait for half a minute, longer than it may take.
+    // Without a relayed 100 it would wait for longer than it may take.
     let expecting = [
         "--verbose",
         "--expect100-timeout",
-        "30",
+        "90",
         "--header",
         "Expect: 100-continue",
         "--upload-file",
@@ -95,7 +95,17 @@ async fn wrk_sees_no_error() {
     let url = format!("http://{}/name", server.address_now("web"));
     let output = run(
         "wrk",
-        &["--threads", "1", "--connections", "32", "--duration", "2s", &url],
+        &[
+            "--threads",
+            "1",
+            "--connections",
+            "32",
+            "--duration",
+            "2s",
+            "--timeout",
+            "60s",
+            &url,
+        ],
     )
     .await;
     let report = text(&output.stdout);
@@ -131,7 +141,7 @@ async fn h2load_over_http_1_with_and_without_pipelining() {
 
 const PYTHON: &str = r#"
 import http.client, sys
-c = http.client.HTTPConnection(sys.argv[1], timeout=20)
+c = http.client.HTTPConnection(sys.argv[1], timeout=60)
 for _ in range(3):
     c.request("GET", "/name"); r = c.getresponse(); assert (r.status, r.read()) == (200, b"one")
 c.request("POST", "/upload", body=iter([b"a" * 1000] * 100), encode_chunked=True, headers={"Transfer-Encoding": "chunked"})

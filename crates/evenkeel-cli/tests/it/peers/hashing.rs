@@ -13,9 +13,9 @@ use evenkeel_core::strategy::{ConsistentHash, Maglev, RingKind};
 use evenkeel_core::testing::{candidates_of, owner};
 
 use super::beside;
-use super::proxies::{Envoy, free_address, started};
+use super::proxies::{Envoy, started};
 use crate::support::client::Client;
-use crate::support::{Folder, until};
+use crate::support::{Folder, Port, until};
 
 const KEYS: usize = 2000;
 
@@ -87,7 +87,8 @@ async fn ask(address: SocketAddr, keys: &[String]) -> Vec<Option<SocketAddr>> {
 }
 
 async fn nginx(fleet: &Golden, keys: &[String]) -> Vec<SocketAddr> {
-    let (folder, address) = (Folder::new(), free_address());
+    let (folder, port) = (Folder::new(), Port::reserve());
+    let address = port.address();
     let path = folder.path().display();
     let servers: String = fleet
         .instances

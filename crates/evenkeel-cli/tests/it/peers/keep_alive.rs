@@ -1,16 +1,17 @@
 //! nginx as a backend that ends its connections all the time.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
 use super::beside;
 use crate::support::load::{Load, Paced};
 use crate::support::process::Server;
-use crate::support::{Folder, until};
+use crate::support::{Folder, Port, until};
 
 /// A running nginx, killed when dropped.
 struct Nginx {
     child: Child,
+    _ports: Vec<Port>,
     _folder: Folder,
 }
 
@@ -24,12 +25,8 @@ impl Drop for Nginx {
 /// One nginx with a server per setting; returns where they listen.
 async fn nginx(settings: &[&str]) -> (Nginx, Vec<SocketAddr>) {
     let folder = Folder::new();
-    let sockets: Vec<_> = settings
-        .iter()
-        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
-        .collect();
-    let addresses: Vec<_> = sockets.iter().map(|s| s.local_addr().unwrap()).collect();
-    drop(sockets);
+    let ports: Vec<_> = settings.iter().map(|_| Port::reserve()).collect();
+    let addresses: Vec<_> = ports.iter().map(Port::address).collect();
     let servers: String = settings
         .iter()
         .zip(&addresses)
@@ -62,6 +59,7 @@ client_body_temp_path {path}; proxy_temp_path {path}; fastcgi_temp_path {path}; 
         .unwrap();
     let nginx = Nginx {
         child,
+        _ports: ports,
         _folder: folder,
     };
     for address in &addresses {

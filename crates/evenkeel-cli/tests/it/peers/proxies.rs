@@ -1,11 +1,11 @@
 //! Other proxies that choose by a hash, with `x-user` as the key.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::support::{Folder, until};
+use crate::support::{Folder, Port, until};
 
 /// A running proxy, killed when dropped.
 pub(super) struct Running(Child);
@@ -28,23 +28,21 @@ pub(super) async fn started(mut command: Command, address: SocketAddr) -> Runnin
     running
 }
 
-pub(super) fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
 /// A running Envoy.
 pub(super) struct Envoy {
     pub(super) address: SocketAddr,
     /// Has a line per request: whom it went to.
     pub(super) log: PathBuf,
     _running: Running,
+    _port: Port,
     _folder: Folder,
 }
 
 impl Envoy {
     /// With this load balancing policy over `instances`, which have so long to accept.
     pub(super) async fn start(policy: &str, instances: &[(SocketAddr, u32)], patience: Duration) -> Self {
-        let (folder, address) = (Folder::new(), free_address());
+        let (folder, port) = (Folder::new(), Port::reserve());
+        let address = port.address();
         let log = folder.path().join("log");
         let config = folder.write("envoy.yaml", &config(policy, instances, patience, address, &log));
         let mut command = Command::new("envoy");
@@ -62,6 +60,7 @@ impl Envoy {
             _running: started(command, address).await,
             address,
             log,
+            _port: port,
             _folder: folder,
         }
     }
