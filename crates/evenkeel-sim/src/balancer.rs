@@ -195,7 +195,7 @@ impl Balancer {
     pub(crate) fn end(&mut self, sent: Sent, outcome: &Outcome, report: Option<Report>, now: Nanos) -> bool {
         match (sent, &mut self.kind) {
             (Sent::Leased(lease), _) => {
-                if let Some(report) = report.and_then(orca) {
+                if let Some(report) = report.filter(|report| report.carried).and_then(orca) {
                     lease
                         .member()
                         .stats()

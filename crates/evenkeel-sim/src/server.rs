@@ -116,7 +116,7 @@ impl Server {
             condition: Condition::SOUND,
             tenants: spec.machine.map(|machine| Tenants::new(machine, cores, rng)),
             cache: spec.cache.map(Cache::new),
-            reporter: Reporter::default(),
+            reporter: Reporter::new(spec.reports == Some(true)),
             available: cores,
             running: BinaryHeap::new(),
             active: 0,

@@ -183,9 +183,18 @@ fn servers(file: &ScenarioFile, found: &mut Vec<Finding>) {
             "no server is there when the run begins\nleave `joins` out in one group at least",
         ));
     }
+    let reporting = |group: &ServersFile| std::iter::repeat_n(group.reports == Some(true), count(group));
+    let reporting: Vec<bool> = file.servers.iter().flat_map(reporting).collect();
     for (i, fault) in file.faults.iter().enumerate() {
         let at = at!["faults", i];
         check_fault(fault, n, &at, found);
+        let told = fault.servers.below(n).into_iter().any(|server| reporting[server]);
+        if matches!(fault.fault, FaultKindFile::Reports(_) | FaultKindFile::Memory(_)) && !told {
+            found.push(Finding::new(
+                at.then("fault"),
+                "none of these servers reports anything, so nobody learns of it\ngive them `reports: true`",
+            ));
+        }
         if let Some(from) = fault.from.filter(|from| *from >= file.duration) {
             let text = format!(
                 "the fault begins at {}, and the run ends at {}\nlet it begin before, or make `duration` longer",

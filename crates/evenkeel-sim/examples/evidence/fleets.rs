@@ -23,10 +23,18 @@ fn used(run: &Run, servers: std::ops::Range<usize>, cores: f64, from: f64, until
 
 pub(crate) fn regions(seeds: Seeds) -> Lines {
     let mut lines = Lines::default();
-    for load in ["0.45", "0.6"] {
+    for (load, reports) in [("0.45", false), ("0.6", false), ("0.45", true), ("0.6", true)] {
         let text = text(
             "region_loss",
-            &[("load: 0.6", &format!("load: {load}")), ("servers:\n", LONGER)],
+            &[
+                ("load: 0.6", &format!("load: {load}")),
+                ("cores: 2,", &format!("cores: 2, reports: {reports},")),
+                ("servers:\n", LONGER),
+            ],
+        );
+        let case = format!(
+            "load {load}{}",
+            if reports { ", servers report theirs" } else { "" }
         );
         let [near, blind] = summaries(
             &scenario("region_loss", &text),
@@ -36,7 +44,7 @@ pub(crate) fn regions(seeds: Seeds) -> Lines {
         for (name, servers) in [("us", 16..30), ("asia", 30..40)] {
             // From 5 s after the loss on, to its end.
             let figure = near.figure(|run| used(run, servers.clone(), 2.0, 45.0, 80.0));
-            let what = format!("load {load}: capacity used in `{name}` while `eu` is away");
+            let what = format!("{case}: capacity used in `{name}` while `eu` is away");
             if load == "0.45" {
                 lines.at_most(&what, figure, 80.0, Unit::Percent);
             } else {
@@ -45,26 +53,28 @@ pub(crate) fn regions(seeds: Seeds) -> Lines {
         }
         let failed = |run: &Run| Some(100.0 * run.during.errors() as f64 / run.during.requests() as f64);
         lines.at_most(
-            &format!("load {load}: failed while `eu` is away"),
+            &format!("{case}: failed while `eu` is away"),
             near.figure(failed),
             0.1,
             Unit::Percent,
         );
-        lines.plain(
-            &format!("load {load}: the same by `adaptive`, which minds no region"),
-            blind.figure(failed),
-            Unit::Percent,
-        );
+        if !reports {
+            lines.plain(
+                &format!("{case}: the same by `adaptive`, which minds no region"),
+                blind.figure(failed),
+                Unit::Percent,
+            );
+        }
         let more = near.figure(|run| Some(run.during.quantile(0.5)? - sound(run)?));
         // A round trip from `eu` to the next region, and 5 %.
         lines.at_most(
-            &format!("load {load}: median while `eu` is away, less before"),
+            &format!("{case}: median while `eu` is away, less before"),
             more,
             35.0 * 1.05,
             Unit::Ms,
         );
         lines.plain(
-            &format!("load {load}: `eu` at 0.8 of its share again after"),
+            &format!("{case}: `eu` at 0.8 of its share again after"),
             // Of the region, which has 40 %; any single server of it is below 0.8 for some seconds by chance.
             near.figure(|run| {
                 let seconds = (0..39).map(f64::from);

@@ -15,6 +15,8 @@ const TIMES: usize = 31;
 /// What a server says of its load.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Report {
+    /// Whether answers carry it to any balancer (ORCA). Rules of the simulator's own have it in the way they were published with.
+    pub(crate) carried: bool,
     /// The time it speaks of.
     pub(crate) observed: Nanos,
     /// Cores used of those it was promised; above 1 where it may use more.
@@ -30,6 +32,8 @@ pub(crate) struct Report {
 
 #[derive(Debug, Default)]
 pub(super) struct Reporter {
+    /// Whether answers carry reports.
+    carried: bool,
     /// When the present window began.
     began: Nanos,
     used: f64,
@@ -57,6 +61,13 @@ struct Window {
 }
 
 impl Reporter {
+    pub(super) fn new(carried: bool) -> Self {
+        Self {
+            carried,
+            ..Self::default()
+        }
+    }
+
     /// Core-nanoseconds used until `now`.
     pub(super) fn used(&mut self, amount: f64, now: Nanos) {
         self.used += amount;
@@ -104,6 +115,7 @@ impl Reporter {
 
     fn of(&self, window: Window, cores: f64, in_flight: u32) -> Report {
         Report {
+            carried: self.carried,
             observed: window.ended,
             cpu: window.used / cores,
             memory: window.memory,
@@ -118,6 +130,7 @@ impl Reporter {
         match self.saying {
             Some(ReportsFile::Lost) => None,
             Some(ReportsFile::Idle) => Some(Report {
+                carried: self.carried,
                 observed: now,
                 requests_per_second: self.windows.back()?.answers,
                 ..Report::default()

@@ -40,12 +40,13 @@ fn the_next_region_is_right_before_the_first_request_goes_there() {
 }
 
 /// S9: part of the requests that fail while the region is away, and the part of its capacity that `us` is used for.
-fn lost(load: &str) -> (f64, f64) {
+fn lost(load: &str, reports: bool) -> (f64, f64) {
     let text = evenkeel_sim::built_in_text("region_loss").unwrap();
     // Longer work is fewer requests for the same load.
     let text = text.replace("load: 0.6", &format!("load: {load}"));
     let text = text.replace("servers:\n", "work: { exponential: 32ms }\nservers:\n");
     let text = text.replace("120s", "80s");
+    let text = text.replace("cores: 2,", &format!("cores: 2, reports: {reports},"));
     let scenario = Scenario::from_str("region_loss", &text).unwrap();
     let run = ran(&scenario, &"geographical".parse().unwrap(), 1);
     let failed = run.during.errors() as f64 / run.during.requests() as f64;
@@ -58,9 +59,14 @@ fn lost(load: &str) -> (f64, f64) {
 
 #[test]
 fn survivors_of_a_lost_region_are_used_evenly_and_nobody_waits_in_vain() {
-    let (failed, used) = lost("0.45");
-    assert!(failed < 0.001 && used < 0.8, "{failed} {used}");
+    for reports in [true, false] {
+        let (failed, used) = lost("0.45", reports);
+        assert!(failed < 0.001 && used < 0.8, "{reports} {failed} {used}");
+    }
     // All that is left is full.
-    let (failed, used) = lost("0.6");
+    let (failed, used) = lost("0.6", true);
     assert!(failed < 0.001 && (0.97..1.03).contains(&used), "{failed} {used}");
+    // Who does not know how full they are leaves some room.
+    let (failed, used) = lost("0.6", false);
+    assert!(failed < 0.01 && (0.9..1.03).contains(&used), "{failed} {used}");
 }

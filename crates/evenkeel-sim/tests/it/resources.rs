@@ -40,6 +40,19 @@ fn unlike(load: f64) -> String {
     )
 }
 
+/// Requests go by what servers report, and evenly where they report nothing.
+#[test]
+fn who_reports_nothing_is_known_by_nothing() {
+    let uneven = |reports: bool| {
+        let text = unlike(0.3).replace("reports: true", &format!("reports: {reports}"));
+        let scenario = Scenario::from_str("resources", &text).unwrap();
+        let run = ran(&scenario, &"orca_weighted".parse().unwrap(), 1);
+        run.account.unevenness.unwrap()
+    };
+    let (told, silent) = (uneven(true), uneven(false));
+    assert!(told > 0.3 && silent < 0.02, "{told} {silent}");
+}
+
 /// Lies, S13.
 fn lies() -> String {
     built_in_text("telemetry_faults").unwrap().to_owned()

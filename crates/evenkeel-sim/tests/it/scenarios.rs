@@ -147,6 +147,16 @@ fn what_is_impossible_is_refused_with_its_place_and_a_remedy() {
             "the run ends at",
         ),
         (
+            GOOD.to_owned() + "faults: [{ servers: 0, fault: { reports: idle } }]\n",
+            6,
+            "give them `reports: true`",
+        ),
+        (
+            GOOD.to_owned() + "faults: [{ servers: 0, fault: { memory: 1 } }]\n",
+            6,
+            "give them `reports: true`",
+        ),
+        (
             GOOD.to_owned() + "network: { between: [{ regions: [mars, venus], round_trip: 3s }] }\n",
             6,
             "give servers a `region`",
