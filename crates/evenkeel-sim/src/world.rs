@@ -22,6 +22,8 @@ use crate::server::{Report, Server};
 const AT_ONCE: Nanos = Nanos(100_000);
 /// How long an alarm takes to its writer: evidence reaches views a moment later, as in the proxy.
 const TO_WRITER: Nanos = Nanos(100_000);
+/// What lies at least between a request that failed and the next of the same client, where it waits for answers.
+const PAUSE: Nanos = Nanos::from_millis(1);
 /// How often servers and scores are looked at for the record.
 const SAMPLE: Nanos = Nanos::from_millis(100);
 

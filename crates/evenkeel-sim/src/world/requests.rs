@@ -2,7 +2,7 @@
 
 use evenkeel_core::{Nanos, Outcome, Rng};
 
-use super::{AT_ONCE, Answer, Event, Request, TO_WRITER, World, is_alive};
+use super::{AT_ONCE, Answer, Event, PAUSE, Request, TO_WRITER, World, is_alive};
 use crate::balancer::{Asked, Sent};
 use crate::draw;
 use crate::scenario::Arrivals;
@@ -289,7 +289,23 @@ impl World<'_> {
             .ended(request.arrived, self.now, request.server, request.tries, failed);
         self.free.push(place);
         if matches!(self.scenario.arrivals, Arrivals::Closed(_)) && self.now < self.scenario.duration {
-            self.queue.plan(self.now, Event::Arrive);
+            let next = self.next_of_its_client(place, failed);
+            self.queue.plan(next, Event::Arrive);
         }
+    }
+
+    /// When a client that asks whenever it has its answer asks again. A failure may take no time at all, and time has to
+    /// go on.
+    fn next_of_its_client(&self, place: u32, failed: bool) -> Nanos {
+        let request = &self.requests[place as usize];
+        if !failed {
+            return self.now;
+        }
+        let least = if request.tried_servers.is_empty() {
+            self.scenario.network.round_trip(None, None).max(PAUSE)
+        } else {
+            PAUSE
+        };
+        self.now.max(request.arrived + least)
     }
 }

@@ -142,6 +142,40 @@ fn joining_and_leaving_loses_no_request() {
 }
 
 #[test]
+fn clients_that_wait_for_answers_ask_again_when_there_is_nobody() {
+    for (name, servers, rest) in [
+        ("all leave", "{ count: 2, leaves: 2s }", ""),
+        (
+            "all restart",
+            "{ count: 2 }",
+            "faults: [{ servers: all, from: 2s, until: 3s, fault: restart }]",
+        ),
+        (
+            "all refuse at once",
+            "{ count: 2 }",
+            "network: { round_trip: 0s }\nfaults: [{ servers: all, from: 2s, until: 3s, fault: refuse }]",
+        ),
+    ] {
+        let text =
+            format!("about: x\nduration: 4s\narrivals: {{ concurrency: 5 }}\nservers: [{servers}]\n{rest}\n");
+        let scenario = Scenario::from_str(name, &text).unwrap();
+        for policy in ["adaptive", "random"].map(policy) {
+            let run = run(&scenario, &policy, 1, &mut |_| true).unwrap().unwrap();
+            // Five clients, each once in a millisecond at most while there is nobody.
+            let seconds = if name == "all leave" { 2 } else { 1 };
+            let most = 5 * 1000 * seconds + 50;
+            let errors = run.all.errors();
+            assert!((100..=most).contains(&errors), "{name}: {errors} of {most}");
+            assert!(
+                run.all.requests() > errors + 100,
+                "{name}: {}",
+                run.all.requests()
+            );
+        }
+    }
+}
+
+#[test]
 fn recorded_requests_come_as_they_were_recorded() {
     let text = "time,work_ms\n".to_owned()
         + &(0..1000)
