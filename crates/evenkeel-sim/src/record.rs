@@ -83,6 +83,12 @@ impl Latencies {
         Some(self.histogram.value_at_quantile(of_answered.min(1.0)) as f64 / 1000.0)
     }
 
+    /// The mean of those answered well, in milliseconds; `None` when there is none.
+    #[must_use]
+    pub fn mean(&self) -> Option<f64> {
+        (!self.histogram.is_empty()).then(|| self.histogram.mean() / 1000.0)
+    }
+
     /// Part of requests that were not answered well within `limit`.
     #[must_use]
     pub fn beyond(&self, limit: Nanos) -> f64 {

@@ -82,19 +82,36 @@ fn queues_are_those_of_theory() {
     // M/M/1 at 0.5 by random choice: the time in the system is exponential with mean 8 / (1 − 0.5) = 16 ms, and its
     // 99th percentile 16 ln 100 = 73.7 ms; the network adds half a millisecond.
     let text = "about: x\nduration: 400s\nwarm_up: 10s\narrivals: { load: 0.5 }\nservers: [{ count: 4, workers: 1 }]\nclients: { retries: 0 }";
-    for (discipline, p50, p99) in [("workers: 1", 11.6, 74.2), ("cores: 1", 0.0, 0.0)] {
-        let scenario = Scenario::from_str("queue", &text.replace("workers: 1", discipline)).unwrap();
-        let run = ran(&scenario, &policy("random"), 1);
-        if p50 > 0.0 {
-            let near = |part, expected: f64| {
-                let found = run.all.quantile(part).unwrap();
-                assert!(
-                    (found / expected - 1.0).abs() < 0.05,
-                    "{discipline} {part}: {found} and {expected}"
-                );
-            };
-            near(0.5, p50);
-            near(0.99, p99);
+    let run = ran(&Scenario::from_str("queue", text).unwrap(), &policy("random"), 1);
+    for (part, expected) in [(0.5, 11.6), (0.99, 74.2)] {
+        let found = run.all.quantile(part).unwrap();
+        assert!(
+            (found / expected - 1.0).abs() < 0.05,
+            "{part}: {found} and {expected}"
+        );
+    }
+    // M/G/1 that shares its core: the mean is work / (1 − load), whatever the distribution of the work.
+    let text = text.replace("workers: 1", "cores: 1").replace("400s", "100s");
+    for (work, mean) in [
+        ("exponential: 8ms", 8.0),
+        ("fixed: 8ms", 8.0),
+        ("mixture: { usual: 5ms, rare: 50ms, share: 0.1 }", 9.5),
+    ] {
+        for load in [0.5, 0.8] {
+            let text = text.replace("load: 0.5", &format!("load: {load}"));
+            let scenario = Scenario::from_str("queue", &format!("{text}\nwork: {{ {work} }}\n")).unwrap();
+            const SEEDS: u64 = 16;
+            let means = (1..=SEEDS).map(|seed| ran(&scenario, &policy("random"), seed).all.mean().unwrap());
+            let means: Vec<f64> = means.collect();
+            let found = means.iter().sum::<f64>() / SEEDS as f64;
+            let squares: f64 = means.iter().map(|mean| (mean - found).powi(2)).sum();
+            let error = (squares / (SEEDS * (SEEDS - 1)) as f64).sqrt();
+            let expected = mean / (1.0 - load) + 0.5;
+            // Four standard errors, which are small ones.
+            assert!(
+                (found - expected).abs() < 4.0 * error && error < 0.02 * expected,
+                "{work} at {load}: {found} ± {error}, and {expected}"
+            );
         }
     }
 }
