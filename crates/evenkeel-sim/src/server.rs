@@ -24,6 +24,9 @@ use tenants::Tenants;
 /// How many steps a speed or a fault that grows is cut into.
 const STEPS: u64 = 50;
 
+/// So many of those that nobody waits for are kept for their turn, however few others there are.
+const FORGOTTEN: usize = 1024;
+
 /// A request at a server.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Job {
@@ -248,7 +251,12 @@ impl Server {
         self.active = self.active.saturating_sub(1);
         self.fill(&alive);
         let left = self.running.iter().find(|running| is(&running.job));
-        left.map(|running| running.left(self.kept))
+        let left = left.map(|running| running.left(self.kept));
+        // Where nothing ends, as while it hangs, no turn would come.
+        if self.running.len() > FORGOTTEN + 2 * self.active {
+            self.running.retain(|running| alive(&running.job));
+        }
+        left
     }
 
     /// What it has not finished.

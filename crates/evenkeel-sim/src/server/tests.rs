@@ -110,3 +110,24 @@ fn who_gives_up_makes_room() {
     );
     assert_eq!((at, server.in_flight()), (Nanos(400), 0));
 }
+
+#[test]
+fn who_gave_up_is_forgotten_where_nothing_ends() {
+    let spec = ServersFile {
+        works_on: Some(false),
+        ..spec(1.0, None)
+    };
+    let mut server = Server::new(&spec, Vec::new(), &mut Rng::new(1));
+    const N: u32 = 10_000;
+    for request in 0..N {
+        server.receive(job(request, 300.0), 0, Nanos::ZERO);
+        if request > 0 {
+            server.abandon(request, 1, Nanos::ZERO, |job| job.request == 0);
+        }
+    }
+    assert_eq!(server.in_flight(), 1);
+    assert!(server.running.len() <= FORGOTTEN + 4, "{}", server.running.len());
+    let (at, version) = server.plan(Nanos::ZERO).unwrap();
+    let first = server.finish(version, at, |job| job.request == 0);
+    assert_eq!((first.map(|job| job.request), at), (Some(0), Nanos(300)));
+}
