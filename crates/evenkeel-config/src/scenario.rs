@@ -18,12 +18,14 @@ use crate::whole::Whole;
 mod check;
 mod servers;
 mod values;
+mod work;
 
 pub use servers::{
     CacheFile, ColdStartFile, DrawnFile, FaultFile, FaultKindFile, MachineFile, ReportsFile, ServersFile,
     SquareFile, TenantsFile,
 };
 pub use values::{Amount, ServerSet, Span};
+pub use work::{MixtureFile, NormalFile, ParetoFile, UniformFile, WorkFile};
 
 /// A scenario as written.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -133,70 +135,6 @@ pub struct HotKeyFile {
     pub from: Span,
     /// Until when.
     pub until: Span,
-}
-
-/// Seconds of work for a server of speed 1.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum WorkFile {
-    /// Always this.
-    Fixed(Span),
-    /// Exponential with this mean.
-    Exponential(Span),
-    /// Evenly between two bounds.
-    Uniform(UniformFile),
-    /// Normal, never less than nothing: draws below are taken as nothing.
-    Normal(NormalFile),
-    /// Normal, drawn again when it is below nothing.
-    PositiveNormal(NormalFile),
-    /// Bounded Pareto.
-    Pareto(ParetoFile),
-    /// One of two.
-    Mixture(MixtureFile),
-}
-
-/// An even distribution.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UniformFile {
-    /// The least.
-    pub min: Span,
-    /// The most.
-    pub max: Span,
-}
-
-/// A normal distribution.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NormalFile {
-    /// Its mean.
-    pub mean: Span,
-    /// Its standard deviation.
-    pub deviation: Span,
-}
-
-/// A Pareto distribution between bounds.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ParetoFile {
-    /// Its shape; lower is heavier.
-    pub shape: Amount,
-    /// The least.
-    pub min: Span,
-    /// The most.
-    pub max: Span,
-}
-
-/// Mostly short requests and some long ones.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MixtureFile {
-    /// Mean of most, exponential.
-    pub usual: Span,
-    /// Of the others, always this.
-    pub rare: Span,
-    /// Part of the others.
-    pub share: Ratio,
 }
 
 /// What lies between clients and servers.

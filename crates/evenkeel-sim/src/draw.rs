@@ -37,46 +37,6 @@ pub(crate) fn work(work: &WorkFile, rng: &mut Rng) -> f64 {
     }
 }
 
-/// The mean of [`work`], in nanoseconds.
-pub(crate) fn mean_work(work: &WorkFile) -> f64 {
-    let nanos = |span: Span| span.0.0 as f64;
-    match work {
-        WorkFile::Fixed(mean) | WorkFile::Exponential(mean) => nanos(*mean),
-        WorkFile::Uniform(uniform) => (nanos(uniform.min) + nanos(uniform.max)) / 2.0,
-        WorkFile::Normal(normal) => {
-            // E max(0, X) of a normal X: μ Φ(μ/σ) + σ φ(μ/σ).
-            let (mean, deviation) = (nanos(normal.mean), nanos(normal.deviation));
-            if deviation == 0.0 {
-                return mean;
-            }
-            let z = mean / deviation;
-            mean * cumulative(z) + deviation * density(z)
-        }
-        WorkFile::PositiveNormal(normal) => {
-            // E (X | X >= 0): μ + σ φ(μ/σ) / Φ(μ/σ).
-            let (mean, deviation) = (nanos(normal.mean), nanos(normal.deviation));
-            if deviation == 0.0 {
-                return mean;
-            }
-            let z = mean / deviation;
-            mean + deviation * density(z) / cumulative(z)
-        }
-        WorkFile::Pareto(pareto) => {
-            let (low, high, a) = (nanos(pareto.min), nanos(pareto.max), pareto.shape.0);
-            let scale = libm::pow(low, a) / (1.0 - libm::pow(low / high, a));
-            if (a - 1.0).abs() < 1e-9 {
-                scale * libm::log(high / low)
-            } else {
-                scale * a / (a - 1.0) * (libm::pow(low, 1.0 - a) - libm::pow(high, 1.0 - a))
-            }
-        }
-        WorkFile::Mixture(mixture) => {
-            let rare = mixture.share.0;
-            nanos(mixture.usual) * (1.0 - rare) + nanos(mixture.rare) * rare
-        }
-    }
-}
-
 /// With this mean.
 pub(crate) fn exponential(mean: f64, rng: &mut Rng) -> f64 {
     -libm::log(1.0 - rng.unit()) * mean
@@ -86,14 +46,6 @@ pub(crate) fn exponential(mean: f64, rng: &mut Rng) -> f64 {
 fn gaussian(rng: &mut Rng) -> f64 {
     let radius = libm::sqrt(-2.0 * libm::log(1.0 - rng.unit()));
     radius * libm::cos(std::f64::consts::TAU * rng.unit())
-}
-
-fn density(z: f64) -> f64 {
-    libm::exp(-z * z / 2.0) / libm::sqrt(std::f64::consts::TAU)
-}
-
-fn cumulative(z: f64) -> f64 {
-    0.5 * (1.0 + libm::erf(z / std::f64::consts::SQRT_2))
 }
 
 /// Draws keys of which key k is as likely as 1/k to a power, by rejection (Hörmann and Derflinger, 1996).
@@ -196,6 +148,11 @@ mod tests {
                 min: ms(1),
                 max: ms(100),
             }),
+            WorkFile::Pareto(ParetoFile {
+                shape: Amount(1000.0),
+                min: ms(1),
+                max: ms(10_000),
+            }),
             WorkFile::Mixture(MixtureFile {
                 usual: ms(10),
                 rare: ms(500),
@@ -211,9 +168,9 @@ mod tests {
             // Six standard errors: two in a billion.
             let bound = 6.0 * (variance / N as f64).sqrt() + 1.0;
             assert!(
-                (mean - mean_work(&kind)).abs() <= bound,
+                (mean - kind.mean()).abs() <= bound,
                 "{kind:?}: {mean} and {}",
-                mean_work(&kind)
+                kind.mean()
             );
         }
     }

@@ -4,18 +4,15 @@ use std::sync::Arc;
 
 use evenkeel_config::{
     ArrivalsFile, BudgetText, ClientsFile, ConfigError, KeysFile, NetworkFile, ScenarioFile, ServersFile,
-    Service, Span, WorkFile,
+    Service, WorkFile,
 };
 use evenkeel_core::{Nanos, StrategyName};
 
-use crate::draw;
 use crate::server::Fault;
 use crate::trace::Recorded;
 
 mod memory;
 
-/// What a request costs unless the file says: the exponential 8 ms of `cargo xtask bench fleet`.
-const WORK: WorkFile = WorkFile::Exponential(Span(Nanos::from_millis(8)));
 const DEADLINE: Nanos = Nanos::from_secs(5);
 const ROUND_TRIP: Nanos = Nanos(500_000);
 const JITTER: f64 = 0.2;
@@ -128,7 +125,7 @@ impl Scenario {
                 faults[server].push(Fault::new(fault, place));
             }
         }
-        let work = file.work.unwrap_or(WORK);
+        let work = file.work.unwrap_or(WorkFile::USUAL);
         let clients = file.clients.unwrap_or_default();
         let count = clients.count.map_or(1, usize::from);
         Self {
@@ -234,7 +231,7 @@ impl Scenario {
         match &self.arrivals {
             Arrivals::Open(rates) => (rates.iter().sum::<f64>() / rates.len() as f64 * seconds) as u64,
             Arrivals::Closed(clients) => {
-                (*clients as f64 * seconds / (draw::mean_work(&self.work) / 1e9).max(1e-6)) as u64
+                (*clients as f64 * seconds / (self.work.mean() / 1e9).max(1e-6)) as u64
             }
             Arrivals::Recorded(trace) => trace.len() as u64,
         }
@@ -314,7 +311,7 @@ fn arrivals(file: &ArrivalsFile, servers: &[ServersFile], work: &WorkFile) -> Ar
     if let Some(rate) = file.rate {
         return Arrivals::Open(vec![rate.0]);
     }
-    let per_second = cores(servers) * 1e9 / draw::mean_work(work);
+    let per_second = cores(servers) * 1e9 / work.mean();
     let loads = match (&file.steps, file.load) {
         (Some(steps), _) => steps.iter().map(|step| step.0).collect(),
         (None, load) => vec![load.map_or(0.7, |load| load.0)],

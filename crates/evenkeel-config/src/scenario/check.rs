@@ -104,6 +104,7 @@ fn order(from: Span, until: Span, at: &Path, found: &mut Vec<Finding>) {
 
 fn work(file: &ScenarioFile, found: &mut Vec<Finding>) {
     let at = at!["work"];
+    let before = found.len();
     let none = |span: Span| span.0 == Nanos::ZERO;
     let nothing = match file.work {
         None => false,
@@ -115,7 +116,9 @@ fn work(file: &ScenarioFile, found: &mut Vec<Finding>) {
             }
             false
         }
-        Some(WorkFile::Mixture(mixture)) => none(mixture.usual),
+        Some(WorkFile::Mixture(mixture)) => {
+            none(mixture.usual) || none(mixture.rare) && mixture.share.0 >= 1.0
+        }
         Some(WorkFile::Pareto(pareto)) => {
             if pareto.min >= pareto.max {
                 found.push(Finding::new(at.then("pareto"), "`min` is not below `max`"));
@@ -123,6 +126,15 @@ fn work(file: &ScenarioFile, found: &mut Vec<Finding>) {
             none(pareto.min)
         }
     };
+    // Whatever else: a load is a part of what servers can do, and that is nothing or everything then.
+    let mean = file.work.map_or(1.0, |work| work.mean());
+    let sound = found.len() == before;
+    if !nothing && sound && !(mean.is_finite() && mean > 0.0) {
+        found.push(Finding::new(
+            at.clone(),
+            "the mean of this work cannot be computed\nwrite times that are less far apart, or a `shape` nearer to 1",
+        ));
+    }
     if nothing {
         found.push(Finding::new(
             at,

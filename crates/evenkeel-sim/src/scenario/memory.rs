@@ -4,7 +4,6 @@
 use evenkeel_core::Nanos;
 
 use super::{Arrivals, Scenario, cores};
-use crate::draw;
 use crate::record::PIECE;
 use crate::server::Fault;
 
@@ -124,7 +123,7 @@ impl Scenario {
 
     /// Requests per second that the servers can do that are there from the beginning.
     fn capacity(&self) -> f64 {
-        cores(&self.servers) * 1e9 / draw::mean_work(&self.work)
+        cores(&self.servers) * 1e9 / self.work.mean()
     }
 
     /// The recorded work as a part of what the servers can do in its time.
@@ -132,7 +131,7 @@ impl Scenario {
         let Arrivals::Recorded(trace) = &self.arrivals else {
             return 0.0;
         };
-        let mean = draw::mean_work(&self.work);
+        let mean = self.work.mean();
         let work: f64 = trace.iter().map(|request| request.work.unwrap_or(mean)).sum();
         work / 1e9 / self.duration.as_secs_f64().max(1e-9) / cores(&self.servers)
     }

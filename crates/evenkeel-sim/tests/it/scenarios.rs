@@ -132,6 +132,14 @@ fn what_is_impossible_is_refused_with_its_place_and_a_remedy() {
             "not below `max`",
         ),
         (
+            change(
+                "about: x",
+                "about: x\nwork: { mixture: { usual: 1ms, rare: 0s, share: 1 } }",
+            ),
+            3,
+            "without work",
+        ),
+        (
             GOOD.to_owned() + "faults: [{ servers: 3, fault: hang }]\n",
             6,
             "no server 3",
