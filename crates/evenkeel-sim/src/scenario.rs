@@ -11,6 +11,7 @@ use evenkeel_core::{Nanos, StrategyName};
 use crate::server::Fault;
 use crate::trace::Recorded;
 
+mod backlog;
 mod memory;
 
 const DEADLINE: Nanos = Nanos::from_secs(5);

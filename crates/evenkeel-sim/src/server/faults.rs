@@ -52,6 +52,33 @@ impl Fault {
         (since.0 as f64 / self.over.0 as f64).clamp(1e-9, 1.0)
     }
 
+    /// How many times as long work takes at its worst; infinite when it hangs.
+    pub(crate) fn slows(&self) -> Option<f64> {
+        match self.kind {
+            // One that is not on all the time, or not at once, makes nothing faster at its worst.
+            FaultKindFile::Slow(times) if self.period.is_some() || self.over > Nanos::ZERO => {
+                Some(times.0.max(1.0))
+            }
+            FaultKindFile::Slow(times) => Some(times.0),
+            FaultKindFile::Hang => Some(f64::INFINITY),
+            // It works half of the time.
+            _ if self.refuses() && self.period.is_some() => Some(2.0),
+            _ => None,
+        }
+    }
+
+    /// Whether it has the server take no requests all the time.
+    pub(crate) fn shuts(&self) -> bool {
+        self.refuses() && self.period.is_none()
+    }
+
+    fn refuses(&self) -> bool {
+        matches!(
+            self.kind,
+            FaultKindFile::Refuse | FaultKindFile::Crash | FaultKindFile::Restart
+        )
+    }
+
     /// When it changes next.
     pub(super) fn next_change(&self, now: Nanos) -> Option<Nanos> {
         if now < self.from {

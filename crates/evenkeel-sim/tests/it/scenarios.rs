@@ -32,12 +32,12 @@ fn a_backlog_counts_as_memory_and_what_cannot_wait_does_not() {
         ))
     };
     for (needed, least, most) in [
-        // 10000 a second are done of 40000 times four that come, for 600 s, at 64 bytes.
-        (overload("load: 4", ""), 5_400, 6_000),
+        // 10000 a second are done of 40000 times four that come, for 600 s, at 256 bytes.
+        (overload("load: 4", ""), 21_600, 24_000),
         // Of the steps only the second is too much.
-        (overload("steps: [0.1, 4]", ""), 2_650, 3_000),
+        (overload("steps: [0.1, 4]", ""), 10_600, 12_000),
         // Retries alone make it too much.
-        (overload("load: 0.5", ""), 360, 420),
+        (overload("load: 0.5", ""), 1_440, 1_680),
         (overload("load: 0.2", ""), 0, 20),
         // Servers that drop who gave up have no backlog, nor have those that turn away.
         (overload("load: 4", ", works_on: false"), 0, 120),
@@ -50,8 +50,60 @@ fn a_backlog_counts_as_memory_and_what_cannot_wait_does_not() {
         ),
         (
             mib("duration: 60s\narrivals: { concurrency: 1000000 }\nservers: [{ count: 2 }]"),
-            1_100,
-            1_300,
+            3_300,
+            3_700,
+        ),
+    ] {
+        assert!(
+            (least..most).contains(&needed),
+            "{least} <= {needed} < {most} MiB"
+        );
+    }
+}
+
+#[test]
+fn what_waits_for_sick_servers_counts_as_memory_as_long_as_they_are() {
+    let mib = |servers: &str, fault: &str| {
+        let text = format!(
+            "about: x\nduration: 600s\narrivals: {{ load: 0.5 }}\nclients: {{ retries: 0, deadline: 1s }}\n\
+             servers: [{servers}]\nfaults: [{fault}]\n"
+        );
+        Scenario::from_str("x", &text).unwrap().memory() >> 20
+    };
+    let twenty = |fault: &str| mib("{ count: 20, cores: 4 }", fault);
+    for (needed, least, most) in [
+        // 5000 a second come, 10000 can be done.
+        (twenty(""), 0, 20),
+        (twenty("{ servers: all, fault: { slow: 1000 } }"), 725, 780),
+        (twenty("{ servers: all, fault: hang }"), 730, 785),
+        (
+            twenty("{ servers: all, from: 100s, until: 160s, fault: hang }"),
+            70,
+            95,
+        ),
+        (twenty("{ servers: all, fault: { slow: 0.5 } }"), 0, 20),
+        // What one does not do the others could, but not every strategy knows.
+        (twenty("{ servers: 0, fault: hang }"), 36, 60),
+        // Who refuses has nothing, and the others have more.
+        (twenty("{ servers: all, fault: refuse }"), 0, 20),
+        (twenty("{ servers: 0-9, fault: crash }"), 0, 20),
+        (twenty("{ servers: 0-14, fault: crash }"), 360, 400),
+        (twenty("{ servers: 0-14, period: 10s, fault: refuse }"), 0, 20),
+        (
+            mib(
+                "{ count: 5, cores: 4 }, { count: 15, cores: 4, leaves: 200s }",
+                "{ servers: 0, fault: { delay: 1ms } }",
+            ),
+            240,
+            280,
+        ),
+        (
+            mib(
+                "{ count: 20, cores: 4, works_on: false }",
+                "{ servers: all, fault: hang }",
+            ),
+            0,
+            20,
         ),
     ] {
         assert!(
