@@ -16,6 +16,7 @@ use crate::tolerated;
 use crate::whole::Whole;
 
 mod check;
+mod effect;
 mod servers;
 mod values;
 mod work;

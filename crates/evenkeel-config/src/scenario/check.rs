@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use evenkeel_core::Nanos;
 
-use super::{FaultFile, FaultKindFile, ScenarioFile, ServersFile, Span, WorkFile};
+use super::{FaultFile, FaultKindFile, ScenarioFile, ServersFile, Span, WorkFile, effect};
 use crate::check::Finding;
 use crate::names::nearest;
 use crate::path::{Path, at};
@@ -32,6 +32,9 @@ pub(super) fn check(file: Option<&ScenarioFile>, complete: bool) -> Vec<Finding>
     if complete {
         servers(file, &mut found);
         network(file, &mut found);
+        if !file.servers.is_empty() && file.duration.0 > Nanos::ZERO {
+            effect::check(file, &mut found);
+        }
     }
     found
 }
@@ -78,6 +81,11 @@ fn arrivals(file: &ScenarioFile, found: &mut Vec<Finding>) {
         found.push(Finding::new(at!["arrivals", "steps"], text));
     }
     let Some(clients) = &file.clients else { return };
+    if clients.deadline.is_some_and(|deadline| deadline.0 == Nanos::ZERO) {
+        let text =
+            "clients that wait for nothing have no answer, and all requests fail\nwrite `5s`, for example";
+        found.push(Finding::new(at!["clients", "deadline"], text));
+    }
     if let Some(regions) = &clients.regions {
         let sum: f64 = regions.values().map(|part| part.0).sum();
         if (sum - 1.0).abs() > 1e-6 {
@@ -151,8 +159,7 @@ fn servers(file: &ScenarioFile, found: &mut Vec<Finding>) {
         ));
         return;
     }
-    let count = |group: &ServersFile| group.count.map_or(1, usize::from);
-    let n: usize = file.servers.iter().map(count).sum();
+    let n: usize = file.servers.iter().map(ServersFile::servers).sum();
     for (i, group) in file.servers.iter().enumerate() {
         let at = at!["servers", i];
         if let (Some(joins), Some(leaves)) = (group.joins, group.leaves)
@@ -195,7 +202,7 @@ fn servers(file: &ScenarioFile, found: &mut Vec<Finding>) {
             "no server is there when the run begins\nleave `joins` out in one group at least",
         ));
     }
-    let reporting = |group: &ServersFile| std::iter::repeat_n(group.reports == Some(true), count(group));
+    let reporting = |group: &ServersFile| std::iter::repeat_n(group.reports == Some(true), group.servers());
     let reporting: Vec<bool> = file.servers.iter().flat_map(reporting).collect();
     for (i, fault) in file.faults.iter().enumerate() {
         let at = at!["faults", i];
@@ -206,13 +213,6 @@ fn servers(file: &ScenarioFile, found: &mut Vec<Finding>) {
                 at.then("fault"),
                 "none of these servers reports anything, so nobody learns of it\ngive them `reports: true`",
             ));
-        }
-        if let Some(from) = fault.from.filter(|from| *from >= file.duration) {
-            let text = format!(
-                "the fault begins at {}, and the run ends at {}\nlet it begin before, or make `duration` longer",
-                from.0, file.duration.0
-            );
-            found.push(Finding::new(at.then("from"), text).with("the duration is", at!["duration"]));
         }
     }
 }

@@ -62,6 +62,13 @@ pub struct ServersFile {
     pub reports: Option<bool>,
 }
 
+impl ServersFile {
+    /// How many there are.
+    pub(super) fn servers(&self) -> usize {
+        self.count.map_or(1, usize::from)
+    }
+}
+
 /// A slow beginning.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -85,8 +85,9 @@ impl ServerSet {
         match self {
             Self::All => (0..n).collect(),
             Self::Ranges(ranges) => {
-                let all = ranges.iter().flat_map(|(first, last)| *first..=*last);
-                all.filter(|server| *server < n).collect()
+                // Not one by one: the last may be any number.
+                let below = |(first, last): &(usize, usize)| *first..n.min(last.saturating_add(1));
+                ranges.iter().flat_map(below).collect()
             }
         }
     }
@@ -189,6 +190,7 @@ mod tests {
         assert_eq!(below("all", 3), Ok(vec![0, 1, 2]));
         assert_eq!(below("1-3, 7", 9), Ok(vec![1, 2, 3, 7]));
         assert_eq!(below("4", 9), Ok(vec![4]));
+        assert_eq!(below("1-18446744073709551615", 3), Ok(vec![1, 2]));
         for bad in ["", "3-1", "a", "1,,2", "-1"] {
             assert!(below(bad, 9).is_err(), "{bad}");
         }

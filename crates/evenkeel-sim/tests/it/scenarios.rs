@@ -184,14 +184,6 @@ fn what_is_impossible_is_refused_with_its_place_and_a_remedy() {
             "not below `max`",
         ),
         (
-            change(
-                "about: x",
-                "about: x\nwork: { mixture: { usual: 1ms, rare: 0s, share: 1 } }",
-            ),
-            3,
-            "without work",
-        ),
-        (
             GOOD.to_owned() + "faults: [{ servers: 3, fault: hang }]\n",
             6,
             "no server 3",
@@ -215,6 +207,60 @@ fn what_is_impossible_is_refused_with_its_place_and_a_remedy() {
             GOOD.to_owned() + "faults: [{ servers: 0, fault: { memory: 1 } }]\n",
             6,
             "give them `reports: true`",
+        ),
+        (
+            GOOD.to_owned() + "faults: [{ servers: all, from: 6s, stagger: 2s, fault: hang }]\n",
+            6,
+            "begins at 10s at the last of its 3 servers, and the run ends at 10s",
+        ),
+        (
+            GOOD.to_owned() + "faults: [{ servers: 3-99999999999999, stagger: 2h, fault: hang }]\n",
+            6,
+            "no server 99999999999999",
+        ),
+        (
+            change("count: 3 }", "count: 3 }, { joins: 10s, leaves: 20s }"),
+            5,
+            "join at 10s, and the run ends at 10s",
+        ),
+        (
+            change("count: 3", "count: 3, leaves: 11s"),
+            5,
+            "leave at 11s, and the run ends at 10s",
+        ),
+        (
+            GOOD.to_owned()
+                + "clients: { keys: { count: 9, hot: { share: 0.5, from: 100s, until: 200s } } }\n",
+            6,
+            "gets hot at 100s, and the run ends at 10s",
+        ),
+        (
+            GOOD.to_owned() + "clients: { deadline: 0s }\n",
+            6,
+            "wait for nothing",
+        ),
+        (
+            change("load: 0.5", "rate: 0.09"),
+            4,
+            "0.90 requests are to be expected",
+        ),
+        (
+            change("load: 0.5", "steps: [1e-9, 1e-9]"),
+            4,
+            "requests are to be expected",
+        ),
+        (
+            change("load: 0.5", "load: 1e6"),
+            4,
+            "3.750e8 requests a second, and 10 million are the most",
+        ),
+        (
+            change(
+                "about: x",
+                "about: x\nwork: { mixture: { usual: 1ms, rare: 0s, share: 1 } }",
+            ),
+            3,
+            "without work",
         ),
         (
             GOOD.to_owned() + "network: { between: [{ regions: [mars, venus], round_trip: 3s }] }\n",
