@@ -4,15 +4,23 @@
 //! its load is strictly above the [`QUANTILE`]-quantile of the pool's, and only among the cold does time decide. Load
 //! shows what is coming, time what was: as weighted sums the two were worse in every mixture that its authors tried.
 //!
-//! - **Load** is `in_flight × mean weight / weight`, live; or, where an instance reports its utilization `u` and
-//!   that is more, `u / (1 − u)`, the requests in a server that is busy for a part `u` of the time, times what the
-//!   report is worth at its age ([`crate::ReportedLoad::get`]). A report never makes an instance look emptier than its
-//!   requests in flight: who lies, or stands still, attracts nothing. Reports are read four times a second.
+//! - **Load** is `in_flight × mean weight / weight`, live, plus a surplus: what an instance that reports its utilization
+//!   has besides. A report never makes an instance look emptier than its requests in flight: who lies, or stands still,
+//!   attracts nothing.
 //! - **Time** is [`crate::Stats::expected_time`] × (1 + load). The first is the usual response time, or what its
 //!   failures cost if that is more; it fades while an instance is not used, so that it is tried again. Prequal's
 //!   servers answer with the times of requests that met as many others as there are now. Without that, times lag behind
 //!   queues, and everybody goes to the same few until they are hot: ten instances at 70 % load had a 99th percentile of
 //!   300 ms instead of 39. The factor stands in for it: where requests share a server, time grows so.
+//!
+//! A report is up to a second old and the mean of a second. It must not stand for the live count: all that went by it went to the
+//! same instance until the next one, and ten instances at 70 % load had a median of 209 ms instead of 8. So it tells
+//! only what others sent there. Four times a second, `u / (1 − u)`, the requests in a server that is busy for a part
+//! `u` of the time, times what the report is worth at its age ([`crate::ReportedLoad::get`]), is held against our own load
+//! there. The difference is smoothed over four seconds, several times the age of a report, or else many balancers go to and
+//! fro together. The surplus is what of it is above the fleet's mean by more than one request: what all have decides
+//! nothing, and one request is noise. No more is believed than 80 %, four requests: beyond that, `u / (1 − u)` grows by more
+//! requests for a hundredth than a mean of a second can tell apart, and full fleets herded.
 //!
 //! Prequal asks servers by probes, and keeps a pool of answers from query to query. Here loads are known without
 //! asking, so the pool is drawn for each pick: all of up to five candidates, else half of them, at
@@ -51,8 +59,12 @@ const STEPS: usize = 16;
 const SLOWER: f32 = 1.5;
 /// How often reports and times are read.
 const LOOK: Nanos = Nanos::from_millis(250);
-/// The greatest utilization that is believed: 99 requests.
-const BUSIEST: f32 = 0.99;
+/// The greatest utilization that is believed: four requests.
+const BUSIEST: f32 = 0.8;
+/// What the notes of what others sent move by at a look.
+const GAIN: f32 = 1.0 / 16.0;
+/// How many requests more than the mean others must have sent to count.
+const NOISE: f32 = 1.0;
 
 /// The strategy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -69,7 +81,7 @@ impl Strategy for HotCold {
             Some(Entry {
                 slot: *slot,
                 per_weight: (mean / f64::from(*weight)) as f32,
-                reported: AtomicF32::new(0.0),
+                surplus: AtomicF32::new(0.0),
                 time: AtomicF32::new(0.0),
                 load: member.load().clone(),
                 stats: Arc::clone(member.stats()),
@@ -77,12 +89,23 @@ impl Strategy for HotCold {
         });
         let entries: Box<[Entry]> = entries.collect();
         let size = pool_size(entries.len());
+        let beside = entries.iter().map(|_| AtomicF32::new(f32::NAN)).collect();
         if weights.windows(2).all(|pair| pair[0] == pair[1]) {
             let pool = Steps::new(entries.len(), seed);
-            return Box::new(Pooled { entries, size, pool });
+            return Box::new(Pooled {
+                entries,
+                beside,
+                size,
+                pool,
+            });
         }
         let pool = ByWeight::new(&weights, seed);
-        Box::new(Pooled { entries, size, pool })
+        Box::new(Pooled {
+            entries,
+            beside,
+            size,
+            pool,
+        })
     }
 
     fn refresh_every(&self) -> Option<Nanos> {
@@ -98,8 +121,8 @@ fn pool_size(n: usize) -> usize {
 struct Entry {
     slot: Slot,
     per_weight: f32,
-    /// The load that it reports.
-    reported: AtomicF32,
+    /// The load that it has besides ours.
+    surplus: AtomicF32,
     /// Its expected time at the last look, in ns; 0 before.
     time: AtomicF32,
     load: LoadSlot,
@@ -107,6 +130,22 @@ struct Entry {
 }
 
 impl Entry {
+    /// How much more load it reports than we have there, after `before` at the last look.
+    fn beside(&self, before: f32, now: Nanos) -> f32 {
+        let Some((report, worth)) = self.stats.reported().get(now) else {
+            return f32::NAN;
+        };
+        let Some(used) = report.utilization() else {
+            return f32::NAN;
+        };
+        let busy = used.min(BUSIEST);
+        let beside = worth * busy / (1.0 - busy) - self.load.get() as f32 * self.per_weight;
+        if before.is_nan() {
+            return beside;
+        }
+        before + (beside - before) * GAIN
+    }
+
     /// Its expected time when that is much longer than noted.
     #[inline]
     fn time_if_longer(&self, now: Nanos) -> Option<f32> {
@@ -232,6 +271,9 @@ impl Pool for ByWeight {
 #[derive(Debug)]
 struct Pooled<P> {
     entries: Box<[Entry]>,
+    /// For each, how much more load it reported than we had there, smoothed; `NaN` without a report. Apart, because
+    /// only the writer reads them.
+    beside: Box<[AtomicF32]>,
     /// Candidates in a pool.
     size: usize,
     pool: P,
@@ -274,13 +316,15 @@ impl<P: Pool> Picker for Pooled<P> {
     }
 
     fn refresh(&self, now: Nanos) {
-        for entry in &self.entries {
-            let reported = entry.stats.reported().get(now).map_or(0.0, |(report, worth)| {
-                let busy = report.utilization().unwrap_or(0.0).min(BUSIEST);
-                worth * busy / (1.0 - busy)
-            });
-            entry.reported.set(reported);
+        let mut sum = 0.0;
+        for (entry, beside) in self.entries.iter().zip(&self.beside) {
             entry.time.set(entry.stats.expected_time(now) as f32);
+            beside.set(entry.beside(beside.get(), now));
+            sum += beside.get().max(0.0);
+        }
+        let usual = sum / self.entries.len().max(1) as f32 + NOISE;
+        for (entry, beside) in self.entries.iter().zip(&self.beside) {
+            entry.surplus.set((beside.get() - usual).max(0.0));
         }
     }
 }
@@ -289,7 +333,7 @@ impl<P: Pool> Picker for Pooled<P> {
 struct Seen {
     requests: [i32; POOL],
     per_weight: [f32; POOL],
-    reported: [f32; POOL],
+    surplus: [f32; POOL],
     times: [f32; POOL],
 }
 
@@ -298,7 +342,7 @@ impl Seen {
     const NOBODY: Self = Self {
         requests: [0; POOL],
         per_weight: [0.0; POOL],
-        reported: [f32::INFINITY; POOL],
+        surplus: [f32::INFINITY; POOL],
         times: [f32::INFINITY; POOL],
     };
 
@@ -309,7 +353,7 @@ impl Seen {
             // Below 2^31; the conversion of signed numbers is the cheaper one.
             self.requests[place] = entry.load.get() as i32;
             self.per_weight[place] = entry.per_weight;
-            self.reported[place] = entry.reported.get();
+            self.surplus[place] = entry.surplus.get();
             self.times[place] = entry.time.get();
         }
     }
@@ -320,8 +364,7 @@ impl Seen {
         let (mut loads, mut keys) = ([0.0; POOL], [0; POOL]);
         for place in 0..POOL {
             let own = self.requests[place] as f32 * self.per_weight[place];
-            let reported = self.reported[place];
-            loads[place] = if own > reported { own } else { reported };
+            loads[place] = own + self.surplus[place];
             keys[place] = key(self.times[place] * (1.0 + loads[place]), place as u32);
         }
         (loads, keys)

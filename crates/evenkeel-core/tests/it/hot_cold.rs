@@ -96,7 +96,7 @@ fn a_busy_report_makes_hot_and_an_idle_one_attracts_nobody() {
     service.report(0, 0.95);
     service.picker.refresh(service.cx.now);
     assert_eq!(service.always(), 1);
-    // Half its worth: nine and a half requests still. None when it has expired.
+    // Half its worth: less than the four requests that are believed, and still hot. None when it has expired.
     service.picker.refresh(service.cx.now + Nanos::from_secs(95));
     assert_eq!(service.always(), 1);
     service.picker.refresh(service.cx.now + Nanos::from_secs(180));
@@ -110,6 +110,34 @@ fn a_busy_report_makes_hot_and_an_idle_one_attracts_nobody() {
     service.report(2, 40.0);
     service.picker.refresh(service.cx.now);
     assert_ne!(service.always(), 2);
+}
+
+#[test]
+fn a_report_adds_what_others_sent_and_hides_nothing_of_ours() {
+    let mut service = Service::new(&[10, 10, 11, 50, 60]);
+    // What all have decides nothing, however much: the live count does.
+    (0..5).for_each(|slot| service.report(slot, 0.95));
+    service.picker.refresh(service.cx.now);
+    service.load(0, 1);
+    assert_eq!(service.always(), 1);
+    service.load(1, 1);
+    assert_eq!(service.always(), 2);
+    // What we sent is no surplus; two of three at 0.75 are ours, and one is noise.
+    let mut service = Service::new(&[10, 12, 50, 60, 70]);
+    service.load(0, 2);
+    service.report(0, 0.75);
+    service.picker.refresh(service.cx.now);
+    (1..5).for_each(|slot| service.load(slot, 2));
+    assert_eq!(service.always(), 0);
+    // What others sent is seen within some seconds.
+    let mut service = Service::new(&[10, 12, 50, 60, 70]);
+    service.report(0, 0.1);
+    service.picker.refresh(service.cx.now);
+    assert_eq!(service.always(), 0);
+    service.cx.now = service.cx.now + Nanos::from_secs(1);
+    service.report(0, 0.95);
+    (0..16).for_each(|_| service.picker.refresh(service.cx.now));
+    assert_eq!(service.always(), 1);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod account;
 mod fidelity;
 mod goals;
+mod hot_cold;
 mod prediction;
 mod regimes;
 mod regions;
