@@ -275,17 +275,24 @@ impl Scenario {
         spans
     }
 
-    /// Servers with a fault that has a begin, unless all have one.
+    /// Servers with a fault that has a begin, those whose begins first before others.
     pub(crate) fn faulty_servers(&self) -> Vec<usize> {
-        let has_begin = |faults: &Vec<Fault>| faults.iter().any(|fault| fault.from > Nanos::ZERO);
-        let faulty: Vec<usize> = (0..self.servers.len())
-            .filter(|server| has_begin(&self.faults[*server]))
+        let begin = |server: &usize| {
+            let begins = self.faults[*server].iter().map(|fault| fault.from);
+            begins.filter(|from| *from > Nanos::ZERO).min()
+        };
+        let mut faulty: Vec<usize> = (0..self.servers.len())
+            .filter(|server| begin(server).is_some())
             .collect();
-        if faulty.len() < self.servers.len() {
-            faulty
-        } else {
-            Vec::new()
-        }
+        faulty.sort_by_key(begin);
+        faulty
+    }
+
+    /// Servers that never have a fault.
+    pub(crate) fn sound_servers(&self) -> Vec<usize> {
+        (0..self.servers.len())
+            .filter(|server| self.faults[*server].is_empty())
+            .collect()
     }
 
     /// How many faults begin only when the run is over: with a trace that is shorter than the scenario.

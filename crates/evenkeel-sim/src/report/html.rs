@@ -7,7 +7,7 @@ use super::{Comparison, paired, recorded, table};
 use crate::record::{AVOIDED, BACK, Point, Run};
 
 const STYLE: &str = include_str!("style.css");
-/// Most servers with a fault that have a line of their own.
+/// Most servers with a fault that have charts of their own.
 const FAULTY: usize = 4;
 
 /// How values are laid out over an axis.
@@ -121,30 +121,48 @@ fn section(comparison: &Comparison, page: &mut String) {
     }
     let faulty = scenario.faulty_servers();
     let drawn = faulty.len().min(FAULTY);
-    for server in faulty.iter().copied().take(FAULTY) {
+    let faulty_lines = faulty.iter().copied().take(FAULTY).map(|server| (server, ""));
+    // Beside the others, whom the load of the faulty meets. Where servers are listed by region, the first and the last
+    // are in two.
+    let sound = scenario.sound_servers();
+    let mut beside: Vec<usize> = sound.first().into_iter().chain(sound.last()).copied().collect();
+    beside.dedup();
+    if faulty.is_empty() {
+        beside.clear();
+    }
+    let sound_lines = beside.iter().map(|server| (*server, ", which has no fault"));
+    for (server, mark) in faulty_lines.chain(sound_lines) {
         let share = |point: &Point, _: f64| {
             let all: u32 = point.picks.iter().sum();
             f64::from(point.picks[server]) * point.picks.len() as f64 / f64::from(all.max(1))
         };
         let title = format!(
-            "Share of server-{server}, as a multiple of the fair one; avoided below the lower line, back from the upper one on"
+            "Share of server-{server}{mark}, as a multiple of the fair one; avoided below the lower line, back from the upper one on"
         );
         chart(&title, "", Axis::Linear(&[AVOIDED, BACK]), over_time(&share));
         let scores = over_time(&|point, _| point.scores[server].into());
         let scores = scores
             .into_iter()
             .filter(|(_, points)| points.iter().any(|(_, y)| y.is_finite()));
-        let title = format!("Score of server-{server}, as the first client has it");
+        let title = format!("Score of server-{server}{mark}, as the first client has it");
         chart(&title, "", Axis::Linear(&[]), scores.collect());
-        let title = format!("Requests in flight at server-{server}, of all clients");
+        let title = format!("Requests in flight at server-{server}{mark}, of all clients");
         let in_flight = over_time(&|point, _| point.in_flight[server].into());
         chart(&title, "", Axis::Linear(&[]), in_flight);
     }
     if faulty.len() > drawn {
         let _ = writeln!(
             page,
-            "<p class=\"note\">Drawn are {drawn} of {} servers with a fault.</p>",
+            "<p class=\"note\">Drawn are {drawn} of {} servers with a fault, those whose faults begin first.</p>",
             faulty.len()
+        );
+    }
+    if beside.len() < sound.len() && !beside.is_empty() {
+        let _ = writeln!(
+            page,
+            "<p class=\"note\">Drawn are {} of {} servers without a fault, for comparison.</p>",
+            beside.len(),
+            sound.len()
         );
     }
     told(&firsts, page);

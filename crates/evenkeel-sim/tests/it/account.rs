@@ -212,3 +212,46 @@ fn reports_have_the_account_where_there_is_one() {
         assert_eq!(run[name].as_f64(), expected, "{name}");
     }
 }
+
+#[test]
+fn pages_draw_who_falls_first_and_whom_it_spares() {
+    let page = |faults: &str| {
+        let text = format!(
+            "about: x\nduration: 4s\narrivals: {{ rate: 50 }}\nservers: [{{ count: 7, cores: 4 }}]\n{faults}"
+        );
+        let scenario = Scenario::from_str("drawn", &text).unwrap();
+        let runs = vec![ran(&scenario, &"turns".parse().unwrap(), 1)];
+        let policy = "turns".to_owned();
+        html(&[Comparison {
+            seed: 1,
+            summaries: vec![Summary { policy, runs }],
+            scenario,
+        }])
+    };
+    let drawn = |page: &str| -> Vec<String> {
+        let titles = page.split("<figcaption>Share of server-").skip(1);
+        let titles = titles.map(|rest| rest.split(", as a multiple").next().unwrap());
+        titles.map(str::to_owned).collect()
+    };
+    let none = page("");
+    assert_eq!(drawn(&none), [""; 0]);
+    assert!(!none.contains("Drawn are"));
+    // All, the last of them first.
+    let all = page(
+        "faults:\n  - { servers: all, from: 2s, until: 3s, fault: { slow: 2 } }\n  - { servers: 5, from: 1s, fault: crash }\n",
+    );
+    assert_eq!(drawn(&all), ["5", "0", "1", "2"]);
+    assert!(all.contains("4 of 7 servers with a fault, those whose faults begin first"));
+    let most = page("faults: [{ servers: 1-6, from: 1s, fault: crash }]\n");
+    assert_eq!(drawn(&most), ["1", "2", "3", "4", "0, which has no fault"]);
+    assert!(!most.contains("servers without a fault"));
+    let few = page("faults: [{ servers: 2, from: 1s, fault: crash }]\n");
+    let expected = ["2", "0, which has no fault", "6, which has no fault"];
+    assert_eq!(drawn(&few), expected);
+    assert!(few.contains("2 of 6 servers without a fault"));
+    // Always slow: neither has it a begin, nor is it one to compare with.
+    assert_eq!(
+        drawn(&page("faults: [{ servers: 2, fault: { slow: 2 } }]\n")),
+        [""; 0]
+    );
+}
