@@ -171,14 +171,31 @@ fn services(file: &ConfigFile, found: &mut Vec<Finding>) {
             );
             found.push(Finding::new(name, text).with("the first is", first));
         }
-        let shadow = service.shadow.as_ref().and_then(ShadowText::strategy);
-        strategies(service.strategy.as_ref(), shadow, &at, found);
-        suits(service, defaults, &at, found);
+        let weights = service.instances.iter().map(|instance| {
+            let weight: u16 = instance.weight.map_or(1, Into::into);
+            u64::from(weight)
+        });
+        let fleet = (service.instances.len() as u64, weights.sum());
+        settings(service, defaults, fleet, &at, found);
         instances(service, &at, found);
-        health_check(service, defaults, &at, found);
-        circuit_breaker(service, defaults, &at, found);
-        sticky(service, defaults, &at, found);
     }
+}
+
+/// What is wrong with the settings of a service that stand at `at`. Of its instances only their number and the sum of
+/// their weights matter, as `fleet`: a scenario has servers instead.
+pub(crate) fn settings(
+    service: &ServiceFile,
+    defaults: &DefaultsFile,
+    fleet: (u64, u64),
+    at: &Path,
+    found: &mut Vec<Finding>,
+) {
+    let shadow = service.shadow.as_ref().and_then(ShadowText::strategy);
+    strategies(service.strategy.as_ref(), shadow, at, found);
+    suits(service, defaults, fleet, at, found);
+    health_check(service, defaults, at, found);
+    circuit_breaker(service, defaults, at, found);
+    sticky(service, defaults, at, found);
 }
 
 fn strategies(
@@ -202,18 +219,19 @@ fn strategies(
 }
 
 /// Whether the strategy and its shadow can choose among the instances.
-fn suits(service: &ServiceFile, defaults: &DefaultsFile, at: &Path, found: &mut Vec<Finding>) {
+fn suits(
+    service: &ServiceFile,
+    defaults: &DefaultsFile,
+    (instances, weight): (u64, u64),
+    at: &Path,
+    found: &mut Vec<Finding>,
+) {
     let shared = at!["defaults"];
     let own = service.strategy.clone().map(|own| (own, at.clone()));
     let strategy = own.or_else(|| Some((defaults.strategy.clone()?, shared.clone())));
     let own = service.shadow.clone().map(|own| (own, at.clone()));
     let shadow = own.or_else(|| Some((defaults.shadow.clone()?, shared.clone())));
     let shadow = shadow.and_then(|(shadow, at)| Some((shadow.into_strategy()?, at)));
-    let weights = service.instances.iter().map(|instance| {
-        let weight: u16 = instance.weight.map_or(1, Into::into);
-        u64::from(weight)
-    });
-    let (instances, weight) = (service.instances.len() as u64, weights.sum());
     for (key, given) in [("strategy", &strategy), ("shadow", &shadow)] {
         let Some((given, at)) = given else { continue };
         let settings = given.0.settings(&service.name, None);

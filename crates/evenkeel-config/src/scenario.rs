@@ -180,10 +180,15 @@ impl ScenarioFile {
     /// The settings of its service.
     #[must_use]
     pub fn service(&self) -> Service {
+        self.as_service().into()
+    }
+
+    /// Its service as a configuration has one; its servers are no instances of it.
+    fn as_service(&self) -> ServiceFile {
         let bare = ServiceFile {
             name: "sim".to_owned(),
             ..ServiceFile::default()
         };
-        bare.with(self.service.clone().unwrap_or_default()).into()
+        bare.with(self.service.clone().unwrap_or_default())
     }
 }

@@ -6,6 +6,7 @@ use evenkeel_core::Nanos;
 
 use super::{FaultFile, FaultKindFile, ScenarioFile, ServersFile, Span, WorkFile, effect};
 use crate::check::Finding;
+use crate::file::DefaultsFile;
 use crate::names::nearest;
 use crate::path::{Path, at};
 use crate::read::by_rules;
@@ -19,13 +20,7 @@ pub(super) fn check(file: Option<&ScenarioFile>, complete: bool) -> Vec<Finding>
         )];
     };
     let mut found = Vec::new();
-    if let Some(service) = &file.service {
-        let inside = |finding: Finding| Finding {
-            path: Path([vec!["service".into()], finding.path.0].concat()),
-            ..finding
-        };
-        found.extend(by_rules(service).into_iter().map(inside));
-    }
+    service(file, &mut found);
     time(file, &mut found);
     arrivals(file, &mut found);
     work(file, &mut found);
@@ -37,6 +32,23 @@ pub(super) fn check(file: Option<&ScenarioFile>, complete: bool) -> Vec<Finding>
         }
     }
     found
+}
+
+/// The same as of a service of a configuration.
+fn service(file: &ScenarioFile, found: &mut Vec<Finding>) {
+    let Some(service) = &file.service else { return };
+    let inside = |finding: Finding| Finding {
+        path: Path([vec!["service".into()], finding.path.0].concat()),
+        ..finding
+    };
+    found.extend(by_rules(service).into_iter().map(inside));
+    let fleet = file.servers.iter().fold((0, 0), |(servers, weight), group| {
+        let count = group.servers() as u64;
+        let each = group.weight.map_or(1, usize::from) as u64;
+        (servers + count, weight + count * each)
+    });
+    let none = DefaultsFile::default();
+    crate::check::settings(&file.as_service(), &none, fleet, &at!["service"], found);
 }
 
 fn time(file: &ScenarioFile, found: &mut Vec<Finding>) {

@@ -306,6 +306,62 @@ fn what_is_impossible_is_refused_with_its_place_and_a_remedy() {
             6,
             "add up to 0.5",
         ),
+        (
+            GOOD.to_owned() + "service: { strategy: { name: auto, candidates: [adaptive] } }\n",
+            6,
+            "`adaptive` is alone",
+        ),
+        (
+            GOOD.to_owned() + "service: { strategy: { name: auto, candidates: [adaptive, maglev] } }\n",
+            6,
+            "`maglev` hashes",
+        ),
+        (
+            GOOD.to_owned() + "service:\n  strategy:\n    name: auto\n    pin: random\n",
+            9,
+            "`random` is none of the candidates",
+        ),
+        (
+            GOOD.to_owned() + "service:\n  strategy:\n    name: auto\n    window: 1s\n",
+            9,
+            "1s is no length for a comparison",
+        ),
+        (
+            GOOD.to_owned() + "service: { strategy: { name: geographical, within: auto } }\n",
+            6,
+            "`auto` looks at a service as a whole",
+        ),
+        (
+            GOOD.to_owned() + "service: { strategy: { name: adaptive, table_size: 65537 } }\n",
+            6,
+            "`adaptive` has no setting `table_size`",
+        ),
+        (
+            GOOD.to_owned() + "service: { shadow: { name: random, window: 1s } }\n",
+            6,
+            "`random` has no setting `window`",
+        ),
+        (
+            change("count: 3", "count: 3, weight: 60000")
+                + "service: { strategy: { name: consistent_hash, compatibility: ketama } }\n",
+            6,
+            "does not suit",
+        ),
+        (
+            GOOD.to_owned() + "service: { health_check: { tcp: {}, interval: 1s, timeout: 2s } }\n",
+            6,
+            "make `timeout` no longer than `interval`",
+        ),
+        (
+            GOOD.to_owned() + "service: { health_check: { interval: 1s } }\n",
+            6,
+            "does not say how to check",
+        ),
+        (
+            GOOD.to_owned() + "service: { circuit_breaker: { base_ejection: 10m } }\n",
+            6,
+            "no longer than `recovery_window`",
+        ),
     ] {
         let error = Scenario::from_str("bad.yaml", &text)
             .map(|_| ())
