@@ -7,8 +7,8 @@ use std::time::SystemTime;
 use evenkeel_config::{Config, HealthCheck, Listener, Probe, Route, SameSite, Service, Sticky, StrategyFile};
 use evenkeel_core::{Instance, ServiceSettings, SessionKey};
 use evenkeel_proxy::{
-    AccessLog, AccessLogSettings, ListenerSettings, Proxy, ProxySettings, RetryOn, RouteSettings,
-    StickyCookie, UpstreamSettings,
+    AccessLog, AccessLogSettings, ListenerSettings, Proxy, ProxySettings, RouteSettings, StickyCookie,
+    UpstreamSettings,
 };
 use evenkeel_runtime::{Balancer, CheckKind, CheckSettings, Observe, ServiceSpec};
 
@@ -178,11 +178,7 @@ fn settings(config: &Config, balancer: &Balancer, access_log: Option<AccessLog>)
             response: service.timeouts.response,
             body_idle: service.timeouts.body_idle,
             idle: service.timeouts.idle,
-            retry_on: RetryOn {
-                connect: service.retry.on.connect,
-                no_response: service.retry.on.no_response,
-                statuses: service.retry.on.statuses().collect(),
-            },
+            retry_on: (&service.retry.on).into(),
             retry_attempts: service.retry.attempts,
             retry_budget: service.retry.budget,
             sticky: service.sticky.as_ref().map(sticky),

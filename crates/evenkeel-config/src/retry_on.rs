@@ -133,6 +133,16 @@ impl RetryOn {
     }
 }
 
+impl From<&RetryOn> for evenkeel_core::RetryOn {
+    fn from(on: &RetryOn) -> Self {
+        Self {
+            connect: on.connect,
+            no_response: on.no_response,
+            statuses: on.statuses().collect(),
+        }
+    }
+}
+
 /// All hundred statuses of a class.
 const ALL: u128 = (1 << 100) - 1;
 

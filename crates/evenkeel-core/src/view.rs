@@ -443,6 +443,13 @@ impl View {
         &self.candidates
     }
 
+    /// Whether there is a candidate that is none of `tried` and `has_room`, so that another try could go there.
+    #[must_use]
+    pub fn has_others(&self, tried: &[Slot], has_room: impl Fn(Slot) -> bool) -> bool {
+        let mut slots = self.candidates.slots().iter();
+        slots.any(|slot| !tried.contains(slot) && has_room(*slot))
+    }
+
     /// The candidates to keep connections open to before requests come; see [`Picker::standby`].
     pub fn standby(&self, each: &mut dyn FnMut(Slot, u32)) {
         self.picker.standby(each);

@@ -8,9 +8,9 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use evenkeel_core::{Lease, Nanos, NoPick, Outcome, PickRequest};
+use evenkeel_core::{Lease, Nanos, NoPick, Outcome, PickRequest, RetryReason};
 use evenkeel_h1::Method;
-use evenkeel_runtime::{RetryReason, is_shortage};
+use evenkeel_runtime::is_shortage;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 

@@ -34,7 +34,7 @@ mod worker;
 pub use access::{AccessLog, AccessLogError, AccessLogSettings, Reopen};
 pub use bind::BindError;
 pub use counters::Counters;
+pub use evenkeel_core::{RetryOn, StatusSet};
 pub use proxy::{Proxy, Sockets};
-pub use retry::{RetryOn, StatusSet};
 pub use settings::{ListenerSettings, ProxySettings, RouteSettings, UpstreamSettings};
 pub use sticky::{SameSite, StickyCookie};

@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use evenkeel_core::RetryOn;
 use evenkeel_h1::Limits;
 use evenkeel_runtime::Service;
 use ipnet::IpNet;
 
 use crate::access::AccessLog;
-use crate::retry::RetryOn;
 use crate::sticky::StickyCookie;
 
 /// Everything the workers need, replaced as a whole on reload.

@@ -60,7 +60,8 @@ mod writer;
 
 pub use balancer::Balancer;
 pub use clock::Clock;
-pub use metrics::{DurationSnapshot, LOCAL_ERRORS, MetricsSnapshot, RetryReason, ServiceMetrics};
+pub use evenkeel_core::RetryReason;
+pub use metrics::{DurationSnapshot, LOCAL_ERRORS, MetricsSnapshot, ServiceMetrics};
 pub use observe::Observe;
 pub use operate::OperateError;
 pub use record::{PickRecords, RecordedPick};

@@ -10,7 +10,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use crossbeam_utils::CachePadded;
-use evenkeel_core::{Nanos, NoRetry, View};
+use evenkeel_core::{Nanos, NoRetry, RetryReason, View};
 
 use crate::shard::{SHARDS, shard_of_thread};
 
@@ -42,41 +42,6 @@ const BOUNDS_NANOS: [u64; BOUNDS.len()] = [
 
 /// Statuses of locally made errors that are counted one by one; any other counts under 0.
 pub const LOCAL_ERRORS: [u16; 9] = [400, 408, 413, 414, 431, 502, 503, 504, 0];
-
-/// Why a request was sent again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum RetryReason {
-    /// The connection could not be made.
-    Connect,
-    /// A kept connection turned out to be closed before anything was answered on it.
-    StaleConnection,
-    /// Nothing of a response came: the connection ended, or the time for it was over.
-    NoResponse,
-    /// The response had a status to try again for.
-    Status,
-}
-
-impl RetryReason {
-    /// All reasons.
-    pub const ALL: [Self; 4] = [
-        Self::Connect,
-        Self::StaleConnection,
-        Self::NoResponse,
-        Self::Status,
-    ];
-
-    /// A word for metric labels.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Connect => "connect",
-            Self::StaleConnection => "stale_connection",
-            Self::NoResponse => "no_response",
-            Self::Status => "status",
-        }
-    }
-}
 
 #[derive(Debug, Default)]
 struct Shard {

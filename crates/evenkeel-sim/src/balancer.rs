@@ -191,6 +191,14 @@ impl Balancer {
         }
     }
 
+    /// Whether there is anybody for another try; by a rule, whoever is registered.
+    pub(crate) fn has_others(&self, tried: &[Slot], tried_servers: &[u32], present: &[u32]) -> bool {
+        match &self.kind {
+            Kind::Real(real) => real.state.view().has_others(tried, |_| true),
+            Kind::Rule(..) => present.iter().any(|server| !tried_servers.contains(server)),
+        }
+    }
+
     /// An attempt ended. True when the writer must be told.
     pub(crate) fn end(&mut self, sent: Sent, outcome: &Outcome, report: Option<Report>, now: Nanos) -> bool {
         match (sent, &mut self.kind) {

@@ -6,7 +6,7 @@ use evenkeel_config::{
     ArrivalsFile, BudgetText, ClientsFile, ConfigError, KeysFile, NetworkFile, ScenarioFile, ServersFile,
     Service, WorkFile,
 };
-use evenkeel_core::{Nanos, StrategyName};
+use evenkeel_core::{Nanos, RetryOn, StrategyName};
 
 use crate::server::Fault;
 use crate::trace::Recorded;
@@ -31,6 +31,7 @@ pub struct Scenario {
     pub(crate) clients: usize,
     pub(crate) deadline: Nanos,
     pub(crate) retries: u32,
+    pub(crate) retry_on: RetryOn,
     /// Part of requests that may be retries; infinite for no limit.
     pub(crate) retry_budget: f64,
     /// The region of each client; empty when they are nowhere.
@@ -138,6 +139,7 @@ impl Scenario {
             arrivals: arrivals(&file.arrivals, &servers, &work),
             deadline: clients.deadline.map_or(DEADLINE, |span| span.0),
             retries: clients.retries.map_or(service.retry.attempts, u32::from),
+            retry_on: (&service.retry.on).into(),
             retry_budget: match clients.retry_budget {
                 None => service.retry.budget,
                 Some(BudgetText::Part(part)) => part,

@@ -57,9 +57,11 @@ enum Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answer {
     Good,
-    /// A status of 500 or more.
+    /// A status of 503.
     Error,
-    /// The connection was refused or broke.
+    /// The connection was refused.
+    Refused,
+    /// The connection broke, or the client waited no longer.
     Broken,
 }
 

@@ -4,12 +4,11 @@ use std::io::IoSlice;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use evenkeel_core::{Nanos, Outcome, SessionTag};
+use evenkeel_core::{Nanos, Outcome, RetryReason, SessionTag};
 use evenkeel_h1::{
     BodyFilter, BodyOut, CHUNK_END, FieldName, Framing, LAST_CHUNK, ResponseHead, Status, Version,
     encode_chunk_header,
 };
-use evenkeel_runtime::RetryReason;
 use tokio::io::AsyncWrite;
 
 use super::{Attempt, Discarded, Head, Waiting, report};

@@ -1,12 +1,15 @@
 //! The way of a request: it arrives, is sent, reaches its server, and comes back or is given up.
 
-use evenkeel_core::{Nanos, Outcome, Rng};
+use evenkeel_core::{Nanos, Outcome, RetryReason, Rng};
 
 use super::{AT_ONCE, Answer, Event, PAUSE, Request, TO_WRITER, World, is_alive};
 use crate::balancer::{Asked, Sent};
 use crate::draw;
 use crate::scenario::Arrivals;
 use crate::server::{Job, Reception};
+
+/// The status of every answer that is an error.
+const ERROR: u16 = 503;
 
 impl World<'_> {
     pub(super) fn plan_arrival(&mut self) {
@@ -144,7 +147,7 @@ impl World<'_> {
         let there = &mut self.servers[server as usize];
         let condition = *there.condition();
         if condition.refuses {
-            self.answer(place, attempt, Nanos::ZERO, Answer::Broken);
+            self.answer(place, attempt, Nanos::ZERO, Answer::Refused);
             return;
         }
         if condition.fail_fast > 0.0 && self.errors.unit() < condition.fail_fast {
@@ -244,8 +247,16 @@ impl World<'_> {
         let took = now.since(request.sent_at);
         let outcome = match answer {
             Answer::Good => Outcome::from_status(200, took),
-            Answer::Error => Outcome::from_status(503, took),
-            Answer::Broken => Outcome::failed(took),
+            Answer::Error => Outcome::from_status(ERROR, took),
+            Answer::Refused | Answer::Broken => Outcome::failed(took),
+        };
+        // As in the proxy. All requests may be repeated: nothing of an answer comes before its end.
+        let on = &self.scenario.retry_on;
+        let why = match answer {
+            Answer::Good => None,
+            Answer::Error => on.statuses.contains(ERROR).then_some(RetryReason::Status),
+            Answer::Refused => Some(RetryReason::Connect),
+            Answer::Broken => Some(RetryReason::NoResponse),
         };
         let failed = answer != Answer::Good;
         if !failed {
@@ -253,7 +264,6 @@ impl World<'_> {
         }
         let (report, tries) = (request.report.take(), request.tries);
         let asker = request.balancer;
-        let others = request.tried_servers.len() < self.present.len();
         let balancer = &mut self.balancers[asker as usize];
         if balancer.end(sent, &outcome, report, now) {
             self.queue.plan(now + TO_WRITER, Event::Alarm(asker));
@@ -262,7 +272,9 @@ impl World<'_> {
             retry.end(!failed);
         }
         let share = self.scenario.retry_budget;
-        let mut again = failed && tries <= self.scenario.retries && others;
+        let others = || balancer.has_others(&request.tried, &request.tried_servers, &self.present);
+        let most = self.scenario.retries;
+        let mut again = why.is_some_and(|why| on.allows(why, tries - 1, most, others));
         if again && share.is_finite() {
             let granted = balancer.budget.withdraw(now, share, || balancer.requests);
             again = granted.is_ok();

@@ -9,6 +9,7 @@ mod prediction;
 mod regimes;
 mod regions;
 mod resources;
+mod retries;
 mod runs;
 mod scenarios;
 #[path = "../../examples/evidence/segments.rs"]
