@@ -35,6 +35,15 @@ impl Path {
         Self(steps)
     }
 
+    /// The innermost key.
+    pub(crate) fn last_key(&self) -> &str {
+        let mut keys = self.0.iter().rev().filter_map(|step| match step {
+            Step::Key(key) => Some(key.as_str()),
+            Step::Index(_) => None,
+        });
+        keys.next().unwrap_or_default()
+    }
+
     /// Reads `services[0].name`, the form garde reports.
     pub(crate) fn parse(text: &str) -> Self {
         let steps = text

@@ -17,6 +17,7 @@ use crate::whole::Whole;
 
 mod check;
 mod effect;
+mod foreign;
 mod servers;
 mod values;
 mod work;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use evenkeel_core::Nanos;
 
-use super::{FaultFile, FaultKindFile, ScenarioFile, ServersFile, Span, WorkFile, effect};
+use super::{FaultFile, FaultKindFile, ScenarioFile, ServersFile, Span, WorkFile, effect, foreign};
 use crate::check::Finding;
 use crate::file::DefaultsFile;
 use crate::names::nearest;
@@ -34,7 +34,7 @@ pub(super) fn check(file: Option<&ScenarioFile>, complete: bool) -> Vec<Finding>
     found
 }
 
-/// The same as of a service of a configuration.
+/// The same as of a service of a configuration, and what is without effect.
 fn service(file: &ScenarioFile, found: &mut Vec<Finding>) {
     let Some(service) = &file.service else { return };
     let inside = |finding: Finding| Finding {
@@ -49,6 +49,7 @@ fn service(file: &ScenarioFile, found: &mut Vec<Finding>) {
     });
     let none = DefaultsFile::default();
     crate::check::settings(&file.as_service(), &none, fleet, &at!["service"], found);
+    foreign::check(service, &at!["service"], found);
 }
 
 fn time(file: &ScenarioFile, found: &mut Vec<Finding>) {

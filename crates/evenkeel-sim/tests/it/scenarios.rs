@@ -153,6 +153,64 @@ servers: [{ count: 3 }]
 ";
 
 #[test]
+fn settings_without_effect_are_refused() {
+    for (service, key, remedy) in [
+        (
+            "timeouts: { response: 2s }",
+            "response",
+            "`deadline` of `clients`",
+        ),
+        ("timeouts: { connect: 2s }", "connect", "no connections"),
+        ("timeouts: { idle: 2s }", "idle", "no connections"),
+        ("timeouts: { body_idle: 2s }", "body_idle", "no bodies"),
+        ("sticky: {}", "sticky", "no sessions"),
+        ("pool: { connections_per_instance: 3 }", "pool", "no connections"),
+        ("orca: { strip: false }", "orca", "`reports`"),
+        ("metrics: false", "metrics", "remove the key"),
+        ("record_picks: { share: 1 }", "record_picks", "remove the key"),
+        ("health_check: { tcp: {}, jitter: 0.5 }", "jitter", "by a tenth"),
+        (
+            "strategy: { name: maglev, hash_secret_file: secret }",
+            "hash_secret_file",
+            "no secrets",
+        ),
+        (
+            "strategy: { name: geographical, within: { name: maglev, hash_secret_file: secret } }",
+            "hash_secret_file",
+            "no secrets",
+        ),
+        (
+            "strategy: { name: geographical, warm_connections: 2 }",
+            "warm_connections",
+            "no connections",
+        ),
+        (
+            "strategy: { name: geographical, levels: [region, rack] }",
+            "levels",
+            "no labels",
+        ),
+    ] {
+        let text = format!("{GOOD}service:\n  {service}\n");
+        let error = Scenario::from_str("bad.yaml", &text).unwrap_err().to_string();
+        let what = format!("`{key}` has no effect in a simulation");
+        assert!(
+            error.contains(&what) && error.contains(remedy) && error.contains("bad.yaml:7:"),
+            "{text}\n{error}"
+        );
+        assert_eq!(error.matches("error: ").count(), 1, "{error}");
+    }
+    // What is without effect only because it is what is so anyway.
+    for service in [
+        "timeouts: {}",
+        "health_check: { http: { path: /ready }, port: 9000 }",
+        "strategy: { name: geographical, levels: [zone], within: maglev }",
+    ] {
+        let text = format!("{GOOD}service:\n  {service}\n");
+        assert!(Scenario::from_str("good.yaml", &text).is_ok(), "{text}");
+    }
+}
+
+#[test]
 fn what_is_impossible_is_refused_with_its_place_and_a_remedy() {
     assert!(Scenario::from_str("good.yaml", GOOD).is_ok());
     let change = |from: &str, to: &str| GOOD.replace(from, to);
