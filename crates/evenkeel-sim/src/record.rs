@@ -6,9 +6,12 @@ use hdrhistogram::Histogram;
 use crate::scenario::Scenario;
 
 mod after;
+mod fair;
 mod ledger;
 
 pub(crate) use after::{AVOIDED, BACK};
+use fair::Fair;
+pub(crate) use fair::fair_part;
 pub use ledger::Account;
 use ledger::Ledger;
 
@@ -139,7 +142,7 @@ pub struct Run {
     pub account: Account,
     /// Attempts for each request.
     pub attempts: f64,
-    /// Attempts at the busiest server, as a multiple of the mean.
+    /// Attempts at the busiest server, as a multiple of its fair share: the mean, by weight, of those that are registered.
     pub max_over_mean: f64,
     /// The 99th percentile of requests in flight, over servers and time.
     pub in_flight_p99: u32,
@@ -153,6 +156,8 @@ pub struct Run {
     pub recovered_after: Option<Nanos>,
     /// Whether the two say anything: there is a fault with a begin, or with an end.
     pub has_faults: (bool, bool),
+    /// Whether they are `None` because too few requests came to tell.
+    pub too_few: (bool, bool),
     /// From the end of the last fault until as much is answered well as comes; `None` when that never was.
     pub goodput_after: Option<Nanos>,
     /// Part of requests whose server remembered the answer; `None` without caches.
@@ -207,6 +212,7 @@ pub(crate) struct Record {
     interval: Nanos,
     /// Attempts by piece and server.
     pieces: Vec<Vec<u32>>,
+    fair: Fair,
     servers: usize,
     /// Requests in all…
     ended: u64,
@@ -243,6 +249,7 @@ impl Record {
             points: Vec::new(),
             interval: interval(scenario),
             pieces: Vec::new(),
+            fair: Fair::new(scenario),
             servers: scenario.servers.len(),
             ended: 0,
             requests: 0,
@@ -281,6 +288,7 @@ impl Record {
     pub(crate) fn picked(&mut self, server: u32, now: Nanos) {
         let server = server as usize;
         self.ledger.picked(server, now);
+        self.fair.picked(now);
         self.point(now).picks[server] += 1;
         let piece = (now.0 / PIECE.0) as usize;
         while self.pieces.len() <= piece {
@@ -376,31 +384,21 @@ impl Record {
         }
         let mut all = Latencies::new(DIGITS[0]);
         self.steps.iter().for_each(|step| all.add(step));
-        let mut by_server = vec![0u64; self.servers];
-        let first = (self.warm_up.0 / PIECE.0) as usize;
-        for piece in self.pieces.iter().skip(first) {
-            by_server
-                .iter_mut()
-                .zip(piece)
-                .for_each(|(sum, picks)| *sum += u64::from(*picks));
-        }
-        let total: u64 = by_server.iter().sum();
-        let mean = total as f64 / self.servers as f64;
-        let max = by_server.iter().max().copied().unwrap_or(0) as f64;
-        let (detected_after, recovered_after, has_faults) = self.detection(scenario);
+        let (avoided, back) = self.detection(scenario);
         Run {
             all,
             during: self.during.clone(),
             interval: self.interval,
             account: self.ledger.account(),
             attempts: self.attempts as f64 / self.requests.max(1) as f64,
-            max_over_mean: if total == 0 { 0.0 } else { max / mean },
+            max_over_mean: self.max_over_fair(),
             in_flight_p99: self.in_flight.value_at_quantile(0.99).saturating_sub(1) as u32,
             false_ejections: self.false_ejections,
             true_ejections: self.true_ejections,
-            detected_after,
-            recovered_after,
-            has_faults,
+            detected_after: avoided.after(),
+            recovered_after: back.after(),
+            has_faults: (avoided.any, back.any),
+            too_few: (avoided.is_unknown(), back.is_unknown()),
             goodput_after: self.goodput(scenario),
             cache_hits: {
                 let uses = cache.0 - self.cache_before.0;

@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 
+use evenkeel_core::Nanos;
+
 use super::chart::Chart;
 use super::{Comparison, paired, recorded, table};
-use crate::record::{AVOIDED, BACK, Point, Run};
+use crate::record::{AVOIDED, BACK, Point, Run, fair_part};
 
 const STYLE: &str = include_str!("style.css");
 /// Most servers with a fault that have charts of their own.
@@ -70,14 +72,17 @@ fn section(comparison: &Comparison, page: &mut String) {
         .iter()
         .filter_map(|summary| Some((summary.policy.as_str(), summary.runs.first()?)))
         .collect();
-    let over_time = |of: &dyn Fn(&Point, f64) -> f64| -> Vec<(&str, Vec<(f64, f64)>)> {
+    let over_time = |of: &dyn Fn(&Point, Nanos) -> f64| -> Vec<(&str, Vec<(f64, f64)>)> {
         let line = |run: &Run| {
             let seconds = run.interval.as_secs_f64();
             // Afterwards only what was under way still ends.
             let whole = (scenario.duration().as_secs_f64() / seconds) as usize;
             let points = run.points.iter().enumerate().take(whole);
             points
-                .map(|(place, point)| (place as f64 * seconds, of(point, seconds)))
+                .map(|(place, point)| {
+                    let at = Nanos(place as u64 * run.interval.0);
+                    (place as f64 * seconds, of(point, at))
+                })
                 .collect()
         };
         firsts.iter().map(|(name, run)| (*name, line(run))).collect()
@@ -99,7 +104,7 @@ fn section(comparison: &Comparison, page: &mut String) {
         page.push_str(&chart.svg());
     };
     let quantile =
-        |part: f64| move |point: &Point, _: f64| point.latencies.quantile(part).unwrap_or(f64::NAN);
+        |part: f64| move |point: &Point, _: Nanos| point.latencies.quantile(part).unwrap_or(f64::NAN);
     chart(
         "99th percentile over time; a gap is where errors reach it",
         "ms",
@@ -112,7 +117,9 @@ fn section(comparison: &Comparison, page: &mut String) {
         Axis::Logarithmic,
         over_time(&quantile(0.5)),
     );
-    let errors = over_time(&|point, seconds| point.latencies.errors() as f64 / seconds);
+    // All runs of a scenario have the same.
+    let seconds = firsts.first().map_or(1.0, |(_, run)| run.interval.as_secs_f64());
+    let errors = over_time(&|point, _| point.latencies.errors() as f64 / seconds);
     if errors
         .iter()
         .any(|(_, points)| points.iter().any(|(_, y)| *y > 0.0))
@@ -132,9 +139,13 @@ fn section(comparison: &Comparison, page: &mut String) {
     }
     let sound_lines = beside.iter().map(|server| (*server, ", which has no fault"));
     for (server, mark) in faulty_lines.chain(sound_lines) {
-        let share = |point: &Point, _: f64| {
+        let share = |point: &Point, at: Nanos| {
             let all: u32 = point.picks.iter().sum();
-            f64::from(point.picks[server]) * point.picks.len() as f64 / f64::from(all.max(1))
+            match fair_part(scenario, server, at) {
+                // A gap.
+                0.0 => f64::NAN,
+                part => f64::from(point.picks[server]) / (f64::from(all.max(1)) * part),
+            }
         };
         let title = format!(
             "Share of server-{server}{mark}, as a multiple of the fair one; avoided below the lower line, back from the upper one on"

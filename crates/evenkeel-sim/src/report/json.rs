@@ -77,6 +77,7 @@ fn run(run: &Run) -> Value {
         "ejections": { "of_faulty": run.true_ejections, "of_sound": run.false_ejections },
         "avoided_after_seconds": seconds(run.detected_after),
         "back_after_seconds": seconds(run.recovered_after),
+        "too_few_requests": { "avoided": run.too_few.0, "back": run.too_few.1 },
         "good_again_after_seconds": seconds(run.goodput_after),
         "cache_hits": run.cache_hits,
         "requests": run.requests,

@@ -10,10 +10,10 @@ use crate::summary::{Figure, percent_failed};
 
 /// What the columns mean.
 pub(super) const LEGEND: &str = "Times are milliseconds within which that part of all requests was answered well; - where errors \
-reach it. attempts: per request. max/mean: attempts at the busiest server. uneven: coefficient of variation of attempts per weight \
+reach it. attempts: per request. max/mean: attempts at the busiest server as a multiple of its fair share, by weight among those registered. uneven: coefficient of variation of attempts per weight \
 over servers that were up. in flight: 99th percentile over servers and time. wasted: core time of servers that nobody had a good \
 answer of. elsewhere: answered in another region than the client's. keys moved: to another server than before. ejected, wrongly: ejections of servers with and without a fault, by all clients. avoided: until servers with a fault had less \
-than a fifth of the fair share; back: until they had 80 % of it again; the slowest of them, - where one never was. switches: of auto \
+than a fifth of the fair share; back: until they had 80 % of it again; the slowest of them, - where one never was, ? where too few requests came to tell. switches: of auto \
 to another strategy, by all clients.";
 
 /// The comparison as a table. Times are in milliseconds, after them half of the 95 % interval where there are
@@ -82,9 +82,12 @@ pub(super) fn rows(comparison: &Comparison) -> Vec<Vec<String>> {
     let names = columns.iter().map(|column| column.name);
     let mut rows = vec![["strategy"].into_iter().chain(names).map(str::to_owned).collect()];
     rows.extend(comparison.summaries.iter().map(|summary| {
-        let figures = columns
-            .iter()
-            .map(|column| (column.text)(summary.figure(column.of)));
+        let figures = columns.iter().map(|column| {
+            let missing = || summary.runs.iter().filter(|run| (column.of)(run).is_none());
+            let unknown = missing().next().is_some() && missing().all(column.unknown);
+            let text = (column.text)(summary.figure(column.of));
+            if unknown { "?".to_owned() } else { text }
+        });
         [summary.policy.clone()].into_iter().chain(figures).collect()
     }));
     rows
@@ -96,7 +99,11 @@ struct Column {
     text: fn(Figure) -> String,
     /// Whether a run has anything to show in it.
     shown: fn(&Run) -> bool,
+    /// Whether it has no figure because too little happened, and a `?` says so.
+    unknown: fn(&Run) -> bool,
 }
+
+const KNOWN: fn(&Run) -> bool = |_| false;
 
 const COLUMNS: &[Column] = &[
     always("p50 ms", |run| run.all.quantile(0.5), |figure| digits(figure, 1)),
@@ -121,18 +128,21 @@ const COLUMNS: &[Column] = &[
         of: |run| Some(100.0 * run.account.wasted()),
         text: |figure| digits(figure, 2),
         shown: |run| run.account.wasted_core_seconds > 0.0,
+        unknown: KNOWN,
     },
     Column {
         name: "elsewhere %",
         of: |run| run.account.elsewhere.map(|part| 100.0 * part),
         text: |figure| digits(figure, 1),
         shown: |run| run.account.elsewhere.is_some(),
+        unknown: KNOWN,
     },
     Column {
         name: "keys moved %",
         of: |run| run.account.keys_moved.map(|part| 100.0 * part),
         text: |figure| digits(figure, 1),
         shown: |run| run.account.keys_moved.is_some(),
+        unknown: KNOWN,
     },
     always(
         "ejected",
@@ -149,18 +159,21 @@ const COLUMNS: &[Column] = &[
         of: |run| run.detected_after.map(Nanos::as_secs_f64),
         text: |figure| digits(figure, 1),
         shown: |run| run.has_faults.0,
+        unknown: |run| run.too_few.0,
     },
     Column {
         name: "back s",
         of: |run| run.recovered_after.map(Nanos::as_secs_f64),
         text: |figure| digits(figure, 1),
         shown: |run| run.has_faults.1,
+        unknown: |run| run.too_few.1,
     },
     Column {
         name: "switches",
         of: |run| Some(run.switches.len() as f64),
         text: |figure| digits(figure, 1),
         shown: |run| !run.switches.is_empty(),
+        unknown: KNOWN,
     },
 ];
 
@@ -171,6 +184,7 @@ const fn always(name: &'static str, of: fn(&Run) -> Option<f64>, text: fn(Figure
         of,
         text,
         shown,
+        unknown: KNOWN,
     }
 }
 

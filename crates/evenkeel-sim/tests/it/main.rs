@@ -14,3 +14,4 @@ mod runs;
 mod scenarios;
 #[path = "../../examples/evidence/segments.rs"]
 mod segments;
+mod shares;
