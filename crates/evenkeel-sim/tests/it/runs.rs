@@ -42,6 +42,32 @@ fn the_same_seed_gives_the_same_run_on_every_platform() {
     let traces =
         ["random", "least_connections", "prequal", "c3"].map(|name| ran(&well, &policy(name), 7).trace);
     assert_eq!(traces.map(|trace| format!("{trace:016x}")), GOLDEN);
+    let traces = [
+        ("adaptive", &sick),
+        ("resource_aware", &motley()),
+        ("adaptive", &motley()),
+        ("geographical", &motley()),
+    ]
+    .map(|(name, scenario)| ran(scenario, &policy(name), 7).trace);
+    assert_eq!(traces.map(|trace| format!("{trace:016x}")), GOLDEN_SICK);
+}
+
+/// Tenants, caches, regions, reports, checks, and work of a heavy tail.
+fn motley() -> Scenario {
+    let text = "about: x
+duration: 20s
+warm_up: 2s
+arrivals: { load: 0.6 }
+clients: { count: 3, regions: { a: 0.6, b: 0.4 }, keys: { count: 5000, zipf: 1.1 } }
+work: { pareto: { shape: 1.2, min: 2ms, max: 2s } }
+network: { round_trip: 1ms, between: [{ regions: [a, b], round_trip: 30ms }] }
+servers:
+  - { count: 6, cores: 2, region: a, reports: true, cache: { entries: 500, miss: 2 } }
+  - { count: 6, region: b, machine: { cores: 4, kept: 0.8, tenants: { drawn: { mean: 0.5, full: 0.1, quick: 1s, slow: 5s } } } }
+faults: [{ servers: 0-2, from: 8s, until: 14s, fault: crash }]
+service: { health_check: { tcp: {}, interval: 1s } }
+";
+    Scenario::from_str("motley", text).unwrap()
 }
 
 const GOLDEN: [&str; 4] = [
@@ -49,6 +75,12 @@ const GOLDEN: [&str; 4] = [
     "e01c39e13b952a28",
     "4f81b1afb1d75f3f",
     "ff3b4b3664877b14",
+];
+const GOLDEN_SICK: [&str; 4] = [
+    "dc441a19da9ab500",
+    "fa613acca4a19e55",
+    "6617e13d530fcfb7",
+    "82897bc77e87ae91",
 ];
 
 #[test]
